@@ -1,0 +1,11 @@
+//! The porch: the only room with sockets, a clock, threads, the environment and librdkafka.
+
+pub mod admin;
+pub mod cli;
+pub mod config;
+pub mod driver;
+pub mod kafka;
+pub mod postgres;
+pub mod preflight;
+pub mod supervisor;
+pub mod telemetry;

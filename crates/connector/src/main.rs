@@ -1,0 +1,2 @@
+//! walferry.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Placeholder head; the room's owner writes it.
