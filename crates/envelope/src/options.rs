@@ -1,0 +1,290 @@
+//! What a user may choose about the form of events. The options are Debezium's, by their names and
+//! words (Debezium manual, "PostgreSQL connector properties"); a word that is not built yet is not
+//! in the lists, so that it is refused where the configuration is read.
+//!
+//! Deliberately not here: which tables are captured, topics' settings, anything about positions.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A word that the named option does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{option} does not know {word:?}; it takes one of: {}", known.join(", "))]
+pub struct UnknownWord {
+    /// The option's full name, as Debezium spells it.
+    pub option: &'static str,
+    /// What was written.
+    pub word: String,
+    /// Every word that would have been understood.
+    pub known: &'static [&'static str],
+}
+
+/// Declares an option that is one of a few words.
+macro_rules! words {
+    (
+        $(#[$about:meta])* $name:ident, $option:literal {
+            $( $(#[$doc:meta])* $variant:ident = $word:literal, )+
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+        pub enum $name { $( $(#[$doc])* $variant, )+ }
+
+        impl $name {
+            /// The option's full name, as Debezium spells it.
+            pub const OPTION: &'static str = $option;
+            /// Every word the option takes, the default first.
+            pub const WORDS: &'static [&'static str] = &[$($word),+];
+
+            /// The word for this choice.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $( Self::$variant => $word, )+ }
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = UnknownWord;
+
+            fn from_str(word: &str) -> Result<Self, UnknownWord> {
+                match word {
+                    $( $word => Ok(Self::$variant), )+
+                    _ => Err(UnknownWord {
+                        option: Self::OPTION,
+                        word: word.to_owned(),
+                        known: Self::WORDS,
+                    }),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+words! {
+    /// How `numeric` is written.
+    DecimalHandling, "decimal.handling.mode" {
+        /// Connect's `Decimal`: base64 of the unscaled value; with its scale where the column has none.
+        #[default]
+        Precise = "precise",
+        /// A JSON number of double precision; digits beyond it are lost.
+        Double = "double",
+        /// The decimal text, which is exact and holds NaN and infinity.
+        String = "string",
+    }
+}
+
+words! {
+    /// The unit in which dates, times and timestamps without time zone are written.
+    TimePrecision, "time.precision.mode" {
+        /// Milliseconds or microseconds since midnight or 1970, by the column's precision.
+        #[default]
+        Adaptive = "adaptive",
+        /// As adaptive, but times of day always in microseconds.
+        AdaptiveTimeMicroseconds = "adaptive_time_microseconds",
+        /// Connect's own types: always milliseconds; finer digits are lost.
+        Connect = "connect",
+        /// ISO 8601 text in UTC.
+        IsoString = "isostring",
+        /// Always microseconds.
+        Microseconds = "microseconds",
+        /// Always nanoseconds; years outside 1677 to 2262 cannot be written.
+        Nanoseconds = "nanoseconds",
+    }
+}
+
+words! {
+    /// How `interval` is written.
+    IntervalHandling, "interval.handling.mode" {
+        /// Microseconds, a month taken as 365.25 / 12 days.
+        #[default]
+        Numeric = "numeric",
+        /// ISO 8601 text, which is exact.
+        String = "string",
+    }
+}
+
+words! {
+    /// How `bytea` is written.
+    BinaryHandling, "binary.handling.mode" {
+        /// Connect's bytes, in JSON base64.
+        #[default]
+        Bytes = "bytes",
+        /// Text in base64.
+        Base64 = "base64",
+        /// Text in base64 with `-` and `_`.
+        Base64UrlSafe = "base64-url-safe",
+        /// Text in hexadecimal, lower case.
+        Hex = "hex",
+    }
+}
+
+words! {
+    /// Whether `pg_logical_emit_message` becomes an event.
+    LogicalMessages, "logical.messages" {
+        /// No event.
+        #[default]
+        Skip = "skip",
+        /// An event in the topic `PREFIX.message`.
+        Publish = "publish",
+    }
+}
+
+/// Kinds of change that give no event (`skipped.operations`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SkippedOperations {
+    /// `c`: inserts.
+    pub create: bool,
+    /// `u`: updates.
+    pub update: bool,
+    /// `d`: deletes. The delete that belongs to a change of key is published all the same: without
+    /// it the row would stay under its old key for ever.
+    pub delete: bool,
+    /// `t`: truncates.
+    pub truncate: bool,
+}
+
+impl SkippedOperations {
+    /// The option's full name, as Debezium spells it.
+    pub const OPTION: &'static str = "skipped.operations";
+    /// The words that the list may hold; `none` stands alone.
+    pub const WORDS: &'static [&'static str] = &["c", "u", "d", "t", "none"];
+    /// Nothing is skipped.
+    pub const NONE: Self = Self {
+        create: false,
+        update: false,
+        delete: false,
+        truncate: false,
+    };
+}
+
+impl Default for SkippedOperations {
+    fn default() -> Self {
+        Self {
+            truncate: true,
+            ..Self::NONE
+        }
+    }
+}
+
+impl FromStr for SkippedOperations {
+    type Err = UnknownWord;
+
+    fn from_str(list: &str) -> Result<Self, UnknownWord> {
+        let mut skipped = Self::NONE;
+        if list.trim() == "none" {
+            return Ok(skipped);
+        }
+        for word in list.split(',') {
+            match word.trim() {
+                "c" => skipped.create = true,
+                "u" => skipped.update = true,
+                "d" => skipped.delete = true,
+                "t" => skipped.truncate = true,
+                other => {
+                    return Err(UnknownWord {
+                        option: Self::OPTION,
+                        word: other.to_owned(),
+                        known: Self::WORDS,
+                    });
+                }
+            }
+        }
+        Ok(skipped)
+    }
+}
+
+/// Everything that decides the bytes of an event, besides the change itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Debezium's `topic.prefix`: first part of every topic, and `source.name`.
+    pub server_name: String,
+    /// Name of the database, for `source.db`.
+    pub database: String,
+    /// `decimal.handling.mode`.
+    pub decimal: DecimalHandling,
+    /// `time.precision.mode`.
+    pub time: TimePrecision,
+    /// `interval.handling.mode`.
+    pub interval: IntervalHandling,
+    /// `binary.handling.mode`.
+    pub binary: BinaryHandling,
+    /// `unavailable.value.placeholder`: stands for a TOASTed value that an update left alone.
+    pub unavailable_value_placeholder: String,
+    /// `skipped.operations`.
+    pub skipped_operations: SkippedOperations,
+    /// `tombstones.on.delete`: a record without value follows each delete of a table with a key.
+    pub tombstones_on_delete: bool,
+    /// Whether logical messages become events.
+    pub logical_messages: LogicalMessages,
+}
+
+impl Options {
+    /// Debezium's own default of `unavailable.value.placeholder`.
+    pub const UNAVAILABLE_VALUE: &'static str = "__debezium_unavailable_value";
+
+    /// Debezium's defaults for the given topic prefix and database.
+    #[must_use]
+    pub fn new(server_name: impl Into<String>, database: impl Into<String>) -> Self {
+        Self {
+            server_name: server_name.into(),
+            database: database.into(),
+            decimal: DecimalHandling::default(),
+            time: TimePrecision::default(),
+            interval: IntervalHandling::default(),
+            binary: BinaryHandling::default(),
+            unavailable_value_placeholder: Self::UNAVAILABLE_VALUE.to_owned(),
+            skipped_operations: SkippedOperations::default(),
+            tombstones_on_delete: true,
+            logical_messages: LogicalMessages::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_word_is_read_back() {
+        for word in TimePrecision::WORDS {
+            assert_eq!(word.parse::<TimePrecision>().unwrap().as_str(), *word);
+        }
+        for word in BinaryHandling::WORDS {
+            assert_eq!(word.parse::<BinaryHandling>().unwrap().as_str(), *word);
+        }
+        assert_eq!(
+            DecimalHandling::WORDS[0],
+            DecimalHandling::default().as_str()
+        );
+        assert_eq!(
+            IntervalHandling::WORDS[0],
+            IntervalHandling::default().as_str()
+        );
+    }
+
+    #[test]
+    fn an_unknown_word_names_the_option_and_the_known_words() {
+        let error = "structured".parse::<TimePrecision>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "time.precision.mode does not know \"structured\"; it takes one of: adaptive, \
+             adaptive_time_microseconds, connect, isostring, microseconds, nanoseconds"
+        );
+    }
+
+    #[test]
+    fn skipped_operations_are_a_list_or_none() {
+        assert_eq!("none".parse(), Ok(SkippedOperations::NONE));
+        assert_eq!("t".parse(), Ok(SkippedOperations::default()));
+        let both: SkippedOperations = "c, d".parse().unwrap();
+        assert!(both.create && both.delete && !both.update && !both.truncate);
+        assert!("c,none".parse::<SkippedOperations>().is_err());
+        assert!("".parse::<SkippedOperations>().is_err());
+    }
+}

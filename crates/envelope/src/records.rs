@@ -1,0 +1,413 @@
+//! The records that changes became: one arena of bytes and spans into it, cleared and used again,
+//! so that a row costs no allocation. Knows nothing of rows or JSON; `change` and `event` fill it.
+
+use std::ops::Range;
+
+/// Above this the arena gives memory back when it is cleared, so that one huge row does not keep
+/// its room for ever.
+const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// What a record tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Operation {
+    /// `c`: a row was inserted, or came under a new key.
+    Create,
+    /// `u`: a row was changed.
+    Update,
+    /// `d`: a row was deleted, or left its old key.
+    Delete,
+    /// `r`: a row was there when the snapshot was taken.
+    Read,
+    /// `t`: a table was emptied.
+    Truncate,
+    /// `m`: `pg_logical_emit_message`.
+    Message,
+    /// The record without value that follows a delete.
+    Tombstone,
+}
+
+impl Operation {
+    /// Every operation, for tables of counters.
+    pub const ALL: [Self; 7] = [
+        Self::Create,
+        Self::Update,
+        Self::Delete,
+        Self::Read,
+        Self::Truncate,
+        Self::Message,
+        Self::Tombstone,
+    ];
+
+    /// The name for metrics and people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Read => "read",
+            Self::Truncate => "truncate",
+            Self::Message => "message",
+            Self::Tombstone => "tombstone",
+        }
+    }
+
+    /// The letter in the envelope's `op`; a tombstone has no envelope.
+    #[must_use]
+    pub const fn code(self) -> Option<&'static str> {
+        match self {
+            Self::Create => Some("c"),
+            Self::Update => Some("u"),
+            Self::Delete => Some("d"),
+            Self::Read => Some("r"),
+            Self::Truncate => Some("t"),
+            Self::Message => Some("m"),
+            Self::Tombstone => None,
+        }
+    }
+}
+
+/// One record for Kafka, borrowed from [`Records`].
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    /// The topic it goes to.
+    pub topic: &'a str,
+    /// The key; none for a table without one.
+    pub key: Option<&'a [u8]>,
+    /// The value; none for a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// Value of the header [`Records::ID_HEADER`]: `epoch:LSN:ordinal`, the same on every replay.
+    pub id: &'a [u8],
+    /// Headers besides the id; seldom any.
+    pub headers: Headers<'a>,
+    /// What it tells of.
+    pub operation: Operation,
+    /// Oid of the table; 0 for a logical message.
+    pub relation: u32,
+}
+
+impl Record<'_> {
+    /// Bytes that the record holds in a producer's queue: key, value, and headers.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let headers: usize = self
+            .headers
+            .iter()
+            .map(|(name, value)| name.len() + value.len())
+            .sum();
+        let key = self.key.map_or(0, <[u8]>::len);
+        key + self.value.map_or(0, <[u8]>::len) + Records::ID_HEADER.len() + self.id.len() + headers
+    }
+}
+
+/// Headers of one record besides its id.
+#[derive(Debug, Clone, Copy)]
+pub struct Headers<'a> {
+    spans: &'a [HeaderSpan],
+    bytes: &'a [u8],
+}
+
+impl<'a> Headers<'a> {
+    /// Name and value of each.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'static str, &'a [u8])> + use<'a> {
+        let bytes = self.bytes;
+        self.spans
+            .iter()
+            .map(move |span| (span.name, part(bytes, &span.value)))
+    }
+
+    /// True for nearly every record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+}
+
+/// Records in the order in which they must reach Kafka.
+#[derive(Debug, Default)]
+pub struct Records {
+    bytes: Vec<u8>,
+    topics: String,
+    spans: Vec<RecordSpan>,
+    headers: Vec<HeaderSpan>,
+}
+
+#[derive(Debug, Clone)]
+struct RecordSpan {
+    topic: Range<usize>,
+    key: Option<Range<usize>>,
+    value: Option<Range<usize>>,
+    id: Range<usize>,
+    headers: Range<usize>,
+    operation: Operation,
+    relation: u32,
+}
+
+#[derive(Debug, Clone)]
+struct HeaderSpan {
+    name: &'static str,
+    value: Range<usize>,
+}
+
+impl Records {
+    /// Name of the header that every record carries.
+    pub const ID_HEADER: &'static str = "walferry.id";
+
+    /// An empty arena.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.spans.len()
+    }
+
+    /// True when there is no record.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.spans.is_empty()
+    }
+
+    /// Bytes of all keys, values, and headers.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The record at `index`, counted from 0.
+    #[must_use]
+    pub fn get(&self, index: usize) -> Option<Record<'_>> {
+        let span = self.spans.get(index)?;
+        Some(Record {
+            topic: self.topics.get(span.topic.clone()).unwrap_or_default(),
+            key: span.key.as_ref().map(|key| part(&self.bytes, key)),
+            value: span.value.as_ref().map(|value| part(&self.bytes, value)),
+            id: part(&self.bytes, &span.id),
+            headers: Headers {
+                spans: self.headers.get(span.headers.clone()).unwrap_or_default(),
+                bytes: &self.bytes,
+            },
+            operation: span.operation,
+            relation: span.relation,
+        })
+    }
+
+    /// All records in order.
+    pub fn iter(&self) -> impl Iterator<Item = Record<'_>> {
+        (0..self.len()).filter_map(|index| self.get(index))
+    }
+
+    /// Forgets the records and keeps their room, up to 4 MB of it.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.topics.clear();
+        self.spans.clear();
+        self.headers.clear();
+        if self.bytes.capacity() > KEPT_BYTES_MAX {
+            self.bytes.shrink_to(KEPT_BYTES_MAX);
+        }
+    }
+
+    /// Starts a record; its parts are written with [`Draft`] and kept by [`Draft::finish`].
+    pub(crate) fn draft(&mut self, relation: u32, topic: &str) -> Draft<'_> {
+        let topic = self.intern(topic);
+        let end = self.bytes.len();
+        let headers = self.headers.len();
+        let span = RecordSpan {
+            topic,
+            key: None,
+            value: None,
+            id: end..end,
+            headers: headers..headers,
+            operation: Operation::Tombstone,
+            relation,
+        };
+        Draft {
+            records: self,
+            span,
+        }
+    }
+
+    /// Where the arena ends now, to come back to when a later record of the same change fails.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark {
+            bytes: self.bytes.len(),
+            topics: self.topics.len(),
+            spans: self.spans.len(),
+            headers: self.headers.len(),
+        }
+    }
+
+    /// Drops everything that was written after the mark.
+    pub(crate) fn rewind(&mut self, mark: &Mark) {
+        self.bytes.truncate(mark.bytes);
+        self.topics.truncate(mark.topics);
+        self.spans.truncate(mark.spans);
+        self.headers.truncate(mark.headers);
+    }
+
+    /// Runs of records go to one topic: its name is stored once a run.
+    fn intern(&mut self, topic: &str) -> Range<usize> {
+        if let Some(last) = self.spans.last()
+            && self.topics.get(last.topic.clone()) == Some(topic)
+        {
+            return last.topic.clone();
+        }
+        let start = self.topics.len();
+        self.topics.push_str(topic);
+        start..self.topics.len()
+    }
+}
+
+/// See [`Records::mark`].
+#[derive(Debug)]
+pub(crate) struct Mark {
+    bytes: usize,
+    topics: usize,
+    spans: usize,
+    headers: usize,
+}
+
+/// A record being written.
+#[derive(Debug)]
+pub(crate) struct Draft<'r> {
+    records: &'r mut Records,
+    span: RecordSpan,
+}
+
+impl Draft<'_> {
+    /// Writes the key.
+    pub(crate) fn key<E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.span.key = Some(written(&mut self.records.bytes, write)?);
+        Ok(())
+    }
+
+    /// Writes the value.
+    pub(crate) fn value<E>(
+        &mut self,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.span.value = Some(written(&mut self.records.bytes, write)?);
+        Ok(())
+    }
+
+    /// Adds a header.
+    pub(crate) fn header<E>(
+        &mut self,
+        name: &'static str,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let value = written(&mut self.records.bytes, write)?;
+        self.records.headers.push(HeaderSpan { name, value });
+        self.span.headers.end = self.records.headers.len();
+        Ok(())
+    }
+
+    /// Writes the id and keeps the record.
+    pub(crate) fn finish(mut self, operation: Operation, id_prefix: &[u8], ordinal: u64) {
+        let start = self.records.bytes.len();
+        self.records.bytes.extend_from_slice(id_prefix);
+        let mut digits = itoa::Buffer::new();
+        self.records
+            .bytes
+            .extend_from_slice(digits.format(ordinal).as_bytes());
+        self.span.id = start..self.records.bytes.len();
+        self.span.operation = operation;
+        self.records.spans.push(self.span);
+    }
+}
+
+fn written<E>(
+    bytes: &mut Vec<u8>,
+    write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+) -> Result<Range<usize>, E> {
+    let start = bytes.len();
+    write(bytes)?;
+    Ok(start..bytes.len())
+}
+
+/// Spans are made from the arena they point into, so nothing is ever missing.
+fn part<'a>(bytes: &'a [u8], span: &Range<usize>) -> &'a [u8] {
+    bytes.get(span.clone()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(bytes: &[u8]) -> impl FnOnce(&mut Vec<u8>) -> Result<(), ()> {
+        move |out| {
+            out.extend_from_slice(bytes);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn records_come_back_as_they_were_written() {
+        let mut records = Records::new();
+        let mut draft = records.draft(7, "shop.public.users");
+        draft.key(text(b"k")).unwrap();
+        draft.value(text(b"v")).unwrap();
+        draft.header("h", text(b"x")).unwrap();
+        draft.finish(Operation::Delete, b"1:0/10:", 4);
+        let mut draft = records.draft(7, "shop.public.users");
+        draft.key(text(b"k")).unwrap();
+        draft.finish(Operation::Tombstone, b"1:0/10:", 5);
+
+        let delete = records.get(0).unwrap();
+        assert_eq!(
+            (delete.topic, delete.key, delete.value),
+            ("shop.public.users", Some(&b"k"[..]), Some(&b"v"[..]))
+        );
+        assert_eq!((delete.id, delete.relation), (&b"1:0/10:4"[..], 7));
+        assert_eq!(
+            delete.headers.iter().collect::<Vec<_>>(),
+            [("h", &b"x"[..])]
+        );
+        assert_eq!(
+            delete.size(),
+            "kv".len() + "walferry.id".len() + "1:0/10:4".len() + "hx".len()
+        );
+        let tombstone = records.get(1).unwrap();
+        assert_eq!((tombstone.value, tombstone.id), (None, &b"1:0/10:5"[..]));
+        assert!(tombstone.headers.is_empty());
+        assert!(records.get(2).is_none());
+        assert_eq!(records.topics, "shop.public.users", "stored once a run");
+    }
+
+    #[test]
+    fn rewinding_leaves_no_trace_of_the_failed_change() {
+        let mut records = Records::new();
+        records
+            .draft(1, "a")
+            .finish(Operation::Create, b"1:0/1:", 0);
+        let mark = records.mark();
+        let bytes = records.bytes();
+        let mut draft = records.draft(2, "b");
+        draft.header("h", text(b"x")).unwrap();
+        draft.finish(Operation::Create, b"1:0/1:", 1);
+        records.rewind(&mark);
+        assert_eq!(
+            (records.len(), records.bytes(), records.headers.len()),
+            (1, bytes, 0)
+        );
+        assert_eq!(records.topics, "a");
+    }
+
+    #[test]
+    fn clearing_gives_back_what_a_huge_row_took() {
+        let mut records = Records::new();
+        let mut draft = records.draft(1, "a");
+        draft.value(text(&vec![0; 2 * KEPT_BYTES_MAX])).unwrap();
+        draft.finish(Operation::Create, b"", 0);
+        records.clear();
+        assert!(records.is_empty());
+        assert!(records.bytes.capacity() <= KEPT_BYTES_MAX);
+    }
+}
