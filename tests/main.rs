@@ -1,1 +1,3 @@
-//! End-to-end tests.
+//! End-to-end tests on real servers, one behaviour a file. Run by `cargo xtask test`.
+
+mod servers;
