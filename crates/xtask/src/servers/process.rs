@@ -181,9 +181,8 @@ pub fn kill_tree(root: u32) {
     for pid in pids.iter().filter_map(|&number| pid(number)) {
         let _ = rustix::process::kill_process(pid, Signal::KILL);
     }
-    let alive = |pid: &u32| matches!(state(*pid), Some(state) if state != 'Z');
     wait_until(Duration::from_secs(10), || {
-        (!pids.iter().any(alive)).then_some(())
+        (!pids.iter().any(|&pid| is_alive(pid))).then_some(())
     });
 }
 
