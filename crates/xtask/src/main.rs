@@ -1,2 +1,34 @@
-//! xtask.
-fn main() {}
+//! `cargo xtask`: the developer's commands. Each lives in a module of its own with its arguments and
+//! a `run`; this file only names them.
+
+mod foreground;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "walferry's developer commands", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start Postgres and Kafka, print their addresses, and keep them until Ctrl-C
+    Servers(foreground::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Servers(arguments) => foreground::run(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -9,6 +9,7 @@
 //! It deliberately does not know walferry: no slots, publications or topics are made here.
 
 mod cache;
+pub mod debezium;
 pub mod kafka;
 mod leash;
 mod maven;
@@ -21,6 +22,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use cache::cache_dir;
+pub use debezium::{DebeziumConnect, DebeziumOptions};
 pub use kafka::{KafkaOptions, KafkaServer};
 pub use port::Port;
 pub use postgres::{Durability, PostgresOptions, PostgresServer, Shutdown};
