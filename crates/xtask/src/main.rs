@@ -1,6 +1,7 @@
 //! `cargo xtask`: the developer's commands. Each lives in a module of its own with its arguments and
 //! a `run`; this file only names them.
 
+mod checks;
 mod foreground;
 
 use std::process::ExitCode;
@@ -16,12 +17,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run everything that CI runs
+    Test(checks::Arguments),
     /// Start Postgres and Kafka, print their addresses, and keep them until Ctrl-C
     Servers(foreground::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Test(arguments) => checks::run(&arguments),
         Command::Servers(arguments) => foreground::run(&arguments),
     };
     match result {

@@ -80,8 +80,8 @@ impl DebeziumConnect {
             ("key.converter.schemas.enable", "false"),
             ("value.converter.schemas.enable", "false"),
             ("connector.client.config.override.policy", "All"),
-            // All is on the class path; nothing to look for elsewhere.
-            ("plugin.discovery", "hybrid_warn"),
+            // Every plugin here has a manifest: no scan of ninety jars.
+            ("plugin.discovery", "service_load"),
         ];
         connect.write("worker.properties", &worker, &options.worker)?;
         let connector = [

@@ -80,6 +80,12 @@ impl Binaries {
         &self.version
     }
 
+    /// The directory of its programs.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     /// The path of a server program.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
