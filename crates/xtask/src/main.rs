@@ -1,6 +1,7 @@
 //! `cargo xtask`: the developer's commands. Each lives in a module of its own with its arguments and
 //! a `run`; this file only names them.
 
+mod bench;
 mod checks;
 mod foreground;
 
@@ -21,12 +22,15 @@ enum Command {
     Test(checks::Arguments),
     /// Start Postgres and Kafka, print their addresses, and keep them until Ctrl-C
     Servers(foreground::Arguments),
+    /// Measure walferry beside `pg_recvlogical` and a tuned Debezium, on real servers
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Test(arguments) => checks::run(&arguments),
         Command::Servers(arguments) => foreground::run(&arguments),
+        Command::Bench(arguments) => bench::run(&arguments).map_err(Into::into),
     };
     match result {
         Ok(code) => code,

@@ -89,7 +89,10 @@ pub(super) fn release(signal: &str, group: u32) {
 }
 
 /// A new directory that is removed when its guard is dropped, or when we die.
-pub(super) fn directory(purpose: &str) -> Result<Directory, ServerError> {
+///
+/// # Errors
+/// When it cannot be made.
+pub fn directory(purpose: &str) -> Result<Directory, ServerError> {
     let leash = leash()?;
     let number = leash.next_directory.fetch_add(1, Ordering::Relaxed);
     let path = leash.root.join(format!("{purpose}{number}"));
@@ -99,12 +102,14 @@ pub(super) fn directory(purpose: &str) -> Result<Directory, ServerError> {
 
 /// See [`directory`].
 #[derive(Debug)]
-pub(super) struct Directory {
+pub struct Directory {
     path: PathBuf,
 }
 
 impl Directory {
-    pub(super) fn path(&self) -> &Path {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
         &self.path
     }
 }

@@ -24,6 +24,7 @@ use std::time::Duration;
 pub use cache::cache_dir;
 pub use debezium::{DebeziumConnect, DebeziumOptions};
 pub use kafka::{KafkaOptions, KafkaServer};
+pub use leash::{Directory, directory};
 pub use port::Port;
 pub use postgres::{Durability, PostgresOptions, PostgresServer, Shutdown};
 

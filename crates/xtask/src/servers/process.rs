@@ -229,6 +229,7 @@ pub struct Usage {
 }
 
 /// Reads `/proc/PID/status` and `stat`; `None` when the process is gone, or where there is no `/proc`.
+/// One that has ended but was not waited for still tells its processor time, but holds no memory.
 #[must_use]
 pub fn usage(pid: u32) -> Option<Usage> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
@@ -240,8 +241,8 @@ pub fn usage(pid: u32) -> Option<Usage> {
         stat_field(pid, 11)?.parse::<u64>().ok()? + stat_field(pid, 12)?.parse::<u64>().ok()?;
     let micros = ticks * 1_000_000 / rustix::param::clock_ticks_per_second().max(1);
     Some(Usage {
-        rss_bytes: bytes("VmRSS:")?,
-        rss_peak_bytes: bytes("VmHWM:")?,
+        rss_bytes: bytes("VmRSS:").unwrap_or(0),
+        rss_peak_bytes: bytes("VmHWM:").unwrap_or(0),
         cpu: Duration::from_micros(micros),
     })
 }

@@ -1,0 +1,219 @@
+//! Who takes part in a benchmark, and how each is set up.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+/// A program, as `--only` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Program {
+    /// Postgres' own reader, thrown away on arrival: the server's speed limit as it is usually read.
+    #[value(name = "pg_recvlogical")]
+    PgRecvlogical,
+    /// Debezium in Kafka Connect standalone, tuned for throughput.
+    #[value(name = "debezium")]
+    Debezium,
+    /// This project.
+    #[value(name = "walferry")]
+    Walferry,
+}
+
+/// The way to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Socket {
+    /// A unix socket.
+    Unix,
+    /// TCP over the loopback interface.
+    Tcp,
+}
+
+/// One row of the result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Competitor {
+    /// What runs.
+    pub(super) program: Program,
+    /// How it reaches Postgres.
+    pub(super) socket: Socket,
+}
+
+impl Competitor {
+    /// All, in the order in which they run.
+    pub(super) const ALL: [Self; 5] = [
+        Self {
+            program: Program::PgRecvlogical,
+            socket: Socket::Unix,
+        },
+        Self {
+            program: Program::PgRecvlogical,
+            socket: Socket::Tcp,
+        },
+        Self {
+            program: Program::Debezium,
+            socket: Socket::Tcp,
+        },
+        Self {
+            program: Program::Walferry,
+            socket: Socket::Unix,
+        },
+        Self {
+            program: Program::Walferry,
+            socket: Socket::Tcp,
+        },
+    ];
+
+    /// A name that slots and topic prefixes allow: small letters, digits, underscores.
+    #[must_use]
+    pub(super) fn id(self) -> &'static str {
+        match (self.program, self.socket) {
+            (Program::PgRecvlogical, Socket::Unix) => "pg_recvlogical_unix",
+            (Program::PgRecvlogical, Socket::Tcp) => "pg_recvlogical_tcp",
+            (Program::Debezium, _) => "debezium",
+            (Program::Walferry, Socket::Unix) => "walferry_unix",
+            (Program::Walferry, Socket::Tcp) => "walferry_tcp",
+        }
+    }
+
+    /// Its slot for the backlog or the latency run (`phase`).
+    #[must_use]
+    pub(super) fn slot(self, phase: Phase) -> String {
+        format!("bench_{}_{phase}", self.id())
+    }
+
+    /// The prefix of its topics; in Debezium's words `topic.prefix`.
+    #[must_use]
+    pub(super) fn topic_prefix(self, phase: Phase) -> String {
+        format!("{}_{phase}", self.id())
+    }
+
+    /// Whether what it reads ends in Kafka.
+    #[must_use]
+    pub(super) fn publishes(self) -> bool {
+        self.program != Program::PgRecvlogical
+    }
+}
+
+impl fmt::Display for Competitor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.program, self.socket) {
+            (Program::PgRecvlogical, Socket::Unix) => "pg_recvlogical, unix socket",
+            (Program::PgRecvlogical, Socket::Tcp) => "pg_recvlogical, TCP",
+            (Program::Debezium, _) => "Debezium, tuned, TCP",
+            (Program::Walferry, Socket::Unix) => "walferry, unix socket",
+            (Program::Walferry, Socket::Tcp) => "walferry, TCP",
+        })
+    }
+}
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// A backlog that waits in the slot, as fast as possible.
+    Drain {
+        /// Counts from 1.
+        run: u32,
+    },
+    /// Single-row transactions at a steady rate.
+    Latency {
+        /// Counts from 1.
+        run: u32,
+    },
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drain { run } => write!(f, "drain_{run}"),
+            Self::Latency { run } => write!(f, "latency_{run}"),
+        }
+    }
+}
+
+/// Where the servers of a benchmark are.
+#[derive(Debug)]
+pub(super) struct Addresses {
+    /// Directory of Postgres' unix socket.
+    pub(super) socket_dir: PathBuf,
+    /// Its port, also part of the socket's name.
+    pub(super) postgres_port: u16,
+    /// A superuser that needs no password here.
+    pub(super) user: &'static str,
+    /// Where the table is.
+    pub(super) database: &'static str,
+    /// The broker.
+    pub(super) bootstrap_servers: String,
+}
+
+/// The publication all of them read.
+pub(super) const PUBLICATION: &str = "bench";
+
+/// The contract's YAML for one run: nothing in it is tuned for the benchmark.
+#[must_use]
+pub(super) fn walferry_yaml(who: Competitor, phase: Phase, at: &Addresses) -> String {
+    let Addresses {
+        socket_dir,
+        postgres_port,
+        user,
+        database,
+        bootstrap_servers,
+    } = at;
+    let socket_dir = socket_dir.display();
+    let url = match who.socket {
+        Socket::Tcp => format!("postgresql://{user}@127.0.0.1:{postgres_port}/{database}"),
+        Socket::Unix => {
+            format!("postgresql://{user}@/{database}?host={socket_dir}&port={postgres_port}")
+        }
+    };
+    let slot = who.slot(phase);
+    let prefix = who.topic_prefix(phase);
+    format!(
+        "name: {slot}\n\
+         postgres:\n  url: {url}\n  slot: {slot}\n  publication: {PUBLICATION}\n\
+         kafka:\n  bootstrap.servers: {bootstrap_servers}\n  compression.type: lz4\n\
+         topics:\n  prefix: {prefix}\n  partitions: 1\n\
+         tables:\n  include: [ \"public.users\" ]\n\
+         snapshot:\n  snapshot.mode: no_data\n\
+         admin:\n  listen: \"off\"\n"
+    )
+}
+
+/// The connector's properties; the tuning is what reached most on this workload (batches, queue and poll interval of
+/// the connector, then the producer's compression, linger and batch).
+#[must_use]
+pub(super) fn debezium_properties(
+    who: Competitor,
+    phase: Phase,
+    at: &Addresses,
+) -> Vec<(String, String)> {
+    let port = at.postgres_port.to_string();
+    let slot = who.slot(phase);
+    let prefix = who.topic_prefix(phase);
+    [
+        ("name", slot.as_str()),
+        (
+            "connector.class",
+            "io.debezium.connector.postgresql.PostgresConnector",
+        ),
+        ("tasks.max", "1"),
+        ("plugin.name", "pgoutput"),
+        ("database.hostname", "127.0.0.1"),
+        ("database.port", &port),
+        ("database.user", at.user),
+        ("database.dbname", at.database),
+        ("topic.prefix", &prefix),
+        ("slot.name", &slot),
+        ("publication.name", PUBLICATION),
+        ("publication.autocreate.mode", "disabled"),
+        ("snapshot.mode", "no_data"),
+        ("table.include.list", "public.users"),
+        ("max.batch.size", "8192"),
+        ("max.queue.size", "32768"),
+        ("poll.interval.ms", "10"),
+        ("producer.override.compression.type", "lz4"),
+        ("producer.override.linger.ms", "20"),
+        ("producer.override.batch.size", "524288"),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_owned(), value.to_owned()))
+    .collect()
+}

@@ -1,0 +1,332 @@
+//! The result: medians, ratios, a table for people, JSON for machines. Pure.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::competitor::{Competitor, Program, Socket};
+use super::drain::Drain;
+use super::latency::Latency;
+use super::table::Table;
+
+/// Everything one `cargo xtask bench` found out.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    /// UTC, ISO 8601.
+    pub(super) date: String,
+    /// What it ran on.
+    pub(super) machine: Machine,
+    /// Versions, by part.
+    pub(super) versions: Vec<(String, String)>,
+    /// Events of the backlog.
+    pub(super) events: u64,
+    /// Rows in each of its transactions.
+    pub(super) rows_per_transaction: u64,
+    /// How often everything was repeated.
+    pub(super) runs: u32,
+    /// In the order in which they ran.
+    pub(super) results: Vec<Outcome>,
+}
+
+/// The machine, as far as it matters for reading the figures.
+#[derive(Debug, Serialize)]
+pub(super) struct Machine {
+    /// Cores that everything shared.
+    pub(super) cores: usize,
+    /// `uname -r`.
+    pub(super) kernel: String,
+}
+
+/// One competitor's results.
+#[derive(Debug, Serialize)]
+pub(super) struct Outcome {
+    /// For example `walferry_unix`.
+    pub(super) name: &'static str,
+    /// For people.
+    #[serde(skip)]
+    pub(super) competitor: Competitor,
+    /// The medians of the drains.
+    pub(super) drain: Option<Drain>,
+    /// Each of them.
+    pub(super) drains: Vec<Drain>,
+    /// The medians of the latency runs.
+    pub(super) latency: Option<Latency>,
+    /// Each of them.
+    pub(super) latencies: Vec<Latency>,
+}
+
+impl Outcome {
+    /// Takes the medians, each figure's own.
+    #[must_use]
+    pub(super) fn new(competitor: Competitor, drains: Vec<Drain>, latencies: Vec<Latency>) -> Self {
+        let drain = (!drains.is_empty()).then(|| Drain {
+            events_per_second: median(&drains, |d| d.events_per_second),
+            events_per_second_from_start: median(&drains, |d| d.events_per_second_from_start),
+            cpu_micros_per_event: median(&drains, |d| d.cpu_micros_per_event),
+            cpu_micros_per_event_from_start: median(&drains, |d| d.cpu_micros_per_event_from_start),
+            rss_peak_mib: median(&drains, |d| d.rss_peak_mib),
+            first_event_millis: drains
+                .iter()
+                .all(|d| d.first_event_millis.is_some())
+                .then(|| median(&drains, |d| d.first_event_millis.unwrap_or_default())),
+        });
+        let latency = (!latencies.is_empty()).then(|| Latency {
+            p50_millis: median(&latencies, |l| l.p50_millis),
+            p95_millis: median(&latencies, |l| l.p95_millis),
+            p99_millis: median(&latencies, |l| l.p99_millis),
+            max_millis: median(&latencies, |l| l.max_millis),
+            cpu_share: median(&latencies, |l| l.cpu_share),
+            transactions_per_second: median(&latencies, |l| l.transactions_per_second),
+            rss_peak_mib: median(&latencies, |l| l.rss_peak_mib),
+        });
+        Self {
+            name: competitor.id(),
+            competitor,
+            drain,
+            drains,
+            latency,
+            latencies,
+        }
+    }
+}
+
+impl Report {
+    /// The tables, as they are printed.
+    #[must_use]
+    pub(super) fn text(&self) -> String {
+        let mut text = String::new();
+        if self.results.iter().any(|outcome| outcome.drain.is_some()) {
+            let _ = writeln!(
+                text,
+                "Drain: {} inserts in transactions of {}, waiting in each slot; {}\n\n{}",
+                thousands(self.events),
+                thousands(self.rows_per_transaction),
+                self.repeated(),
+                self.drain_table()
+            );
+        }
+        if self.results.iter().any(|outcome| outcome.latency.is_some()) {
+            let _ = writeln!(
+                text,
+                "Latency: from the row's clock_timestamp() to the consumer, commit included; {}\n\n{}",
+                self.repeated(),
+                self.latency_table()
+            );
+        }
+        let goals = self.goals();
+        if !goals.is_empty() {
+            let _ = write!(text, "Goals\n\n{}", goal_table(&goals));
+        }
+        text
+    }
+
+    fn repeated(&self) -> String {
+        match self.runs {
+            1 => "one run".to_owned(),
+            runs => format!("medians of {runs} runs"),
+        }
+    }
+
+    fn drain_table(&self) -> String {
+        let mut table = Table::new(&[
+            "",
+            "events/s",
+            "from start",
+            "CPU µs/event",
+            "peak MiB",
+            "first event ms",
+            "× Debezium",
+            "CPU 1/×",
+            "× pg_recvlogical",
+        ]);
+        let debezium = self.drain(Program::Debezium, Socket::Tcp);
+        for outcome in &self.results {
+            let Some(drain) = outcome.drain else { continue };
+            let recvlogical = self.drain(Program::PgRecvlogical, outcome.competitor.socket);
+            let speed = |other: Option<Drain>| {
+                other.map(|other| drain.events_per_second / other.events_per_second)
+            };
+            let cpu = debezium.map(|other| other.cpu_micros_per_event / drain.cpu_micros_per_event);
+            table.row(vec![
+                outcome.competitor.to_string(),
+                rounded(drain.events_per_second),
+                rounded(drain.events_per_second_from_start),
+                format!("{:.2}", drain.cpu_micros_per_event),
+                rounded(drain.rss_peak_mib),
+                drain.first_event_millis.map_or_else(String::new, rounded),
+                ratio(speed(debezium)),
+                ratio(cpu),
+                ratio(speed(recvlogical)),
+            ]);
+        }
+        table.to_string()
+    }
+
+    fn latency_table(&self) -> String {
+        let mut table = Table::new(&[
+            "",
+            "p50 ms",
+            "p95 ms",
+            "p99 ms",
+            "max ms",
+            "CPU of a core",
+            "tx/s",
+            "peak MiB",
+        ]);
+        for outcome in &self.results {
+            let Some(latency) = outcome.latency else {
+                continue;
+            };
+            table.row(vec![
+                outcome.competitor.to_string(),
+                format!("{:.1}", latency.p50_millis),
+                format!("{:.1}", latency.p95_millis),
+                format!("{:.1}", latency.p99_millis),
+                format!("{:.1}", latency.max_millis),
+                format!("{:.1} %", latency.cpu_share * 100.0),
+                rounded(latency.transactions_per_second),
+                rounded(latency.rss_peak_mib),
+            ]);
+        }
+        table.to_string()
+    }
+
+    fn drain(&self, program: Program, socket: Socket) -> Option<Drain> {
+        let wanted = Competitor { program, socket };
+        self.results
+            .iter()
+            .find(|outcome| outcome.competitor == wanted)?
+            .drain
+    }
+
+    /// What this project promises, against what was measured, as far as it was.
+    fn goals(&self) -> Vec<Goal> {
+        let debezium = self.drain(Program::Debezium, Socket::Tcp);
+        let mut goals = Vec::new();
+        for (socket, least) in [(Socket::Unix, 4.0), (Socket::Tcp, 2.5)] {
+            let who = Competitor {
+                program: Program::Walferry,
+                socket,
+            };
+            let Some(outcome) = self
+                .results
+                .iter()
+                .find(|outcome| outcome.competitor == who)
+            else {
+                continue;
+            };
+            if let Some(drain) = outcome.drain {
+                let speed = debezium.map(|d| drain.events_per_second / d.events_per_second);
+                goals.extend(speed.map(|s| Goal::at_least(who, "drain, × Debezium", least, s)));
+                let cpu = drain.cpu_micros_per_event;
+                goals.push(Goal::at_most(who, "CPU µs/event", 4.0, cpu));
+                goals.push(Goal::at_most(who, "peak MiB", 64.0, drain.rss_peak_mib));
+                let first = drain.first_event_millis;
+                goals.extend(first.map(|ms| Goal::at_most(who, "first event ms", 300.0, ms)));
+            }
+            if let Some(latency) = outcome.latency {
+                goals.push(Goal::at_most(
+                    who,
+                    "latency p50 ms",
+                    5.0,
+                    latency.p50_millis,
+                ));
+                goals.push(Goal::at_most(
+                    who,
+                    "latency p99 ms",
+                    25.0,
+                    latency.p99_millis,
+                ));
+            }
+        }
+        goals
+    }
+}
+
+struct Goal {
+    who: Competitor,
+    what: &'static str,
+    bound: String,
+    measured: f64,
+    reached: bool,
+}
+
+impl Goal {
+    fn at_least(who: Competitor, what: &'static str, bound: f64, measured: f64) -> Self {
+        Self {
+            who,
+            what,
+            bound: format!("≥ {bound}"),
+            measured,
+            reached: measured >= bound,
+        }
+    }
+
+    fn at_most(who: Competitor, what: &'static str, bound: f64, measured: f64) -> Self {
+        Self {
+            who,
+            what,
+            bound: format!("≤ {bound}"),
+            measured,
+            reached: measured <= bound,
+        }
+    }
+}
+
+fn goal_table(goals: &[Goal]) -> String {
+    let mut table = Table::new(&["", "", "goal", "measured", ""]);
+    for goal in goals {
+        table.row(vec![
+            goal.who.to_string(),
+            goal.what.to_owned(),
+            goal.bound.clone(),
+            format!("{:.2}", goal.measured),
+            if goal.reached { "reached" } else { "MISSED" }.to_owned(),
+        ]);
+    }
+    table.to_string()
+}
+
+fn median<T>(of: &[T], figure: impl Fn(&T) -> f64) -> f64 {
+    let mut figures: Vec<f64> = of.iter().map(figure).collect();
+    figures.sort_by(f64::total_cmp);
+    let middle = figures.len() / 2;
+    match figures.as_slice() {
+        [] => 0.0,
+        all if all.len() % 2 == 1 => all[middle],
+        all => f64::midpoint(all[middle - 1], all[middle]),
+    }
+}
+
+fn ratio(value: Option<f64>) -> String {
+    value.map_or_else(String::new, |value| format!("{value:.2}"))
+}
+
+/// No decimals, and a comma at the thousands.
+fn rounded(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let sign = if value < 0.0 && digits != "0" {
+        "-"
+    } else {
+        ""
+    };
+    format!("{sign}{}", with_commas(&digits))
+}
+
+fn thousands(number: u64) -> String {
+    with_commas(&number.to_string())
+}
+
+fn with_commas(digits: &str) -> String {
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;
