@@ -101,7 +101,7 @@ impl Record<'_> {
 }
 
 /// Headers of one record besides its id.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Headers<'a> {
     spans: &'a [HeaderSpan],
     bytes: &'a [u8],

@@ -1,1 +1,31 @@
-//! Written by its owner.
+//! The Kafka edge: the only room that knows librdkafka.
+//!
+//! Records go in with a ticket, tickets come back. This room does not know what a ticket means, nor
+//! when an LSN may be confirmed: it says which tickets Kafka has acknowledged and which it refused.
+//!
+//! ```text
+//!   record + ticket ──▶ Producer ──▶ librdkafka ──▶ Kafka
+//!   ticket, settled ◀── Batch ◀── delivery reports ◀──┘
+//! ```
+//!
+//! - [`properties`]: the user's librdkafka properties, checked; those that would break the guarantee
+//!   are refused
+//! - [`producer`], [`deliveries`]: publishing, and what comes back
+//! - [`progress`]: the record that remembers how far Kafka has got, and its reader
+//! - [`topics`]: describing and creating topics, and which names are legal
+//! - [`error`]: what went wrong, and whether trying again can help
+
+mod context;
+pub mod deliveries;
+pub mod error;
+pub mod producer;
+pub mod progress;
+pub mod properties;
+pub mod topics;
+
+pub use deliveries::{Batch, Refused};
+pub use error::{Class, KafkaError};
+pub use producer::{AutoCreation, Producer, Settings};
+pub use progress::{Progress, ProgressError};
+pub use properties::Properties;
+pub use topics::Topics;

@@ -1,0 +1,232 @@
+//! The way back: what librdkafka's thread puts down, and the driver picks up whole.
+//!
+//! The delivery callback only pushes a number; it does not log, wait, or decide. Deliveries come in
+//! order within a partition and in no order between partitions.
+
+use std::sync::Mutex;
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+use tokio::sync::Notify;
+
+use super::context::lock;
+use super::error::KafkaError;
+
+/// What came back since the last drain. Kept by the driver and used again and again.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// Tickets of records that Kafka has acknowledged.
+    pub settled: Vec<u64>,
+    /// Tickets of progress records that Kafka has acknowledged.
+    pub progress_settled: Vec<u64>,
+    /// Records that Kafka (or librdkafka) refused, oldest first. One ends the run.
+    pub refused: Vec<Refused>,
+    /// The producer has stopped for good; it must be closed and built anew.
+    pub fault: Option<KafkaError>,
+}
+
+impl Batch {
+    /// Whether nothing came back.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.settled.is_empty()
+            && self.progress_settled.is_empty()
+            && self.refused.is_empty()
+            && self.fault.is_none()
+    }
+
+    fn clear(&mut self) {
+        self.settled.clear();
+        self.progress_settled.clear();
+        self.refused.clear();
+        self.fault = None;
+    }
+}
+
+/// A record that is not in Kafka, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    /// The ticket it was published under.
+    pub ticket: u64,
+    /// Whether it was a progress record.
+    pub stream: Stream,
+    /// The reason; its [`class`](KafkaError::class) tells whether to try again.
+    pub error: KafkaError,
+}
+
+/// Which of the two kinds of records a ticket belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stream {
+    /// A change event.
+    Record,
+    /// A progress record.
+    Progress,
+}
+
+/// The number librdkafka carries with a record: the ticket, its top bit set for progress.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Opaque(usize);
+
+impl Opaque {
+    const PROGRESS: u64 = 1 << 63;
+
+    pub(super) fn new(stream: Stream, ticket: u64) -> Self {
+        debug_assert!(
+            ticket & Self::PROGRESS == 0,
+            "tickets are dense, so the top bit is free"
+        );
+        let bits = match stream {
+            Stream::Record => ticket,
+            Stream::Progress => ticket | Self::PROGRESS,
+        };
+        // Lossless: the build refuses targets narrower than 64 bits (below).
+        #[allow(clippy::cast_possible_truncation)]
+        Self(bits as usize)
+    }
+
+    pub(super) fn from_raw(raw: usize) -> Self {
+        Self(raw)
+    }
+
+    pub(super) fn raw(self) -> usize {
+        self.0
+    }
+
+    fn split(self) -> (Stream, u64) {
+        let bits = self.0 as u64;
+        if bits & Self::PROGRESS == 0 {
+            (Stream::Record, bits)
+        } else {
+            (Stream::Progress, bits & !Self::PROGRESS)
+        }
+    }
+}
+
+const _: () = assert!(
+    usize::BITS == 64,
+    "a ticket travels through librdkafka as a pointer"
+);
+
+/// The tray between librdkafka's thread and the driver.
+#[derive(Debug, Default)]
+pub(super) struct Tray {
+    batch: Mutex<Batch>,
+    filled: Notify,
+}
+
+impl Tray {
+    /// Called from the delivery callback.
+    pub(super) fn put(&self, opaque: Opaque, refused: Option<Code>) {
+        let (stream, ticket) = opaque.split();
+        self.fill(|batch| match (refused, stream) {
+            (None, Stream::Record) => batch.settled.push(ticket),
+            (None, Stream::Progress) => batch.progress_settled.push(ticket),
+            (Some(code), _) => {
+                let error = KafkaError::of_delivery(ticket, code);
+                batch.refused.push(Refused {
+                    ticket,
+                    stream,
+                    error,
+                });
+            }
+        });
+    }
+
+    /// Called once the producer has stopped for good; the first reason stays.
+    pub(super) fn put_fault(&self, error: KafkaError) {
+        self.fill(|batch| {
+            batch.fault.get_or_insert(error);
+        });
+    }
+
+    /// The lock is held for a push here and for a swap in [`Self::take`], never longer.
+    fn fill(&self, put: impl FnOnce(&mut Batch)) {
+        let mut batch = lock(&self.batch);
+        let was_empty = batch.is_empty();
+        put(&mut batch);
+        drop(batch);
+        if was_empty {
+            self.filled.notify_one();
+        }
+    }
+
+    /// Swaps what has come in with the emptied `batch`.
+    pub(super) fn take(&self, batch: &mut Batch) {
+        batch.clear();
+        std::mem::swap(&mut *lock(&self.batch), batch);
+    }
+
+    /// Returns when there may be something to take. Safe to cancel: the signal is kept.
+    pub(super) async fn filled(&self) {
+        self.filled.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_ticket_survives_the_pointer(ticket in 0..Opaque::PROGRESS) {
+            for stream in [Stream::Record, Stream::Progress] {
+                let raw = Opaque::new(stream, ticket).raw();
+                prop_assert_eq!(Opaque::from_raw(raw).split(), (stream, ticket));
+            }
+        }
+    }
+
+    #[test]
+    fn kinds_are_told_apart_and_buffers_swap() {
+        let tray = Tray::default();
+        tray.put(Opaque::new(Stream::Record, 1), None);
+        tray.put(Opaque::new(Stream::Progress, 1), None);
+        tray.put(
+            Opaque::new(Stream::Record, 2),
+            Some(Code::MessageSizeTooLarge),
+        );
+        tray.put_fault(KafkaError::Fenced);
+        tray.put_fault(KafkaError::Purged);
+        let mut batch = Batch::default();
+        tray.take(&mut batch);
+        assert_eq!(batch.settled, [1]);
+        assert_eq!(batch.progress_settled, [1]);
+        assert_eq!(batch.refused.len(), 1);
+        assert_eq!(
+            batch.refused[0].error,
+            KafkaError::RecordTooLarge { ticket: 2 }
+        );
+        assert_eq!(batch.fault, Some(KafkaError::Fenced));
+        tray.take(&mut batch);
+        assert!(batch.is_empty(), "{batch:?}");
+    }
+
+    #[tokio::test]
+    async fn no_delivery_is_slept_over() {
+        let tray = Arc::new(Tray::default());
+        let putter = Arc::clone(&tray);
+        const COUNT: u64 = 100_000;
+        let thread = std::thread::spawn(move || {
+            for ticket in 0..COUNT {
+                putter.put(Opaque::new(Stream::Record, ticket), None);
+            }
+        });
+        let mut batch = Batch::default();
+        let mut next = 0;
+        while next < COUNT {
+            tokio::time::timeout(Duration::from_secs(10), tray.filled())
+                .await
+                .expect("a filled tray always signals");
+            tray.take(&mut batch);
+            for ticket in &batch.settled {
+                assert_eq!(*ticket, next);
+                next += 1;
+            }
+        }
+        thread.join().unwrap();
+    }
+}

@@ -1,0 +1,388 @@
+//! Publishing: records go into librdkafka's queue with a ticket, tickets come back acknowledged.
+//!
+//! One task publishes, so records of one partition keep the order in which they were published; the
+//! idempotent producer keeps it through retries. A broker that is away is no error: records wait
+//! without a time limit, and the in-flight limits of the relay keep the queue bounded. Nothing is
+//! retried here after a refusal: the run ends and the slot replays.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use envelope::{Record, Records};
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
+use rdkafka::producer::{
+    BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
+};
+
+use super::context::Listener;
+use super::deliveries::{Batch, Opaque, Stream, Tray};
+use super::error::KafkaError;
+use super::properties::{ClientKind, Properties};
+
+/// What the producer must know besides the user's properties.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The most records that the relay lets be in flight.
+    pub in_flight_records_max: u64,
+    /// The most bytes of keys and values that the relay lets be in flight.
+    pub in_flight_bytes_max: u64,
+    /// The smallest `max.message.bytes` among the topics, where known. A batch never grows beyond
+    /// it, so that a refused batch is always one single record that is itself too large.
+    pub topic_bytes_min: Option<u64>,
+    /// Whether the broker may create a topic that is missing.
+    pub auto_creation: AutoCreation,
+}
+
+/// Whether a missing topic may be created by the broker, with the broker's own settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AutoCreation {
+    /// A missing topic is an error: topics have declared settings.
+    Forbidden,
+    /// For clusters that cannot create topics on request (librdkafka's mock cluster).
+    Allowed,
+}
+
+/// The idempotent producer. Publish from one task only.
+pub struct Producer {
+    inner: ThreadedProducer<Context>,
+    context: Arc<Context>,
+}
+
+impl Producer {
+    /// Starts a producer and its polling thread; connects in the background.
+    ///
+    /// # Errors
+    /// Properties that do not go together, or files (certificates) that cannot be read.
+    pub fn new(properties: &Properties, settings: &Settings) -> Result<Self, KafkaError> {
+        let config = client_config(properties, settings);
+        let context = Context {
+            listener: Listener::new(properties.secrets().clone()),
+            tray: Tray::default(),
+        };
+        let inner: ThreadedProducer<Context> =
+            config.create_with_context(context).map_err(|error| {
+                KafkaError::of_client("creating the producer", &error, properties.secrets())
+            })?;
+        let context = Arc::clone(inner.client().context());
+        Ok(Self { inner, context })
+    }
+
+    /// Hands a record to librdkafka, which copies it. Never blocks.
+    ///
+    /// # Errors
+    /// The record is over the client's own limit ([`KafkaError::RecordTooLarge`]), the producer has
+    /// stopped, or the queue is full, which the in-flight limits should prevent. The record is then
+    /// not in the queue and its ticket will not come back.
+    pub fn publish(&self, ticket: u64, record: &Record<'_>) -> Result<(), KafkaError> {
+        let extra = record.headers.iter();
+        // The capacity is exact, so that librdkafka's list allocates once.
+        let mut headers = OwnedHeaders::new_with_capacity(1 + extra.len());
+        headers = headers.insert(Header {
+            key: Records::ID_HEADER,
+            value: Some(record.id),
+        });
+        for (name, value) in extra {
+            headers = headers.insert(Header {
+                key: name,
+                value: Some(value),
+            });
+        }
+        let message = BaseRecord {
+            topic: record.topic,
+            partition: None,
+            payload: record.value,
+            key: record.key,
+            timestamp: None,
+            headers: Some(headers),
+            delivery_opaque: Opaque::new(Stream::Record, ticket).raw(),
+        };
+        self.send(ticket, message)
+    }
+
+    /// Hands a progress record to librdkafka; it comes back as `progress_settled`.
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub fn store_progress(
+        &self,
+        ticket: u64,
+        topic: &str,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), KafkaError> {
+        let message = BaseRecord {
+            topic,
+            partition: Some(0),
+            payload: Some(value),
+            key: Some(key),
+            timestamp: None,
+            headers: None,
+            delivery_opaque: Opaque::new(Stream::Progress, ticket).raw(),
+        };
+        self.send(ticket, message)
+    }
+
+    fn send(
+        &self,
+        ticket: u64,
+        message: BaseRecord<'_, [u8], [u8], usize>,
+    ) -> Result<(), KafkaError> {
+        self.inner
+            .send(message)
+            .map_err(|(error, _)| match error.rdkafka_error_code() {
+                Some(Code::Fatal) => self.fatal(),
+                Some(code) => KafkaError::of_delivery(ticket, code),
+                None => {
+                    KafkaError::of_client("publishing a record", &error, self.context.secrets())
+                }
+            })
+    }
+
+    /// Returns when something may have come back. Safe to cancel.
+    pub async fn ready(&self) {
+        self.context.tray.filled().await;
+    }
+
+    /// Takes all that has come back, replacing what `batch` held.
+    pub fn drain(&self, batch: &mut Batch) {
+        self.context.tray.take(batch);
+        if batch.fault.is_some() {
+            // The event only says that there is a fatal error; the client knows which.
+            batch.fault = match self.fatal() {
+                // The refusal that made the gap comes as a delivery report of its own, and names
+                // the record and the reason.
+                KafkaError::Fatal {
+                    code: Code::GaplessGuarantee,
+                    ..
+                } => None,
+                fatal => Some(fatal),
+            };
+        }
+    }
+
+    /// Records not yet acknowledged, by librdkafka's count.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        u64::try_from(self.inner.in_flight_count()).unwrap_or(0)
+    }
+
+    /// The newest statistics as librdkafka's JSON (STATISTICS.md), about every 5 s.
+    #[must_use]
+    pub fn statistics(&self) -> Option<Arc<str>> {
+        self.context.listener.statistics()
+    }
+
+    /// What librdkafka last said about a connection, redacted. It is not cleared when the connection
+    /// is back, so it explains an outage but does not prove one.
+    #[must_use]
+    pub fn last_connection_error(&self) -> Option<String> {
+        self.context
+            .listener
+            .last_error()
+            .map(|(code, reason)| format!("{code:?}: {reason}"))
+    }
+
+    /// Waits up to `timeout` for what is in flight, purges the rest and ends the polling thread.
+    ///
+    /// `batch` receives what came back after the last drain; purged records are among its `refused`.
+    /// Returns how many records were not acknowledged.
+    pub async fn close(self, timeout: Duration, batch: &mut Batch) -> u64 {
+        let deadline = Instant::now() + timeout;
+        while self.inner.in_flight_count() > 0 && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let context = Arc::clone(&self.context);
+        let left = self.in_flight();
+        // Purging, the last reports and joining the polling thread take up to some 100 ms.
+        let closing = tokio::task::spawn_blocking(move || drop(self));
+        if closing.await.is_err() {
+            tracing::error!("closing the producer panicked");
+        }
+        context.tray.take(batch);
+        left
+    }
+
+    fn fatal(&self) -> KafkaError {
+        match self.inner.client().fatal_error() {
+            Some((Code::Fenced | Code::ProducerFenced, _)) => KafkaError::Fenced,
+            Some((code @ Code::ClusterAuthorizationFailed, _)) => KafkaError::of_delivery(0, code),
+            Some((code, reason)) => KafkaError::Fatal {
+                code,
+                reason: self.context.secrets().redact(&reason),
+            },
+            None => KafkaError::Fatal {
+                code: Code::Fatal,
+                reason: "unknown".to_owned(),
+            },
+        }
+    }
+}
+
+impl Drop for Producer {
+    /// What is left is purged: an unacknowledged record is replayed, never sent behind our back.
+    fn drop(&mut self) {
+        self.inner.purge(PurgeConfig::default().queue().inflight());
+    }
+}
+
+impl std::fmt::Debug for Producer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Producer")
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
+    }
+}
+
+/// librdkafka's callbacks.
+struct Context {
+    listener: Listener,
+    tray: Tray,
+}
+
+impl Context {
+    fn secrets(&self) -> &super::properties::Secrets {
+        self.listener.secrets()
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.listener.log(level, facility, line);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.listener.stats_raw(statistics);
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        if error.rdkafka_error_code() == Some(Code::Fatal) {
+            self.tray.put_fault(KafkaError::Fatal {
+                code: Code::Fatal,
+                reason: String::new(),
+            });
+        }
+        self.listener.error(error, reason);
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        let refused = match result {
+            Ok(_) => None,
+            Err((error, _)) => Some(error.rdkafka_error_code().unwrap_or(Code::Fail)),
+        };
+        self.tray.put(Opaque::from_raw(opaque), refused);
+    }
+}
+
+fn client_config(properties: &Properties, settings: &Settings) -> rdkafka::ClientConfig {
+    let defaults = [
+        ("partitioner", "murmur2_random"),
+        ("compression.type", "lz4"),
+        // A full queue makes large batches by itself; lingering only costs latency at low rates.
+        ("linger.ms", "1"),
+        // The topic decides what is too large, and it looks at the compressed size. The client must
+        // still stay below the broker's `socket.request.max.bytes` (100 MB), since a broker answers
+        // a larger request by closing the connection, and it would be sent again for ever.
+        ("message.max.bytes", "104000000"),
+        ("topic.metadata.propagation.max.ms", "10000"),
+    ];
+    let mut config = properties.client_config(ClientKind::Producer, &defaults);
+    let number = |name: &str| config.get(name).and_then(|value| value.parse::<u64>().ok());
+    let message_max = number("message.max.bytes").unwrap_or(0);
+    let batch = number("batch.size").unwrap_or(BATCH_BYTES);
+    let topic = settings.topic_bytes_min.unwrap_or(DEFAULT_TOPIC_BYTES);
+    let batch = batch.min(topic.saturating_sub(BATCH_OVERHEAD_BYTES)).max(1);
+    // Twice the limits, plus one record that begins just below them.
+    let queue_kbytes = (settings.in_flight_bytes_max.saturating_mul(2) + message_max) / 1024 + 1;
+    let queue_records = settings.in_flight_records_max.saturating_mul(2) + 1_000;
+    for (name, value) in [
+        ("enable.idempotence", "true".to_owned()),
+        ("acks", "all".to_owned()),
+        ("message.timeout.ms", "0".to_owned()),
+        // A record behind a refused one must not be published before it.
+        ("enable.gapless.guarantee", "true".to_owned()),
+        ("batch.size", batch.to_string()),
+        (
+            "queue.buffering.max.messages",
+            queue_records.min(QUEUE_MAX).to_string(),
+        ),
+        (
+            "queue.buffering.max.kbytes",
+            queue_kbytes.min(QUEUE_MAX).to_string(),
+        ),
+        ("statistics.interval.ms", "5000".to_owned()),
+    ] {
+        config.set(name, value);
+    }
+    if properties.get("allow.auto.create.topics").is_none() {
+        let allowed = settings.auto_creation == AutoCreation::Allowed;
+        config.set(
+            "allow.auto.create.topics",
+            if allowed { "true" } else { "false" },
+        );
+    }
+    config
+}
+
+/// librdkafka's own default of `batch.size`.
+const BATCH_BYTES: u64 = 1_000_000;
+/// Kafka's default of `max.message.bytes`.
+const DEFAULT_TOPIC_BYTES: u64 = 1_048_588;
+/// The batch's header (61 bytes), rounded up.
+const BATCH_OVERHEAD_BYTES: u64 = 128;
+/// The largest value librdkafka takes for either queue limit.
+const QUEUE_MAX: u64 = 2_147_483_647;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(pairs: &[(&str, &str)], topic_bytes_min: Option<u64>) -> rdkafka::ClientConfig {
+        let broker = ("bootstrap.servers", "127.0.0.1:1");
+        let properties = Properties::parse(pairs.iter().copied().chain([broker])).unwrap();
+        let settings = Settings {
+            in_flight_records_max: 50_000,
+            in_flight_bytes_max: 16 << 20,
+            topic_bytes_min,
+            auto_creation: AutoCreation::Forbidden,
+        };
+        client_config(&properties, &settings)
+    }
+
+    #[test]
+    fn the_guarantee_is_configured() {
+        let config = config(&[("compression.type", "zstd"), ("acks", "-1")], None);
+        for (name, value) in [
+            ("enable.idempotence", "true"),
+            ("acks", "all"),
+            ("message.timeout.ms", "0"),
+            ("partitioner", "murmur2_random"),
+            ("compression.type", "zstd"),
+            ("allow.auto.create.topics", "false"),
+            ("queue.buffering.max.messages", "101000"),
+        ] {
+            assert_eq!(config.get(name), Some(value), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_batch_fits_the_smallest_topic() {
+        assert_eq!(config(&[], None).get("batch.size"), Some("1000000"));
+        assert_eq!(config(&[], Some(50_128)).get("batch.size"), Some("50000"));
+        let large = [("batch.size", "4000000")];
+        assert_eq!(
+            config(&large, Some(8 << 20)).get("batch.size"),
+            Some("4000000")
+        );
+        assert_eq!(
+            config(&large, Some(2_000_128)).get("batch.size"),
+            Some("2000000")
+        );
+    }
+}
