@@ -24,7 +24,7 @@ pub struct DecodeError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum DecodeErrorKind {
     /// The message ends inside the field.
-    #[error("{needed} bytes needed, {left} left")]
+    #[error("the message ends: {needed} byte(s) needed, {left} left")]
     UnexpectedEnd {
         /// Bytes that the field takes.
         needed: usize,
@@ -32,13 +32,19 @@ pub enum DecodeErrorKind {
         left: usize,
     },
     /// The message was read to its end and bytes are left over.
-    #[error("{left} bytes left over")]
+    #[error("{left} byte(s) left over")]
     TrailingBytes {
         /// How many.
         left: usize,
     },
-    /// A type byte that protocol version 1 does not know.
-    #[error("unknown type byte 0x{tag:02X}; is the slot's plugin pgoutput?")]
+    /// A message that protocol version 1 does not know.
+    #[error("unknown message 0x{tag:02X}; is the slot's plugin pgoutput?")]
+    UnknownMessage {
+        /// The message's type byte.
+        tag: u8,
+    },
+    /// A byte that says which of several things follows, and says none of them.
+    #[error("unknown tag 0x{tag:02X}")]
     UnknownTag {
         /// The byte.
         tag: u8,

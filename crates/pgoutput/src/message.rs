@@ -90,6 +90,6 @@ fn refusal(tag: u8) -> DecodeErrorKind {
     match tag {
         b'S' | b'E' | b'c' | b'A' => DecodeErrorKind::StreamingIsOff { tag },
         b'b' | b'P' | b'p' | b'K' | b'r' => DecodeErrorKind::TwoPhaseIsOff { tag },
-        _ => DecodeErrorKind::UnknownTag { tag },
+        _ => DecodeErrorKind::UnknownMessage { tag },
     }
 }

@@ -83,7 +83,7 @@ impl<'a> ServerMessage<'a> {
                 cursor.finish()?;
                 Ok(keepalive)
             }
-            tag => Err(start.error("type", DecodeErrorKind::UnknownTag { tag })),
+            tag => Err(start.error("type", DecodeErrorKind::UnknownMessage { tag })),
         }
     }
 
@@ -142,7 +142,7 @@ impl StatusUpdate {
         let start = cursor;
         let tag = cursor.u8("type")?;
         if tag != b'r' {
-            return Err(start.error("type", DecodeErrorKind::UnknownTag { tag }));
+            return Err(start.error("type", DecodeErrorKind::UnknownMessage { tag }));
         }
         let update = StatusUpdate {
             written: Lsn::new(cursor.u64("written")?),
