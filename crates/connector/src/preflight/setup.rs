@@ -1,0 +1,159 @@
+//! What `walferry run` may create before it starts, as a plan that changes nothing by itself.
+//!
+//! Order is part of the plan: publication, tables, topics, and the slot last, since a publication
+//! made after the slot is invisible to the changes in between.
+
+use std::collections::BTreeSet;
+
+use tokio_postgres::Client;
+
+use super::publication::Publication;
+use super::quote::identifier;
+use super::slot::Slot;
+use super::tables::{Kind, Relation, Selection};
+use super::wanted::{Action, Create, Partitions, StoredProgress, Wanted};
+
+/// What is to be created, in this order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SetupPlan {
+    /// CREATE PUBLICATION, when it is missing.
+    pub create_publication: Option<String>,
+    /// ALTER PUBLICATION … ADD TABLE, when tables have come to match since.
+    pub add_tables: Option<String>,
+    /// Create the slot, through the replication session.
+    pub create_slot: bool,
+}
+
+/// Plans what is missing and may be created. With `create: never` that is nothing.
+///
+/// The slot is planned only when it is known that no position is stored for it: a slot made anew
+/// starts at the present, and everything since the stored position would be skipped unseen.
+#[must_use]
+pub fn plan(
+    wanted: &Wanted<'_>,
+    slot: Option<&Slot>,
+    publication: Option<&Publication>,
+    selection: &Selection<'_>,
+) -> SetupPlan {
+    if wanted.create == Create::Never {
+        return SetupPlan::default();
+    }
+    let add_tables = publication
+        .filter(|publication| publication.owned)
+        .map(|publication| absent_targets(publication, selection))
+        .filter(|absent| !absent.is_empty())
+        .map(|absent| add_tables(wanted, &absent));
+    SetupPlan {
+        create_publication: match publication {
+            None if !selection.targets.is_empty() => {
+                Some(create_publication(wanted, &selection.targets))
+            }
+            _ => None,
+        },
+        add_tables,
+        create_slot: slot.is_none() && wanted.progress == StoredProgress::Absent,
+    }
+}
+
+impl SetupPlan {
+    /// True when there is nothing to create.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Runs the SQL part; the slot is the replication session's to make, afterwards.
+    ///
+    /// # Errors
+    /// What the server answered. Statements before the failed one stay done.
+    pub async fn apply_sql(&self, client: &Client) -> Result<(), tokio_postgres::Error> {
+        for sql in self.create_publication.iter().chain(&self.add_tables) {
+            client.batch_execute(sql).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Targets that an existing publication does not publish.
+///
+/// Under leaf names the publication shows only leaves, so a partitioned table is present when it is
+/// listed, or when all of its captured leaves are.
+pub(crate) fn absent_targets<'a>(
+    publication: &Publication,
+    selection: &Selection<'a>,
+) -> Vec<&'a Relation> {
+    if publication.all_tables {
+        return Vec::new();
+    }
+    let published: BTreeSet<u32> = publication
+        .tables
+        .keys()
+        .chain(&publication.listed)
+        .copied()
+        .collect();
+    let present = |table: &Relation| {
+        published.contains(&table.oid) || table.ancestors.iter().any(|oid| published.contains(oid))
+    };
+    let by_leaves = |table: &Relation| {
+        let mut leaves = selection
+            .captured
+            .iter()
+            .filter(|leaf| leaf.ancestors.contains(&table.oid))
+            .peekable();
+        publication.partitions == Partitions::Leaf
+            && leaves.peek().is_some()
+            && leaves.all(|leaf| present(leaf))
+    };
+    selection
+        .targets
+        .iter()
+        .copied()
+        .filter(|table| !present(table))
+        .filter(|table| table.kind != Kind::Partitioned || !by_leaves(table))
+        .collect()
+}
+
+/// CREATE PUBLICATION for these tables.
+#[must_use]
+pub fn create_publication(wanted: &Wanted<'_>, targets: &[&Relation]) -> String {
+    let mut actions = wanted.actions.to_vec();
+    actions.sort();
+    let tables = if targets.is_empty() {
+        String::new()
+    } else {
+        format!(" FOR TABLE {}", items(targets))
+    };
+    format!(
+        "CREATE PUBLICATION {}{tables} WITH (publish = '{}', publish_via_partition_root = {});",
+        identifier(wanted.publication),
+        words(&actions),
+        wanted.partitions == Partitions::Root
+    )
+}
+
+/// ALTER PUBLICATION … ADD TABLE for these tables.
+#[must_use]
+pub fn add_tables(wanted: &Wanted<'_>, targets: &[&Relation]) -> String {
+    format!(
+        "ALTER PUBLICATION {} ADD TABLE {};",
+        identifier(wanted.publication),
+        items(targets)
+    )
+}
+
+fn items(targets: &[&Relation]) -> String {
+    targets
+        .iter()
+        .map(|table| table.publication_item())
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// `insert, update`
+pub(crate) fn words(actions: &[Action]) -> String {
+    actions
+        .iter()
+        .map(|action| action.word())
+        .collect::<Vec<_>>()
+        .join(", ")
+}

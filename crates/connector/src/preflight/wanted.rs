@@ -1,0 +1,129 @@
+//! What the configuration asks for, in the words of the check.
+//!
+//! The rooms of the configuration stay unknown here: patterns and topic routing arrive as
+//! functions.
+
+use super::tables::Relation;
+
+/// What walferry is configured to do, as far as the check is concerned.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The replication slot's name.
+    pub slot: &'a str,
+    /// The publication's name.
+    pub publication: &'a str,
+    /// `application_name` of walferry's sessions.
+    pub application_name: &'a str,
+    /// Whether missing things may be created.
+    pub create: Create,
+    /// Is this `(schema, table)` to be captured?
+    pub captures: &'a (dyn Fn(&str, &str) -> bool + Sync),
+    /// The include patterns one by one, to find those that match nothing.
+    pub patterns: &'a [Pattern<'a>],
+    /// The operations whose events are wanted.
+    pub actions: &'a [Action],
+    /// Under which name changes of partitions arrive, when walferry creates the publication.
+    pub partitions: Partitions,
+    /// Whether existing rows are to be read, which needs SELECT.
+    pub snapshot: Snapshot,
+    /// Whether the progress topic holds a position for this slot.
+    pub progress: StoredProgress,
+    /// The topic of a table's events.
+    pub topic: &'a (dyn Fn(&Relation) -> String + Sync),
+    /// Columns `(name, type OID, type name)` that are carried as their text because no better form
+    /// is built.
+    pub carried_as_text: &'a (dyn Fn(&str, u32, &str) -> bool + Sync),
+}
+
+/// May walferry create what is missing (`create: auto | never`)?
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Create {
+    /// Publication, slot and topics are created, and the publication extended.
+    Auto,
+    /// Whatever is missing is an error.
+    Never,
+}
+
+/// One include pattern.
+#[derive(Clone, Copy)]
+pub struct Pattern<'a> {
+    /// As the user wrote it.
+    pub text: &'a str,
+    /// A plain `schema.table`, or something that may match many.
+    pub reach: Reach,
+    /// Does it match `(schema, table)`?
+    pub matches: &'a (dyn Fn(&str, &str) -> bool + Sync),
+}
+
+/// How much a pattern can match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// One table: to miss it is a mistake.
+    One,
+    /// A glob or an expression: to match nothing today is only suspicious.
+    Many,
+}
+
+/// An operation that a publication can publish (CREATE PUBLICATION, parameter `publish`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// `insert`
+    Insert,
+    /// `update`
+    Update,
+    /// `delete`
+    Delete,
+    /// `truncate`
+    Truncate,
+}
+
+impl Action {
+    /// All of them, in the order of the manual.
+    pub const ALL: [Self; 4] = [Self::Insert, Self::Update, Self::Delete, Self::Truncate];
+
+    /// The word in the `publish` parameter.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Insert => "insert",
+            Self::Update => "update",
+            Self::Delete => "delete",
+            Self::Truncate => "truncate",
+        }
+    }
+
+    /// UPDATE and DELETE need to name the old row, so they fail on tables without replica identity.
+    #[must_use]
+    pub fn needs_identity(self) -> bool {
+        matches!(self, Self::Update | Self::Delete)
+    }
+}
+
+/// Under which name changes of a partitioned table arrive (`publish_via_partition_root`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Partitions {
+    /// Under the partitioned table's.
+    Root,
+    /// Under each leaf partition's own.
+    Leaf,
+}
+
+/// Whether existing rows are to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Snapshot {
+    /// Yes, at the first start.
+    Initial,
+    /// No: changes only.
+    NoData,
+}
+
+/// What is known of the position stored in Kafka.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredProgress {
+    /// There is one: the slot must never be made anew.
+    Present,
+    /// There is none: this is a first start.
+    Absent,
+    /// Kafka could not be asked.
+    Unknown,
+}
