@@ -1,1 +1,404 @@
-//! Written by its owner.
+//! The configuration: read once, every bound checked here, all problems told at once.
+//!
+//! ```text
+//! file ─► yaml ─► settings ─► reader ─► Config
+//!                    ▲          ▲
+//!              environment     keys (the table of everything that can be said)
+//! ```
+//!
+//! What this room hands out is right as it stands: nobody checks it again. It asks no server;
+//! whether tables, topics and rights fit is `preflight`'s to find.
+
+pub mod admin;
+pub mod debezium;
+pub mod kafka;
+pub mod keys;
+pub mod librdkafka;
+mod names;
+mod problem;
+mod quantity;
+mod reader;
+mod secret_source;
+mod settings;
+mod substitute;
+mod tables;
+#[cfg(test)]
+mod tests;
+pub mod topic_settings;
+mod yaml;
+
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+pub use self::admin::{Chosen, Listen};
+pub use self::kafka::{Kafka, Property, PropertyValue, Topics};
+pub use self::names::variable;
+pub use self::problem::{ConfigError, Origin, Problem};
+pub use self::reader::Effective;
+use self::reader::Reader;
+pub use self::secret_source::{SecretError, SecretSource};
+pub use self::settings::Environment;
+pub use self::tables::{TableFilter, TablePattern};
+use crate::secret::Secret;
+
+/// Everything a run needs to know. `Debug` shows no secret.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The connector's name.
+    pub name: String,
+    /// The section `postgres`.
+    pub postgres: Postgres,
+    /// The section `kafka`.
+    pub kafka: Kafka,
+    /// The section `topics`.
+    pub topics: Topics,
+    /// The section `tables`.
+    pub tables: TableFilter,
+    /// `snapshot.snapshot.mode`.
+    pub snapshot: SnapshotMode,
+    /// The section `envelope`, with the topic prefix and the database's name.
+    pub envelope: envelope::Options,
+    /// `delivery`.
+    pub delivery: Delivery,
+    /// `admin.listen`.
+    pub admin: Listen,
+    /// The section `limits`.
+    pub limits: Limits,
+    /// `shutdown.timeout`.
+    pub shutdown_timeout: Duration,
+    /// Every key as it holds, for a listing; secrets are redacted.
+    pub effective: Vec<Effective>,
+}
+
+/// The section `postgres`.
+#[derive(Clone, Debug)]
+pub struct Postgres {
+    /// libpq's URL or keyword string.
+    pub url: Secret,
+    /// The password that wins over one in the URL.
+    pub password: Option<SecretSource>,
+    /// The replication slot.
+    pub slot: String,
+    /// The publication.
+    pub publication: String,
+    /// Whether slot and publication are created.
+    pub create: Create,
+    /// How long to wait between two tries to connect.
+    pub backoff: Backoff,
+}
+
+/// Whether walferry creates what is missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Create {
+    /// It does.
+    Auto,
+    /// It says what to create instead.
+    Never,
+}
+
+/// The waits between two tries; each is twice the one before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first.
+    pub min: Duration,
+    /// The longest.
+    pub max: Duration,
+}
+
+/// What the first start publishes (Debezium's `snapshot.mode`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SnapshotMode {
+    /// The rows that are there, then changes.
+    Initial,
+    /// Changes only.
+    NoData,
+}
+
+/// The guarantee.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// Every change at least once; a repeat has the id it had.
+    AtLeastOnce,
+}
+
+/// What may wait for Kafka's acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Records.
+    pub in_flight_records: usize,
+    /// Their bytes: keys, values and headers.
+    pub in_flight_bytes: u64,
+}
+
+/// Gives an enum its words.
+macro_rules! from_words {
+    ($name:ident { $($word:literal => $variant:ident),+ $(,)? }) => {
+        impl std::str::FromStr for $name {
+            type Err = ();
+
+            fn from_str(word: &str) -> Result<Self, ()> {
+                match word {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(()),
+                }
+            }
+        }
+    };
+}
+
+from_words!(Create { "auto" => Auto, "never" => Never });
+from_words!(SnapshotMode { "initial" => Initial, "no_data" => NoData });
+from_words!(Delivery { "at-least-once" => AtLeastOnce });
+
+impl Config {
+    /// Reads the file and the environment.
+    ///
+    /// # Errors
+    /// The file cannot be read, or it is wrong; then with every problem at once.
+    pub fn load(path: &Path, environment: &Environment) -> Result<Self, ConfigError> {
+        let unreadable = |source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        };
+        let file = std::fs::File::open(path).map_err(unreadable)?;
+        let mut bytes = Vec::new();
+        file.take(FILE_BYTES_MAX + 1)
+            .read_to_end(&mut bytes)
+            .map_err(unreadable)?;
+        if bytes.len() as u64 > FILE_BYTES_MAX {
+            return Err(ConfigError::TooLarge {
+                path: path.to_owned(),
+                limit: FILE_BYTES_MAX,
+            });
+        }
+        let file = path.display().to_string();
+        let text = String::from_utf8(bytes).map_err(|_| ConfigError::Invalid {
+            file: file.clone(),
+            problems: vec![Problem::at(Origin::File, "is not UTF-8 text")],
+        })?;
+        Self::parse(&file, &text, environment)
+    }
+
+    /// Reads a file's text; `file` is its name in the problems.
+    ///
+    /// # Errors
+    /// The text is wrong; all its problems at once.
+    pub fn parse(file: &str, text: &str, environment: &Environment) -> Result<Self, ConfigError> {
+        let mut problems = Vec::new();
+        let invalid = |problems| ConfigError::Invalid {
+            file: file.to_owned(),
+            problems,
+        };
+        let root = yaml::parse(text).map_err(|problem| invalid(vec![problem]))?;
+        let settings = settings::collect(root, environment, &mut problems);
+        let mut reader = Reader::new(settings, &mut problems);
+        let config = read(&mut reader);
+        let effective = reader.finish();
+        problems.sort_by(|a, b| a.origin.cmp(&b.origin).then_with(|| a.path.cmp(&b.path)));
+        match config {
+            Some(config) if problems.is_empty() => Ok(Self {
+                effective,
+                ..config
+            }),
+            _ => Err(invalid(problems)),
+        }
+    }
+}
+
+/// Reads every section before it gives up on any, so that all problems are found.
+fn read(reader: &mut Reader<'_>) -> Option<Config> {
+    let name = reader.parsed("name", connector_name);
+    let postgres = read_postgres(reader, name.as_deref());
+    let slot = postgres
+        .as_ref()
+        .map(|(postgres, _)| postgres.slot.as_str());
+    let kafka = kafka::read_kafka(reader);
+    let topics = kafka::read_topics(reader, name.as_deref(), slot);
+    let tables = read_tables(reader);
+    let snapshot = reader.word("snapshot.snapshot.mode");
+    let prefix = topics.as_ref().map_or("", |topics| topics.prefix.as_str());
+    let database = postgres
+        .as_ref()
+        .map_or("", |(_, database)| database.as_str());
+    let envelope = read_envelope(reader, prefix, database);
+    let delivery = reader.word("delivery");
+    let admin = admin::read(reader);
+    let records = reader.count("limits.in.flight.records");
+    let bytes = reader.bytes("limits.in.flight.bytes");
+    let shutdown_timeout = reader.duration("shutdown.timeout");
+    Some(Config {
+        name: name?,
+        postgres: postgres?.0,
+        kafka: kafka?,
+        topics: topics?,
+        tables: tables?,
+        snapshot: snapshot?,
+        envelope: envelope?,
+        delivery: delivery?,
+        admin: admin?,
+        limits: Limits {
+            in_flight_records: records?,
+            in_flight_bytes: bytes?,
+        },
+        shutdown_timeout: shutdown_timeout?,
+        effective: Vec::new(),
+    })
+}
+
+/// The section `postgres`, and the name of the database for the events' source block.
+fn read_postgres(reader: &mut Reader<'_>, name: Option<&str>) -> Option<(Postgres, String)> {
+    let url = read_url(reader);
+    let password = reader.secret("postgres.password").map(|(source, _)| source);
+    let slot = reader.text_or("postgres.slot", name.map(slot_for), slot_name);
+    let publication = reader.text_or("postgres.publication", slot.clone(), publication_name);
+    let create = reader.word("postgres.create");
+    let min = reader.duration("postgres.reconnect.backoff.min");
+    let max = reader.duration("postgres.reconnect.backoff.max");
+    if let (Some(min), Some(max)) = (min, max)
+        && min > max
+    {
+        let path = "postgres.reconnect.backoff.min";
+        reader.report(
+            Origin::File,
+            path,
+            "is longer than postgres.reconnect.backoff.max",
+        );
+    }
+    let (url, database) = url?;
+    let backoff = Backoff {
+        min: min?,
+        max: max?,
+    };
+    let (slot, publication, create) = (slot?, publication?, create?);
+    Some((
+        Postgres {
+            url,
+            password,
+            slot,
+            publication,
+            create,
+            backoff,
+        },
+        database,
+    ))
+}
+
+fn read_url(reader: &mut Reader<'_>) -> Option<(Secret, String)> {
+    let (url, _origin) = reader.secret_text("postgres.url")?;
+    Some((url, String::new()))
+}
+
+fn read_tables(reader: &mut Reader<'_>) -> Option<TableFilter> {
+    let include = read_patterns(reader, "tables.include");
+    let exclude = read_patterns(reader, "tables.exclude");
+    Some(TableFilter::new(include?, exclude?))
+}
+
+fn read_patterns(reader: &mut Reader<'_>, path: &str) -> Option<Vec<TablePattern>> {
+    let items = reader.list(path)?;
+    let patterns: Vec<_> = items
+        .iter()
+        .filter_map(|item| reader.parse_text(path, item, TablePattern::parse))
+        .collect();
+    (patterns.len() == items.len()).then_some(patterns)
+}
+
+fn read_envelope(
+    reader: &mut Reader<'_>,
+    prefix: &str,
+    database: &str,
+) -> Option<envelope::Options> {
+    let _json: Option<String> = reader.word("envelope.format");
+    let _without_schemas: Option<bool> = reader.word("envelope.schemas.enable");
+    let decimal = reader.word("envelope.decimal.handling.mode");
+    let time = reader.word("envelope.time.precision.mode");
+    let interval = reader.word("envelope.interval.handling.mode");
+    let binary = reader.word("envelope.binary.handling.mode");
+    let tombstones = reader.word("envelope.tombstones.on.delete");
+    let skipped = read_skipped_operations(reader);
+    let placeholder = reader.parsed("envelope.unavailable.value.placeholder", |text| {
+        Ok(text.to_owned())
+    });
+    let messages = reader.word("envelope.logical.messages");
+    Some(envelope::Options {
+        decimal: decimal?,
+        time: time?,
+        interval: interval?,
+        binary: binary?,
+        tombstones_on_delete: tombstones?,
+        skipped_operations: skipped?,
+        unavailable_value_placeholder: placeholder?,
+        logical_messages: messages?,
+        ..envelope::Options::new(prefix, database)
+    })
+}
+
+fn read_skipped_operations(reader: &mut Reader<'_>) -> Option<envelope::SkippedOperations> {
+    let path = "envelope.skipped.operations";
+    let items = reader.list(path)?;
+    let origin = items
+        .first()
+        .map(|item| item.origin.clone())
+        .unwrap_or_default();
+    let words: Vec<&str> = items.iter().map(|item| item.value.as_str()).collect();
+    match words.join(",").parse() {
+        Ok(skipped) => Some(skipped),
+        Err(_) => {
+            reader.report(
+                origin,
+                path,
+                "takes a list of c, u, d and t; or none, alone",
+            );
+            None
+        }
+    }
+}
+
+fn connector_name(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if text.len() > NAME_MAX || !text.chars().all(legal) {
+        return Err(format!(
+            "takes letters, digits, -, _ and ., up to {NAME_MAX} of them"
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+fn slot_for(name: &str) -> String {
+    let legal = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '_'
+        }
+    };
+    format!("walferry_{}", name.chars().map(legal).collect::<String>())
+}
+
+/// Postgres' rule for slot names (`ReplicationSlotValidateName`).
+fn slot_name(text: &str) -> Result<(), String> {
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    if text.len() > IDENTIFIER_MAX || !text.chars().all(legal) {
+        return Err(format!(
+            "is no slot name: lower-case letters, digits and _, up to {IDENTIFIER_MAX}"
+        ));
+    }
+    Ok(())
+}
+
+fn publication_name(text: &str) -> Result<(), String> {
+    if text.len() > IDENTIFIER_MAX {
+        return Err(format!("is longer than {IDENTIFIER_MAX} bytes"));
+    }
+    Ok(())
+}
+
+/// Far above any configuration; keeps a wrong file from being read whole.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Leaves room for `walferry_` in a slot's name.
+const NAME_MAX: usize = 50;
+
+/// `NAMEDATALEN` less its zero byte.
+const IDENTIFIER_MAX: usize = 63;
