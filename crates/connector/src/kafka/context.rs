@@ -60,6 +60,11 @@ impl Listener {
 impl ClientContext for Listener {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         let line = self.secrets.redact(line);
+        let level = match level {
+            // Said at every start, about properties that walferry sets itself (gapless guarantee).
+            RDKafkaLogLevel::Warning if line.contains("is experimental") => RDKafkaLogLevel::Debug,
+            level => level,
+        };
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
                 tracing::error!(target: "librdkafka", facility, "{line}");

@@ -4,6 +4,7 @@
 //! order within a partition and in no order between partitions.
 
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rdkafka::error::RDKafkaErrorCode as Code;
 use tokio::sync::Notify;
@@ -110,6 +111,7 @@ const _: () = assert!(
 #[derive(Debug, Default)]
 pub(super) struct Tray {
     batch: Mutex<Batch>,
+    returned: AtomicU64,
     filled: Notify,
 }
 
@@ -117,7 +119,10 @@ impl Tray {
     /// Called from the delivery callback.
     pub(super) fn put(&self, opaque: Opaque, refused: Option<Code>) {
         let (stream, ticket) = opaque.split();
-        self.fill(|batch| match (refused, stream) {
+        // The lock is held for a push here and for a swap in `take`, never longer.
+        let mut batch = lock(&self.batch);
+        let was_empty = batch.is_empty();
+        match (refused, stream) {
             (None, Stream::Record) => batch.settled.push(ticket),
             (None, Stream::Progress) => batch.progress_settled.push(ticket),
             (Some(code), _) => {
@@ -128,25 +133,22 @@ impl Tray {
                     error,
                 });
             }
-        });
-    }
-
-    /// Called once the producer has stopped for good; the first reason stays.
-    pub(super) fn put_fault(&self, error: KafkaError) {
-        self.fill(|batch| {
-            batch.fault.get_or_insert(error);
-        });
-    }
-
-    /// The lock is held for a push here and for a swap in [`Self::take`], never longer.
-    fn fill(&self, put: impl FnOnce(&mut Batch)) {
-        let mut batch = lock(&self.batch);
-        let was_empty = batch.is_empty();
-        put(&mut batch);
+        }
         drop(batch);
+        self.returned.fetch_add(1, Ordering::Release);
         if was_empty {
             self.filled.notify_one();
         }
+    }
+
+    /// How many records have come back since the start.
+    pub(super) fn returned(&self) -> u64 {
+        self.returned.load(Ordering::Acquire)
+    }
+
+    /// Lets the driver look although nothing was put down.
+    pub(super) fn wake(&self) {
+        self.filled.notify_one();
     }
 
     /// Swaps what has come in with the emptied `batch`.
@@ -189,8 +191,6 @@ mod tests {
             Opaque::new(Stream::Record, 2),
             Some(Code::MessageSizeTooLarge),
         );
-        tray.put_fault(KafkaError::Fenced);
-        tray.put_fault(KafkaError::Purged);
         let mut batch = Batch::default();
         tray.take(&mut batch);
         assert_eq!(batch.settled, [1]);
@@ -200,7 +200,6 @@ mod tests {
             batch.refused[0].error,
             KafkaError::RecordTooLarge { ticket: 2 }
         );
-        assert_eq!(batch.fault, Some(KafkaError::Fenced));
         tray.take(&mut batch);
         assert!(batch.is_empty(), "{batch:?}");
     }

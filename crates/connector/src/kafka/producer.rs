@@ -6,6 +6,7 @@
 //! retried here after a refusal: the run ends and the slot replays.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use envelope::{Record, Records};
@@ -49,6 +50,8 @@ pub enum AutoCreation {
 pub struct Producer {
     inner: ThreadedProducer<Context>,
     context: Arc<Context>,
+    /// Records handed over since the start. librdkafka's own count includes its log lines.
+    sent: AtomicU64,
 }
 
 impl Producer {
@@ -67,7 +70,11 @@ impl Producer {
                 KafkaError::of_client("creating the producer", &error, properties.secrets())
             })?;
         let context = Arc::clone(inner.client().context());
-        Ok(Self { inner, context })
+        Ok(Self {
+            inner,
+            context,
+            sent: AtomicU64::new(0),
+        })
     }
 
     /// Hands a record to librdkafka, which copies it. Never blocks.
@@ -130,15 +137,18 @@ impl Producer {
         ticket: u64,
         message: BaseRecord<'_, [u8], [u8], usize>,
     ) -> Result<(), KafkaError> {
-        self.inner
-            .send(message)
-            .map_err(|(error, _)| match error.rdkafka_error_code() {
-                Some(Code::Fatal) => self.fatal(),
+        // Counted before it is handed over, since it may be back before `send` returns.
+        self.sent.fetch_add(1, Ordering::Relaxed);
+        self.inner.send(message).map_err(|(error, _)| {
+            self.sent.fetch_sub(1, Ordering::Relaxed);
+            match error.rdkafka_error_code() {
+                Some(Code::Fatal) => self
+                    .fatal()
+                    .unwrap_or_else(|| KafkaError::of_delivery(ticket, Code::Fatal)),
                 Some(code) => KafkaError::of_delivery(ticket, code),
-                None => {
-                    KafkaError::of_client("publishing a record", &error, self.context.secrets())
-                }
-            })
+                None => KafkaError::of_client("publishing", &error, self.context.secrets()),
+            }
+        })
     }
 
     /// Returns when something may have come back. Safe to cancel.
@@ -149,24 +159,23 @@ impl Producer {
     /// Takes all that has come back, replacing what `batch` held.
     pub fn drain(&self, batch: &mut Batch) {
         self.context.tray.take(batch);
-        if batch.fault.is_some() {
-            // The event only says that there is a fatal error; the client knows which.
-            batch.fault = match self.fatal() {
-                // The refusal that made the gap comes as a delivery report of its own, and names
-                // the record and the reason.
-                KafkaError::Fatal {
-                    code: Code::GaplessGuarantee,
-                    ..
-                } => None,
-                fatal => Some(fatal),
-            };
-        }
+        batch.fault = match self.fatal() {
+            // The refusal that made the gap comes as a delivery report of its own, and names the
+            // record and the reason.
+            Some(KafkaError::Fatal {
+                code: Code::GaplessGuarantee,
+                ..
+            }) => None,
+            fault => fault,
+        };
     }
 
-    /// Records not yet acknowledged, by librdkafka's count.
+    /// Records handed over and neither acknowledged nor refused.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
-        u64::try_from(self.inner.in_flight_count()).unwrap_or(0)
+        // What came back is read first: it never overtakes what was sent.
+        let returned = self.context.tray.returned();
+        self.sent.load(Ordering::Relaxed).saturating_sub(returned)
     }
 
     /// The newest statistics as librdkafka's JSON (STATISTICS.md), about every 5 s.
@@ -191,7 +200,7 @@ impl Producer {
     /// Returns how many records were not acknowledged.
     pub async fn close(self, timeout: Duration, batch: &mut Batch) -> u64 {
         let deadline = Instant::now() + timeout;
-        while self.inner.in_flight_count() > 0 && Instant::now() < deadline {
+        while self.in_flight() > 0 && Instant::now() < deadline {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
         let context = Arc::clone(&self.context);
@@ -205,19 +214,17 @@ impl Producer {
         left
     }
 
-    fn fatal(&self) -> KafkaError {
-        match self.inner.client().fatal_error() {
-            Some((Code::Fenced | Code::ProducerFenced, _)) => KafkaError::Fenced,
-            Some((code @ Code::ClusterAuthorizationFailed, _)) => KafkaError::of_delivery(0, code),
-            Some((code, reason)) => KafkaError::Fatal {
+    /// Whether the producer has stopped for good; librdkafka keeps the first reason.
+    fn fatal(&self) -> Option<KafkaError> {
+        let (code, reason) = self.inner.client().fatal_error()?;
+        Some(match code {
+            Code::Fenced | Code::ProducerFenced => KafkaError::Fenced,
+            Code::ClusterAuthorizationFailed => KafkaError::of_delivery(0, code),
+            code => KafkaError::Fatal {
                 code,
                 reason: self.context.secrets().redact(&reason),
             },
-            None => KafkaError::Fatal {
-                code: Code::Fatal,
-                reason: "unknown".to_owned(),
-            },
-        }
+        })
     }
 }
 
@@ -258,13 +265,9 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: ClientError, reason: &str) {
-        if error.rdkafka_error_code() == Some(Code::Fatal) {
-            self.tray.put_fault(KafkaError::Fatal {
-                code: Code::Fatal,
-                reason: String::new(),
-            });
-        }
         self.listener.error(error, reason);
+        // It may be the end of the producer; whoever drains will ask.
+        self.tray.wake();
     }
 }
 

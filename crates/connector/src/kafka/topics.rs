@@ -268,15 +268,16 @@ impl Topics {
         names: &[String],
     ) -> Result<BTreeMap<String, TopicSettings>, KafkaError> {
         let mut known = BTreeMap::new();
+        if names.is_empty() {
+            return Ok(known);
+        }
+        let options = self.options().broker_id(self.broker().await?);
         for names in names.chunks(DESCRIBED_AT_ONCE) {
             let resources: Vec<_> = names
                 .iter()
                 .map(|name| ResourceSpecifier::Topic(name))
                 .collect();
-            let answer = self
-                .admin
-                .describe_configs(&resources, &self.options())
-                .await;
+            let answer = self.admin.describe_configs(&resources, &options).await;
             match answer.map_err(|error| self.explain("describing topics", &error)) {
                 Ok(resources) => {
                     for resource in resources {
@@ -309,36 +310,70 @@ impl Topics {
     /// The request as a whole failed ([`KafkaError::Unsupported`] where the cluster makes no topics
     /// on request). What befell a single topic is its [`Creation::outcome`].
     pub async fn create(&self, topics: &[NewTopic]) -> Result<Vec<Creation>, KafkaError> {
-        const CREATING: &str = "creating topics";
         if topics.is_empty() {
             return Ok(Vec::new());
         }
-        let requests: Vec<_> = topics.iter().map(request).collect();
-        let answer = self.admin.create_topics(&requests, &self.options()).await;
-        let results = answer.map_err(|error| self.explain(CREATING, &error))?;
-        let creations: Vec<Creation> = results
-            .into_iter()
-            .map(|result| match result {
-                Ok(name) => Creation {
-                    name,
-                    outcome: Ok(Created::New),
-                },
-                Err((name, Code::TopicAlreadyExists)) => Creation {
-                    name,
-                    outcome: Ok(Created::Existed),
-                },
-                Err((name, code)) => Creation {
-                    outcome: Err(KafkaError::of_request(CREATING, code, String::new())),
-                    name,
-                },
-            })
-            .collect();
+        let options = self.options().broker_id(self.broker().await?);
+        let mut creations = self.request(topics, &options).await?;
+        let failed = |it: &Creation| {
+            matches!(
+                it.outcome,
+                Err(KafkaError::Failed {
+                    code: Code::NotController,
+                    ..
+                })
+            )
+        };
+        if creations.iter().any(failed) {
+            // Brokers before KRaft do not forward; librdkafka knows the controller.
+            creations = self.request(topics, &self.options()).await?;
+        }
         let made = creations
             .iter()
             .filter(|creation| creation.outcome == Ok(Created::New));
         let made: Vec<String> = made.map(|creation| creation.name.clone()).collect();
         self.wait_for_leaders(&made).await?;
         Ok(creations)
+    }
+
+    async fn request(
+        &self,
+        topics: &[NewTopic],
+        options: &AdminOptions,
+    ) -> Result<Vec<Creation>, KafkaError> {
+        let requests: Vec<_> = topics.iter().map(request).collect();
+        let answer = self.admin.create_topics(&requests, options).await;
+        let results = answer.map_err(|error| self.explain(CREATING, &error))?;
+        let creation = |result| match result {
+            Ok(name) => Creation {
+                name,
+                outcome: Ok(Created::New),
+            },
+            Err((name, Code::TopicAlreadyExists)) => Creation {
+                name,
+                outcome: Ok(Created::Existed),
+            },
+            Err((name, code)) => Creation {
+                outcome: Err(KafkaError::of_request(CREATING, code, String::new())),
+                name,
+            },
+        };
+        Ok(results.into_iter().map(creation).collect())
+    }
+
+    /// A broker that answers. Requests are sent to one by number, since librdkafka would else wait
+    /// for a controller, which a mock cluster never names.
+    async fn broker(&self) -> Result<i32, KafkaError> {
+        self.metadata("finding a broker", |metadata| {
+            match metadata.orig_broker_id() {
+                -1 => metadata
+                    .brokers()
+                    .first()
+                    .map_or(-1, rdkafka::metadata::MetadataBroker::id),
+                id => id,
+            }
+        })
+        .await
     }
 
     /// Waits until every partition of the topics has a leader, so that nothing that is published
@@ -385,12 +420,15 @@ impl Topics {
         what: &'static str,
         take: impl FnOnce(&rdkafka::metadata::Metadata) -> T + Send + 'static,
     ) -> Result<T, KafkaError> {
-        let (admin, timeout) = (Arc::clone(&self.admin), self.timeout);
+        let (asker, timeout) = (Arc::clone(&self.asker), self.timeout);
         let asking = tokio::task::spawn_blocking(move || {
-            admin
-                .inner()
+            let answer = asker
+                .client()
                 .fetch_metadata(None, timeout)
-                .map(|metadata| take(&metadata))
+                .map(|it| take(&it));
+            // Serves what librdkafka has said meanwhile: on a failure, the reason is among it.
+            asker.poll(Duration::from_millis(if answer.is_ok() { 1 } else { 20 }));
+            answer
         });
         match asking.await {
             Ok(Ok(taken)) => Ok(taken),
@@ -463,6 +501,8 @@ fn request(topic: &NewTopic) -> rdkafka::admin::NewTopic<'_> {
     }
     request
 }
+
+const CREATING: &str = "creating topics";
 
 /// Topics in one DescribeConfigs: an answer has some 3 KB for each.
 const DESCRIBED_AT_ONCE: usize = 500;
