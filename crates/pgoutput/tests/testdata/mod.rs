@@ -1,5 +1,7 @@
 //! Reads the golden bytes: `testdata/pgNN/NAME.hex`, one message a line.
 
+#![expect(clippy::disallowed_methods, reason = "golden bytes are files")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
