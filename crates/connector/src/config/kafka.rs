@@ -2,11 +2,13 @@
 
 use std::str::FromStr;
 
+use super::librdkafka::{self, SERVERS};
 use super::problem::Origin;
 use super::reader::Reader;
 use super::secret_source::{SecretError, SecretSource};
 use super::settings::Text;
-use super::{Create, librdkafka, topic_settings};
+use super::{Create, topic_settings};
+use crate::kafka::{KafkaError, Properties};
 use crate::secret::Secret;
 
 /// The section `kafka`: librdkafka's own properties.
@@ -84,8 +86,6 @@ pub struct Topics {
     pub settings: Vec<(String, String)>,
 }
 
-const SERVERS: &str = "bootstrap.servers";
-
 pub(super) fn read_kafka(reader: &mut Reader<'_>) -> Option<Kafka> {
     if !reader.is_set("kafka.bootstrap.servers") && !reader.is_set("kafka.metadata.broker.list") {
         reader.report_missing("kafka.bootstrap.servers");
@@ -93,20 +93,22 @@ pub(super) fn read_kafka(reader: &mut Reader<'_>) -> Option<Kafka> {
     let plain = reader.pass_through("kafka", |name| {
         librdkafka::is_known(name) && !librdkafka::is_secret(name)
     });
-    let mut properties = Vec::new();
-    for (name, text) in plain {
+    let (good, bad): (Vec<_>, Vec<_>) = plain.into_iter().partition(|(name, text)| {
         let path = format!("kafka.{name}");
-        match librdkafka::rule(&name) {
-            librdkafka::Rule::Refused(reason) => {
-                reader.report(text.origin, &path, format!("cannot be set: {reason}"));
-            }
-            rule => drop(reader.parse_text(&path, &text, |value| check(&name, rule, value))),
-        }
-        properties.push(Property {
+        reader
+            .parse_text(&path, text, |value| check(name, value))
+            .is_some()
+    });
+    if bad.is_empty() {
+        report_aliases(reader, &good);
+    }
+    let mut properties: Vec<Property> = good
+        .into_iter()
+        .map(|(name, text)| Property {
             name,
             value: PropertyValue::Plain(text.value),
-        });
-    }
+        })
+        .collect();
     for name in librdkafka::PROPERTIES
         .iter()
         .filter(|name| librdkafka::is_secret(name))
@@ -118,7 +120,7 @@ pub(super) fn read_kafka(reader: &mut Reader<'_>) -> Option<Kafka> {
         if let SecretSource::Inline(secret) = &source
             && let Some(reason) = librdkafka::refusal(name, secret.expose())
         {
-            reader.report(origin, &path, format!("librdkafka refuses it: {reason}"));
+            reader.report(origin, &path, reason);
         }
         properties.push(Property {
             name: (*name).to_owned(),
@@ -129,20 +131,22 @@ pub(super) fn read_kafka(reader: &mut Reader<'_>) -> Option<Kafka> {
     Some(Kafka { properties })
 }
 
-fn check(name: &str, rule: librdkafka::Rule, value: &str) -> Result<(), String> {
-    use librdkafka::Rule;
-    match rule {
-        Rule::Only(values, reason) if !values.contains(&value) => {
-            return Err(format!("can only be {}: {reason}", values.join(" or ")));
+/// librdkafka has two names for some properties, and would take the last it is given. The pairs
+/// are good one by one, so what is wrong with them together is that.
+fn report_aliases(reader: &mut Reader<'_>, pairs: &[(String, Text)]) {
+    let values = pairs
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.value.as_str()));
+    for problem in Properties::parse(values).err().into_iter().flatten() {
+        if let KafkaError::Property { name, reason } = problem
+            && let Some((_, text)) = pairs.iter().find(|(other, _)| *other == name)
+        {
+            reader.report(text.origin.clone(), &format!("kafka.{name}"), reason);
         }
-        Rule::Not(values, reason) if values.contains(&value) => {
-            return Err(format!("cannot be used: {reason}"));
-        }
-        Rule::AtMost(most, reason) if value.parse::<u64>().is_ok_and(|number| number > most) => {
-            return Err(format!("is too many; at most {most}: {reason}"));
-        }
-        _ => {}
     }
+}
+
+fn check(name: &str, value: &str) -> Result<(), String> {
     if name == SERVERS {
         for server in value.split(',').map(str::trim) {
             let address = server
@@ -151,10 +155,7 @@ fn check(name: &str, rule: librdkafka::Rule, value: &str) -> Result<(), String> 
             host_and_port(address, 1).map_err(|reason| format!("{reason}; write host:port"))?;
         }
     }
-    match librdkafka::refusal(name, value) {
-        None => Ok(()),
-        Some(reason) => Err(format!("librdkafka refuses it: {reason}")),
-    }
+    librdkafka::refusal(name, value).map_or(Ok(()), Err)
 }
 
 /// Checks `host:port`, with a numeric IPv6 host in brackets.

@@ -1,61 +1,11 @@
-//! librdkafka's properties under `kafka` (librdkafka 2.12.1, CONFIGURATION.md).
+//! The names of librdkafka's properties under `kafka` (librdkafka 2.12.1, CONFIGURATION.md).
 //!
-//! Any producer property passes through as it is. Those that would break the guarantee are refused
-//! with the reason, and so is a name that librdkafka does not know: it is almost always a typing
-//! error, or one of the Java client's.
+//! Any producer property passes through. Which values keep the guarantee is for the Kafka room to
+//! say ([`crate::kafka::properties`]); here are the names, for suggestions and for the environment.
+//! A name that librdkafka does not know is almost always a typing error, or one of the Java
+//! client's.
 
-use rdkafka::ClientConfig;
-
-/// What may be said about a property.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rule {
-    /// Passed through as it is.
-    Free,
-    /// Only these values keep the guarantee.
-    Only(&'static [&'static str], &'static str),
-    /// All but these values keep the guarantee.
-    Not(&'static [&'static str], &'static str),
-    /// A whole number up to this.
-    AtMost(u64, &'static str),
-    /// Not to be set here; the text says why, or where.
-    Refused(&'static str),
-}
-
-/// The rule for a property that librdkafka knows.
-pub fn rule(property: &str) -> Rule {
-    match property {
-        "enable.idempotence" => Rule::Only(&["true"], "without it, retries repeat and reorder"),
-        "acks" | "request.required.acks" => Rule::Only(
-            &["all", "-1"],
-            "less than all replicas may forget what was acknowledged",
-        ),
-        "max.in.flight" | "max.in.flight.requests.per.connection" => {
-            Rule::AtMost(5, "more requests in flight than that are not kept in order")
-        }
-        "message.timeout.ms" | "delivery.timeout.ms" => Rule::Only(
-            &["0"],
-            "a record that times out is a hole; an outage is waited for instead",
-        ),
-        "message.send.max.retries" | "retries" => {
-            Rule::Not(&["0"], "without retries the idempotent producer gives up")
-        }
-        "partitioner" => Rule::Not(&["random"], "order by key needs one partition for each key"),
-        "queuing.strategy" => Rule::Only(&["fifo"], "anything else reorders"),
-        "delivery.report.only.error" => Rule::Only(&["false"], "acknowledgements are needed"),
-        "enable.gapless.guarantee" => Rule::Only(
-            &["false"],
-            "walferry itself stops at the first refused record",
-        ),
-        "queue.buffering.max.messages" => Rule::Refused("set limits.in.flight.records instead"),
-        "queue.buffering.max.kbytes" => Rule::Refused("set limits.in.flight.bytes instead"),
-        "transactional.id" | "transaction.timeout.ms" => {
-            Rule::Refused("exactly-once delivery is not built yet")
-        }
-        "allow.auto.create.topics" => Rule::Refused("set topics.create instead"),
-        "metadata.broker.list" => Rule::Refused("write it as bootstrap.servers"),
-        _ => Rule::Free,
-    }
-}
+use crate::kafka::{KafkaError, Properties};
 
 /// Whether librdkafka's producer knows this property.
 pub fn is_known(property: &str) -> bool {
@@ -108,29 +58,28 @@ pub fn hint(property: &str) -> Option<&'static str> {
     })
 }
 
-/// Asks librdkafka itself whether it takes this value; its reason if not.
-///
-/// A reason that repeats a secret is not given.
+/// Why this property cannot have this value, if it cannot. A reason never repeats a secret.
 pub fn refusal(property: &str, value: &str) -> Option<String> {
-    let mut config = ClientConfig::new();
-    config.set(property, value);
-    let error = config.create_native_config().err()?;
-    let reason = match error {
-        rdkafka::error::KafkaError::ClientConfig(_, reason, ..) => reason,
+    let broker = (property != SERVERS).then_some((SERVERS, "localhost:9092"));
+    let problems = Properties::parse(broker.into_iter().chain([(property, value)])).err()?;
+    let reason = match problems.into_iter().next()? {
+        KafkaError::Property { reason, .. } => reason,
         other => other.to_string(),
     };
     let repeats = is_secret(property) && reason.contains(value);
     Some(if repeats {
-        "it does not take this value".to_owned()
+        "does not take this value".to_owned()
     } else {
         reason
     })
 }
 
+pub(super) const SERVERS: &str = "bootstrap.servers";
+
 /// The producer's properties that can be written in a file, sorted.
 #[rustfmt::skip]
 pub const PROPERTIES: &[&str] = &[
-    "acks", "allow.auto.create.topics", "api.version.fallback.ms", "api.version.request",
+    "acks", "api.version.fallback.ms", "api.version.request",
     "api.version.request.timeout.ms", "batch.num.messages", "batch.size", "bootstrap.servers",
     "broker.address.family", "broker.address.ttl", "broker.version.fallback", "client.dns.lookup",
     "client.id", "client.rack", "compression.codec", "compression.level", "compression.type",
@@ -183,34 +132,33 @@ mod tests {
     fn the_list_is_sorted_and_librdkafka_knows_each() {
         assert!(PROPERTIES.is_sorted());
         for name in PROPERTIES {
-            let error = ClientConfig::new()
-                .set(*name, "\u{1}")
-                .create_native_config()
-                .err();
-            let reason = error.map(|error| error.to_string()).unwrap_or_default();
+            let reason = refusal(name, "\u{1}").unwrap_or_default();
             assert!(
                 !reason.contains("No such configuration property"),
                 "{name}: {reason}"
             );
         }
-        let error = ClientConfig::new()
-            .set("no.such", "1")
-            .create_native_config()
-            .err()
-            .unwrap();
+        let reason = refusal("no.such", "1").unwrap_or_default();
         assert!(
-            error.to_string().contains("No such configuration property"),
-            "{error}"
+            reason.contains("No such configuration property"),
+            "{reason}"
         );
     }
 
     #[test]
-    fn librdkafka_judges_values() {
+    fn values_are_judged_one_by_one() {
         assert_eq!(refusal("linger.ms", "5"), None);
-        let reason = refusal("compression.type", "lz5").unwrap();
-        assert!(reason.contains("lz5"), "{reason}");
-        let reason = refusal("linger.ms", "soon").unwrap();
-        assert!(!reason.is_empty());
+        assert_eq!(refusal("bootstrap.servers", "a:1,b:2"), None);
+        for (name, value) in [
+            ("compression.type", "lz5"),
+            ("linger.ms", "soon"),
+            ("acks", "1"),
+        ] {
+            assert!(
+                refusal(name, value).is_some_and(|reason| !reason.is_empty()),
+                "{name}"
+            );
+        }
     }
 
     #[test]

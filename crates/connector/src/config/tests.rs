@@ -192,11 +192,11 @@ fn every_problem_is_told_at_once() {
             walferry.yaml:5:3: postgres.reconnect.backoff.min: "5" must be a time from 10ms to 1m with its unit, such as 500ms or 25s
             walferry.yaml:6:1: kafka.bootstrap.servers: must be given (here, or as WALFERRY_KAFKA_BOOTSTRAP_SERVERS)
             walferry.yaml:7:3: kafka.bootstrap.serverz: unknown key; did you mean kafka.bootstrap.servers?
-            walferry.yaml:8:3: kafka.acks: "1" can only be all or -1: less than all replicas may forget what was acknowledged
-            walferry.yaml:9:3: kafka.enable.idempotence: "false" can only be true: without it, retries repeat and reorder
-            walferry.yaml:10:3: kafka.max.in.flight: "6" is too many; at most 5: more requests in flight than that are not kept in order
-            walferry.yaml:11:3: kafka.compression.type: "lz5" librdkafka refuses it: Invalid value "lz5" for configuration property "compression.codec"
-            walferry.yaml:12:3: kafka.queue.buffering.max.messages: cannot be set: set limits.in.flight.records instead
+            walferry.yaml:8:3: kafka.acks: "1" must stay all: a record is confirmed to Postgres once Kafka has it safe
+            walferry.yaml:9:3: kafka.enable.idempotence: "false" must stay true: without it a retry repeats and reorders records
+            walferry.yaml:10:3: kafka.max.in.flight: "6" is set by the idempotent producer; remove it
+            walferry.yaml:11:3: kafka.compression.type: "lz5" Invalid value "lz5" for configuration property "compression.codec"
+            walferry.yaml:12:3: kafka.queue.buffering.max.messages: "5" follows from the connector's in-flight limits; remove it
             walferry.yaml:13:3: kafka.max.request.size: unknown key: that is the Java client's; librdkafka's is message.max.bytes
             walferry.yaml:15:3: topics.partitions: "many" must be a whole number from 1 to 10000
             walferry.yaml:16:3: topics.retention.msec: unknown key; did you mean topics.retention.ms?
@@ -286,6 +286,12 @@ fn no_key_of_the_table_is_left_unread() {
             key.path
         );
     }
+}
+
+#[test]
+fn two_names_of_one_property_are_told() {
+    let text = CONTRACT.replace("kafka:\n", "kafka:\n  compression.codec: zstd\n");
+    problems(&text, &[], expect!["walferry.yaml:8:3: kafka.compression.type: is given twice (perhaps once by an alias)"]);
 }
 
 #[test]
