@@ -1,0 +1,104 @@
+//! What the behaviours stand on: servers, walferry as a process, readers of topics, the comparison
+//! of a table with its topic, a proxy that misbehaves, and all waiting.
+//!
+//! It knows walferry only from outside: its command line, its YAML, its topics, its HTTP page.
+
+pub mod compare;
+pub mod event;
+pub mod proxy;
+pub mod topic;
+pub mod walferry;
+pub mod workload;
+
+use std::env;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use xtask::servers::{KafkaOptions, KafkaServer, PostgresOptions, PostgresServer, process};
+
+/// The Kafka that all tests share which do not hurt it. Started by the first to ask; it goes when the
+/// test binary ends.
+///
+/// # Panics
+/// When Kafka cannot be had.
+pub fn kafka() -> &'static KafkaServer {
+    static KAFKA: OnceLock<KafkaServer> = OnceLock::new();
+    KAFKA.get_or_init(|| KafkaServer::start(&KafkaOptions::default()).expect("a Kafka"))
+}
+
+/// A Kafka of the test's own, to be killed and paused.
+///
+/// # Panics
+/// When Kafka cannot be had.
+#[must_use]
+pub fn own_kafka() -> KafkaServer {
+    KafkaServer::start(&KafkaOptions::default()).expect("a Kafka")
+}
+
+/// A Postgres of the test's own, of the major that `cargo xtask test --postgres` asks for.
+///
+/// # Panics
+/// When it cannot be had.
+#[must_use]
+pub fn postgres(options: PostgresOptions) -> PostgresServer {
+    let major = env::var("WALFERRY_TEST_POSTGRES_MAJOR").ok().map(|major| {
+        major
+            .parse()
+            .expect("WALFERRY_TEST_POSTGRES_MAJOR is a number from 14 to 18")
+    });
+    let major = major.unwrap_or(options.major);
+    PostgresServer::start(&PostgresOptions { major, ..options }).expect("a Postgres")
+}
+
+/// A name no other test of this run uses: for slots, prefixes and topics in the shared Kafka.
+#[must_use]
+pub fn unique(purpose: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!(
+        "{purpose}_{}_{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
+}
+
+/// Waits for an answer.
+///
+/// # Panics
+/// When there is none within `limit`; `what` says what was waited for.
+pub fn wait_for<T>(what: &str, limit: Duration, look: impl FnMut() -> Option<T>) -> T {
+    process::wait_until(limit, look).unwrap_or_else(|| panic!("{what}: not within {limit:?}"))
+}
+
+/// Runs SQL in database `postgres`.
+///
+/// # Panics
+/// When the server refuses it.
+pub fn sql(postgres: &PostgresServer, text: &str) {
+    postgres
+        .execute("postgres", text)
+        .unwrap_or_else(|error| panic!("{text}: {error}"));
+}
+
+/// The first column of a query in database `postgres`.
+///
+/// # Panics
+/// When the server refuses it.
+#[must_use]
+pub fn query(postgres: &PostgresServer, text: &str) -> Vec<String> {
+    postgres
+        .query_text("postgres", text)
+        .unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// The first column of the first row.
+///
+/// # Panics
+/// When the server refuses it, or there is no row.
+#[must_use]
+pub fn query_one(postgres: &PostgresServer, text: &str) -> String {
+    query(postgres, text)
+        .into_iter()
+        .next()
+        .unwrap_or_else(|| panic!("{text}: no row"))
+}

@@ -1,0 +1,191 @@
+//! Reads whole topics: everything up to the high watermark, never "what arrived in a second".
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
+
+use super::event::Event;
+
+/// Long enough for a broker that has just come back; a test that hangs longer has failed.
+const READ_LIMIT: Duration = Duration::from_secs(60);
+
+/// A consumer that remembers what it has read of one topic.
+pub struct TopicReader {
+    consumer: BaseConsumer,
+    topic: String,
+    events: Vec<Event>,
+    /// By partition: the offset after the last one read.
+    positions: Vec<i64>,
+}
+
+impl TopicReader {
+    /// Reads `topic` from its beginning, including what open and aborted transactions wrote.
+    ///
+    /// # Panics
+    /// When the consumer cannot be made.
+    #[must_use]
+    pub fn new(bootstrap_servers: &str, topic: &str) -> Self {
+        Self::with_isolation(bootstrap_servers, topic, "read_uncommitted")
+    }
+
+    /// Reads with an `isolation.level`.
+    ///
+    /// # Panics
+    /// When the consumer cannot be made.
+    #[must_use]
+    pub fn with_isolation(bootstrap_servers: &str, topic: &str, isolation: &str) -> Self {
+        let consumer = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap_servers)
+            .set("group.id", "walferry-e2e")
+            .set("enable.auto.commit", "false")
+            .set("isolation.level", isolation)
+            .set("fetch.wait.max.ms", "20")
+            .set("reconnect.backoff.max.ms", "500")
+            .set("log_level", "0")
+            .create()
+            .expect("a consumer");
+        Self {
+            consumer,
+            topic: topic.to_owned(),
+            events: Vec::new(),
+            positions: Vec::new(),
+        }
+    }
+
+    /// All events up to the high watermarks of this moment, in the order of partition and offset
+    /// within each call. A topic that does not exist yet is empty.
+    ///
+    /// # Panics
+    /// When the end is not reached in a minute.
+    pub fn read_to_end(&mut self) -> &[Event] {
+        self.assign_new_partitions();
+        let ends = self.high_watermarks();
+        let deadline = Instant::now() + READ_LIMIT;
+        while self
+            .positions
+            .iter()
+            .zip(&ends)
+            .any(|(position, end)| position < end)
+        {
+            assert!(
+                Instant::now() < deadline,
+                "{}: {:?} of {ends:?}",
+                self.topic,
+                self.positions
+            );
+            match self.consumer.poll(Duration::from_millis(100)) {
+                Some(Ok(message)) => {
+                    let event = event(&message);
+                    let partition = usize::try_from(event.partition).expect("a partition");
+                    self.positions[partition] = event.offset + 1;
+                    self.events.push(event);
+                }
+                // Errors are the broker's absence; position() also passes records we never see.
+                Some(Err(_)) | None => self.follow_position(),
+            }
+        }
+        &self.events
+    }
+
+    /// Reads until at least `count` events are there.
+    ///
+    /// # Panics
+    /// When they are not within `limit`.
+    pub fn wait_for_count(&mut self, count: usize, limit: Duration) -> &[Event] {
+        let what = format!("{count} events in {}", self.topic);
+        super::wait_for(&what, limit, || {
+            (self.read_to_end().len() >= count).then_some(())
+        });
+        &self.events
+    }
+
+    /// What has been read so far.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    fn assign_new_partitions(&mut self) {
+        let metadata = self.consumer.fetch_metadata(Some(&self.topic), READ_LIMIT);
+        let metadata = metadata.unwrap_or_else(|error| panic!("{}: {error}", self.topic));
+        let count = metadata
+            .topics()
+            .first()
+            .map_or(0, |topic| topic.partitions().len());
+        if count == self.positions.len() {
+            return;
+        }
+        self.positions.resize(count, 0);
+        let mut list = TopicPartitionList::new();
+        for (partition, &position) in (0_i32..).zip(&self.positions) {
+            let start = if position == 0 {
+                Offset::Beginning
+            } else {
+                Offset::Offset(position)
+            };
+            list.add_partition_offset(&self.topic, partition, start)
+                .expect("an offset");
+        }
+        self.consumer.assign(&list).expect("an assignment");
+    }
+
+    fn high_watermarks(&self) -> Vec<i64> {
+        let partitions = (0_i32..).zip(&self.positions);
+        let high = |(partition, _)| {
+            let watermarks = self
+                .consumer
+                .fetch_watermarks(&self.topic, partition, READ_LIMIT);
+            watermarks
+                .unwrap_or_else(|error| panic!("{}: {error}", self.topic))
+                .1
+        };
+        partitions.map(high).collect()
+    }
+
+    fn follow_position(&mut self) {
+        let Ok(list) = self.consumer.position() else {
+            return;
+        };
+        for element in list.elements_for_topic(&self.topic) {
+            let partition = usize::try_from(element.partition()).expect("a partition");
+            if let Offset::Offset(offset) = element.offset() {
+                self.positions[partition] = self.positions[partition].max(offset);
+            }
+        }
+    }
+}
+
+/// All events of a topic.
+///
+/// # Panics
+/// When the end is not reached in a minute.
+#[must_use]
+pub fn read_topic(bootstrap_servers: &str, topic: &str) -> Vec<Event> {
+    TopicReader::new(bootstrap_servers, topic)
+        .read_to_end()
+        .to_vec()
+}
+
+fn event(message: &BorrowedMessage<'_>) -> Event {
+    let headers = message.headers().map(|headers| {
+        headers
+            .iter()
+            .map(|header| {
+                (
+                    header.key.to_owned(),
+                    header.value.unwrap_or_default().to_vec(),
+                )
+            })
+            .collect()
+    });
+    Event {
+        topic: message.topic().to_owned(),
+        partition: message.partition(),
+        offset: message.offset(),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers: headers.unwrap_or_default(),
+    }
+}
