@@ -68,6 +68,12 @@ impl FrameBuffer {
         self.end - self.start
     }
 
+    /// The bytes that arrived and are not yet cut, for whoever takes the connection over.
+    #[must_use]
+    pub fn unread(&self) -> &[u8] {
+        self.storage.get(self.start..self.end).unwrap_or_default()
+    }
+
     /// Bytes of memory held.
     #[must_use]
     pub fn capacity(&self) -> usize {

@@ -184,7 +184,8 @@ impl CopyBoth {
                 *self = CopyBoth::ServerDone;
                 Ok(StreamItem::Error(ServerError::parse(frame)?))
             }
-            (b'S', _) | (b'C', CopyBoth::ServerDone) => Ok(StreamItem::Nothing),
+            // A walsender may still send a keepalive after its CopyDone.
+            (b'S', _) | (b'C' | b'd', CopyBoth::ServerDone) => Ok(StreamItem::Nothing),
             (b'c', CopyBoth::Streaming) => {
                 *self = CopyBoth::ServerDone;
                 Ok(StreamItem::CopyDone)
@@ -330,7 +331,7 @@ mod tests {
         assert!(copy.handle(frame(b'Z', b"I")).is_err());
         assert!(copy.handle(frame(b'R', b"\0\0\0\0")).is_err());
         assert_eq!(copy.handle(frame(b'c', b"")), Ok(StreamItem::CopyDone));
-        assert!(copy.handle(frame(b'd', b"late")).is_err());
+        assert_eq!(copy.handle(frame(b'd', b"late")), Ok(StreamItem::Nothing));
         assert_eq!(
             copy.handle(frame(b'C', b"COPY 0\0")),
             Ok(StreamItem::Nothing)

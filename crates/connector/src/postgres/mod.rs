@@ -1,1 +1,26 @@
-//! Written by its owner.
+//! The Postgres edge: sockets, TLS, sessions. No change is decoded here and no position kept.
+//!
+//! ```text
+//! conninfo ──> connect (transport, tls, pgwire's handshake) ──┬─> replication: session, stream
+//!              passfile                                       └─> sql: tokio-postgres on the same
+//! ```
+//! Both kinds of session come from one [`connect`], so that the rules about passwords, TLS and
+//! pinned settings exist once. Whether to try again after an error is `supervisor.rs`'s decision;
+//! [`PostgresError::class`] is what the SQLSTATE alone says.
+
+mod connect;
+pub mod conninfo;
+pub mod error;
+pub mod pacing;
+pub mod passfile;
+mod replication;
+pub mod sql;
+mod stream;
+mod tls;
+mod transport;
+
+pub use conninfo::Conninfo;
+pub use error::{Class, PostgresError};
+pub use replication::{CreatedSlot, ReplicationSession, SystemIdentity, TimelineSwitch};
+pub use sql::SqlClient;
+pub use stream::ReplicationStream;
