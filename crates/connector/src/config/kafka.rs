@@ -61,7 +61,7 @@ impl Kafka {
         let servers = self
             .properties
             .iter()
-            .find(|property| property.name == SERVERS);
+            .find(|property| matches!(property.name.as_str(), SERVERS | "metadata.broker.list"));
         match servers.map(|property| &property.value) {
             Some(PropertyValue::Plain(text)) => text,
             _ => "",

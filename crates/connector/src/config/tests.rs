@@ -291,7 +291,13 @@ fn no_key_of_the_table_is_left_unread() {
 #[test]
 fn two_names_of_one_property_are_told() {
     let text = CONTRACT.replace("kafka:\n", "kafka:\n  compression.codec: zstd\n");
-    problems(&text, &[], expect!["walferry.yaml:8:3: kafka.compression.type: is given twice (perhaps once by an alias)"]);
+    problems(
+        &text,
+        &[],
+        expect![
+            "walferry.yaml:8:3: kafka.compression.type: is given twice (perhaps once by an alias)"
+        ],
+    );
 }
 
 #[test]
