@@ -7,6 +7,8 @@
 pub struct RelationDetails {
     /// Columns of the primary key, in the key's order; empty without one.
     pub primary_key: Vec<String>,
+    /// Columns of the index of REPLICA IDENTITY USING INDEX, in the index's order; empty without.
+    pub identity_index: Vec<String>,
     /// Columns declared NOT NULL (primary key columns included).
     pub not_null: Vec<String>,
     /// Every type that is not built in, and that a column uses directly or through a domain or array.

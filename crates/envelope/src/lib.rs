@@ -19,15 +19,24 @@
     )
 )]
 
+mod change;
 mod details;
+mod encoder;
+mod error;
 mod options;
-// The drafts of records are used once `event` lands.
-#[cfg_attr(not(test), expect(dead_code))]
 mod records;
+mod row;
+mod source;
+mod table;
+mod value;
 
+pub use change::{Context, SnapshotMark};
 pub use details::{RelationDetails, TypeDetails, TypeKind};
+pub use encoder::{Encoder, NEW_KEY_HEADER, OLD_KEY_HEADER, UNAVAILABLE_HEADER};
+pub use error::{EncodeError, EncodeErrorKind};
 pub use options::{
     BinaryHandling, DecimalHandling, IntervalHandling, LogicalMessages, Options, SkippedOperations,
     TimePrecision, UnknownWord,
 };
 pub use records::{Headers, Operation, Record, Records};
+pub use table::Table;

@@ -280,33 +280,40 @@ pub(crate) struct Draft<'r> {
 
 impl Draft<'_> {
     /// Writes the key.
-    pub(crate) fn key<E>(
+    pub(crate) fn key(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.span.key = Some(written(&mut self.records.bytes, write).0);
+    }
+
+    /// Writes the key, which may fail.
+    pub(crate) fn try_key<E>(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.span.key = Some(written(&mut self.records.bytes, write)?);
-        Ok(())
+        let (span, result) = written(&mut self.records.bytes, write);
+        self.span.key = Some(span);
+        result
     }
 
     /// Writes the value.
-    pub(crate) fn value<E>(
+    pub(crate) fn value(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.span.value = Some(written(&mut self.records.bytes, write).0);
+    }
+
+    /// Writes the value, which may fail.
+    pub(crate) fn try_value<E>(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        self.span.value = Some(written(&mut self.records.bytes, write)?);
-        Ok(())
+        let (span, result) = written(&mut self.records.bytes, write);
+        self.span.value = Some(span);
+        result
     }
 
     /// Adds a header.
-    pub(crate) fn header<E>(
-        &mut self,
-        name: &'static str,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let value = written(&mut self.records.bytes, write)?;
+    pub(crate) fn header(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+        let (value, ()) = written(&mut self.records.bytes, write);
         self.records.headers.push(HeaderSpan { name, value });
         self.span.headers.end = self.records.headers.len();
-        Ok(())
     }
 
     /// Writes the id and keeps the record.
@@ -323,13 +330,10 @@ impl Draft<'_> {
     }
 }
 
-fn written<E>(
-    bytes: &mut Vec<u8>,
-    write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
-) -> Result<Range<usize>, E> {
+fn written<R>(bytes: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> R) -> (Range<usize>, R) {
     let start = bytes.len();
-    write(bytes)?;
-    Ok(start..bytes.len())
+    let result = write(bytes);
+    (start..bytes.len(), result)
 }
 
 /// Spans are made from the arena they point into, so nothing is ever missing.
@@ -341,23 +345,20 @@ fn part<'a>(bytes: &'a [u8], span: &Range<usize>) -> &'a [u8] {
 mod tests {
     use super::*;
 
-    fn text(bytes: &[u8]) -> impl FnOnce(&mut Vec<u8>) -> Result<(), ()> {
-        move |out| {
-            out.extend_from_slice(bytes);
-            Ok(())
-        }
+    fn text(bytes: &[u8]) -> impl FnOnce(&mut Vec<u8>) {
+        move |out| out.extend_from_slice(bytes)
     }
 
     #[test]
     fn records_come_back_as_they_were_written() {
         let mut records = Records::new();
         let mut draft = records.draft(7, "shop.public.users");
-        draft.key(text(b"k")).unwrap();
-        draft.value(text(b"v")).unwrap();
-        draft.header("h", text(b"x")).unwrap();
+        draft.key(text(b"k"));
+        draft.value(text(b"v"));
+        draft.header("h", text(b"x"));
         draft.finish(Operation::Delete, b"1:0/10:", 4);
         let mut draft = records.draft(7, "shop.public.users");
-        draft.key(text(b"k")).unwrap();
+        draft.key(text(b"k"));
         draft.finish(Operation::Tombstone, b"1:0/10:", 5);
 
         let delete = records.get(0).unwrap();
@@ -390,7 +391,7 @@ mod tests {
         let mark = records.mark();
         let bytes = records.bytes();
         let mut draft = records.draft(2, "b");
-        draft.header("h", text(b"x")).unwrap();
+        draft.header("h", text(b"x"));
         draft.finish(Operation::Create, b"1:0/1:", 1);
         records.rewind(&mark);
         assert_eq!(
@@ -404,7 +405,7 @@ mod tests {
     fn clearing_gives_back_what_a_huge_row_took() {
         let mut records = Records::new();
         let mut draft = records.draft(1, "a");
-        draft.value(text(&vec![0; 2 * KEPT_BYTES_MAX])).unwrap();
+        draft.value(text(&vec![0; 2 * KEPT_BYTES_MAX]));
         draft.finish(Operation::Create, b"", 0);
         records.clear();
         assert!(records.is_empty());

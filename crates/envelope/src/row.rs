@@ -1,0 +1,164 @@
+//! A tuple as a JSON object: the whole row after a change, what is known of it before, its key.
+
+use pgoutput::{Cell, OldTuple, Tuple};
+
+use crate::encoder::Failure;
+use crate::error::EncodeErrorKind;
+use crate::table::{Column, Table, json_string};
+
+/// Buffers that rows are written with.
+#[derive(Debug, Default)]
+pub(crate) struct Scratch {
+    /// An array's element without its quotes.
+    element: Vec<u8>,
+    /// Names of columns that stand as null though they are not, as a JSON array less its end.
+    pub(crate) unavailable: Vec<u8>,
+}
+
+/// Writes the row as it is after the change. Unchanged cells are taken from `fill` where it has
+/// them.
+#[inline]
+pub(crate) fn after(
+    table: &Table,
+    row: Tuple<'_>,
+    fill: Option<OldTuple<'_>>,
+    out: &mut Vec<u8>,
+    scratch: &mut Scratch,
+) -> Result<(), Failure> {
+    check_count(table, row)?;
+    out.push(b'{');
+    for (index, (column, cell)) in table.columns().iter().zip(row.cells()).enumerate() {
+        out.extend_from_slice(&column.field);
+        let cell = match cell {
+            Cell::Unchanged => filled(index, column, fill),
+            cell => cell,
+        };
+        write_cell(index, column, cell, out, scratch)?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Writes what is known of the row before the change: all of it, or the identity's columns.
+pub(crate) fn before(
+    table: &Table,
+    row: OldTuple<'_>,
+    out: &mut Vec<u8>,
+    scratch: &mut Scratch,
+) -> Result<(), Failure> {
+    let only_identity = matches!(row, OldTuple::Key(_));
+    let row = row.tuple();
+    check_count(table, row)?;
+    out.push(b'{');
+    for (index, (column, cell)) in table.columns().iter().zip(row.cells()).enumerate() {
+        out.extend_from_slice(&column.field);
+        if only_identity && !column.in_identity {
+            out.extend_from_slice(&column.absent);
+        } else {
+            write_cell(index, column, cell, out, scratch)?;
+        }
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// Writes the key of the row; nothing for a table without one.
+pub(crate) fn key(
+    table: &Table,
+    row: Tuple<'_>,
+    fill: Option<OldTuple<'_>>,
+    out: &mut Vec<u8>,
+    scratch: &mut Scratch,
+) -> Result<(), Failure> {
+    let Some(key) = table.key() else {
+        return Ok(());
+    };
+    check_count(table, row)?;
+    out.push(b'{');
+    for part in key {
+        out.extend_from_slice(&part.field);
+        let (Some(column), Some(cell)) =
+            (table.columns().get(part.index), row.cells().nth(part.index))
+        else {
+            continue;
+        };
+        let cell = match cell {
+            Cell::Unchanged => filled(part.index, column, fill),
+            cell => cell,
+        };
+        if cell == Cell::Unchanged {
+            let kind = EncodeErrorKind::KeyUnavailable;
+            return Err(Failure {
+                column: Some(part.index),
+                kind,
+            });
+        }
+        write_cell(part.index, column, cell, out, scratch)?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+/// The old row's cell where the new one's is unchanged and the old row has it.
+fn filled<'a>(index: usize, column: &Column, old: Option<OldTuple<'a>>) -> Cell<'a> {
+    let cell = match old {
+        Some(OldTuple::Full(row)) => row.cells().nth(index),
+        Some(OldTuple::Key(row)) if column.in_identity => row.cells().nth(index),
+        _ => None,
+    };
+    cell.unwrap_or(Cell::Unchanged)
+}
+
+#[inline]
+fn write_cell(
+    index: usize,
+    column: &Column,
+    cell: Cell<'_>,
+    out: &mut Vec<u8>,
+    scratch: &mut Scratch,
+) -> Result<(), Failure> {
+    match cell {
+        Cell::Text(text) => column
+            .encoder
+            .encode(text, out, &mut scratch.element)
+            .map_err(|error| Failure {
+                column: Some(index),
+                kind: error.into(),
+            }),
+        Cell::Null => {
+            out.extend_from_slice(b"null");
+            Ok(())
+        }
+        Cell::Unchanged => {
+            write_unavailable(column, out, scratch);
+            Ok(())
+        }
+        Cell::Binary(_) => Err(Failure {
+            column: Some(index),
+            kind: EncodeErrorKind::Binary,
+        }),
+    }
+}
+
+#[cold]
+fn write_unavailable(column: &Column, out: &mut Vec<u8>, scratch: &mut Scratch) {
+    if let Some(placeholder) = &column.placeholder {
+        out.extend_from_slice(placeholder);
+        return;
+    }
+    out.extend_from_slice(b"null");
+    let names = &mut scratch.unavailable;
+    names.push(if names.is_empty() { b'[' } else { b',' });
+    json_string(&column.name, names);
+}
+
+fn check_count(table: &Table, row: Tuple<'_>) -> Result<(), Failure> {
+    let (expected, found) = (table.columns().len(), row.len());
+    if expected == found {
+        return Ok(());
+    }
+    Err(Failure {
+        column: None,
+        kind: EncodeErrorKind::ColumnCount { expected, found },
+    })
+}

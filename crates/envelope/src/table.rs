@@ -1,0 +1,296 @@
+//! A table as it is at some point of the log, everything about its columns worked out beforehand:
+//! names as JSON, encoders, the key, the topic.
+//!
+//! The shape is the Relation message's, which is right for its LSN; the catalog, asked later, only
+//! adds what that message does not say.
+
+use pgoutput::{Relation, ReplicaIdentity};
+
+use crate::details::RelationDetails;
+use crate::options::Options;
+use crate::value::{ValueEncoder, quoted, resolve};
+
+/// A relation, ready to encode its rows.
+#[derive(Debug, Clone)]
+pub struct Table {
+    relation: u32,
+    qualified_name: String,
+    topic: String,
+    columns: Vec<Column>,
+    key: Option<Vec<KeyColumn>>,
+    /// `"public","table":"users"`, from the source block.
+    source: Vec<u8>,
+}
+
+/// One column.
+#[derive(Debug, Clone)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    /// `"name":`, behind a comma but for the first column.
+    pub(crate) field: Vec<u8>,
+    pub(crate) encoder: ValueEncoder,
+    /// Whether a key tuple holds it.
+    pub(crate) in_identity: bool,
+    /// What stands in a `before` that was made of a key tuple.
+    pub(crate) absent: Vec<u8>,
+    /// What stands for an unchanged value that is not in the log; none when the type has no such.
+    pub(crate) placeholder: Option<Vec<u8>>,
+}
+
+/// One column of the key.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyColumn {
+    /// Among the table's columns.
+    pub(crate) index: usize,
+    /// `"name":`, behind a comma but for the first column of the key.
+    pub(crate) field: Vec<u8>,
+}
+
+impl Table {
+    /// Works out everything that is the same for all rows. `details` may be empty for a table that
+    /// is gone by now: then nothing is known to be NOT NULL, keys are in the columns' order, and
+    /// types that are not built in are carried as text.
+    #[must_use]
+    pub fn new(relation: &Relation<'_>, details: &RelationDetails, options: &Options) -> Self {
+        let columns: Vec<Column> = relation
+            .columns
+            .iter()
+            .enumerate()
+            .map(|(index, column)| {
+                let encoder = resolve(
+                    column.type_oid,
+                    column.type_modifier,
+                    &details.types,
+                    options,
+                );
+                let not_null = details.not_null.iter().any(|name| name == column.name);
+                Column {
+                    name: column.name.to_owned(),
+                    field: field(column.name, index),
+                    in_identity: column.in_identity,
+                    absent: if not_null {
+                        encoder.zero()
+                    } else {
+                        b"null".to_vec()
+                    },
+                    placeholder: encoder.placeholder(options),
+                    encoder,
+                }
+            })
+            .collect();
+        let mut source = Vec::new();
+        json_string(relation.schema, &mut source);
+        source.extend_from_slice(b",\"table\":");
+        json_string(relation.name, &mut source);
+        let qualified_name = format!("{}.{}", relation.schema, relation.name);
+        Self {
+            relation: relation.oid,
+            topic: topic(&format!("{}.{qualified_name}", options.server_name)),
+            qualified_name,
+            key: key(relation.replica_identity, details, &columns),
+            columns,
+            source,
+        }
+    }
+
+    /// The table's oid.
+    #[must_use]
+    pub fn relation(&self) -> u32 {
+        self.relation
+    }
+
+    /// `schema.table`, not quoted.
+    #[must_use]
+    pub fn qualified_name(&self) -> &str {
+        &self.qualified_name
+    }
+
+    /// The topic its records go to.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// How many columns a row has.
+    #[must_use]
+    pub fn column_count(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Names of the key's columns in the key's order; none for a table whose records have no key.
+    pub fn key_columns(&self) -> impl Iterator<Item = &str> {
+        let key = self.key.iter().flatten();
+        key.filter_map(|key| self.columns.get(key.index))
+            .map(|column| column.name.as_str())
+    }
+
+    /// Names of columns whose type has no form of its own yet and is carried as its text.
+    pub fn fallback_columns(&self) -> impl Iterator<Item = &str> {
+        let fallback = |column: &&Column| match &column.encoder {
+            ValueEncoder::TextFallback => true,
+            ValueEncoder::Array { element, .. } => **element == ValueEncoder::TextFallback,
+            _ => false,
+        };
+        self.columns
+            .iter()
+            .filter(fallback)
+            .map(|column| column.name.as_str())
+    }
+
+    pub(crate) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    pub(crate) fn key(&self) -> Option<&[KeyColumn]> {
+        self.key.as_deref()
+    }
+
+    pub(crate) fn source(&self) -> &[u8] {
+        &self.source
+    }
+}
+
+/// The key is made of columns that every operation carries: the replica identity's. With FULL, all
+/// columns are carried, and with NOTHING there are inserts only: then it is the primary key.
+fn key(
+    identity: ReplicaIdentity,
+    details: &RelationDetails,
+    columns: &[Column],
+) -> Option<Vec<KeyColumn>> {
+    let flagged = || {
+        columns
+            .iter()
+            .filter(|column| column.in_identity)
+            .map(|column| &column.name)
+    };
+    let names: Vec<&String> = match identity {
+        ReplicaIdentity::Default => ordered(flagged().collect(), &details.primary_key),
+        ReplicaIdentity::Index => ordered(flagged().collect(), &details.identity_index),
+        ReplicaIdentity::Full | ReplicaIdentity::Nothing => details.primary_key.iter().collect(),
+    };
+    let key: Option<Vec<KeyColumn>> = names
+        .into_iter()
+        .enumerate()
+        .map(|(position, name)| {
+            let index = columns.iter().position(|column| column.name == *name)?;
+            Some(KeyColumn {
+                index,
+                field: field(name, position),
+            })
+        })
+        .collect();
+    key.filter(|key| !key.is_empty())
+}
+
+/// The index's order where it has just these columns, else the table's: the index may have changed
+/// since.
+fn ordered<'a>(flagged: Vec<&'a String>, index: &'a [String]) -> Vec<&'a String> {
+    let same = flagged.len() == index.len() && flagged.iter().all(|name| index.contains(name));
+    if same {
+        index.iter().collect()
+    } else {
+        flagged
+    }
+}
+
+/// A topic's legal form of a name: Debezium puts `_` for each UTF-16 unit that Kafka does not allow.
+pub(crate) fn topic(name: &str) -> String {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let mut topic = String::with_capacity(name.len());
+    for c in name.chars() {
+        if legal(c) {
+            topic.push(c);
+        } else {
+            topic.extend(std::iter::repeat_n('_', c.len_utf16()));
+        }
+    }
+    topic
+}
+
+fn field(name: &str, position: usize) -> Vec<u8> {
+    let mut field = Vec::with_capacity(name.len() + 4);
+    if position > 0 {
+        field.push(b',');
+    }
+    json_string(name, &mut field);
+    field.push(b':');
+    field
+}
+
+/// Appends a JSON string.
+pub(crate) fn json_string(text: &str, out: &mut Vec<u8>) {
+    // A str is UTF-8, the only thing that could be wrong.
+    let _ = quoted(text.as_bytes(), out);
+}
+
+#[cfg(test)]
+mod tests {
+    use pgoutput::{ColumnsBuf, RelationColumn};
+
+    use super::*;
+
+    fn table(identity: ReplicaIdentity, flagged: &[&str], details: &RelationDetails) -> Table {
+        let columns: ColumnsBuf = ["a", "b", "c"]
+            .into_iter()
+            .map(|name| RelationColumn {
+                in_identity: flagged.contains(&name),
+                name,
+                type_oid: 23,
+                type_modifier: -1,
+            })
+            .collect();
+        let relation = Relation {
+            oid: 1,
+            schema: "public",
+            name: "t",
+            replica_identity: identity,
+            columns: columns.columns(),
+        };
+        Table::new(&relation, details, &Options::new("srv", "db"))
+    }
+
+    fn names(names: &[&str]) -> Vec<String> {
+        names.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn the_key_has_what_every_operation_carries() {
+        use ReplicaIdentity::{Default, Full, Index, Nothing};
+        let primary = RelationDetails {
+            primary_key: names(&["b", "a"]),
+            ..RelationDetails::default()
+        };
+        let index = RelationDetails {
+            identity_index: names(&["c", "b"]),
+            primary_key: names(&["a"]),
+            ..RelationDetails::default()
+        };
+        let gone = RelationDetails::default();
+        let cases: [(ReplicaIdentity, &[&str], &RelationDetails, &[&str]); 9] = [
+            (Default, &["a", "b"], &primary, &["b", "a"]),
+            // The primary key was changed since: the identity in force counts.
+            (Default, &["a", "c"], &primary, &["a", "c"]),
+            (Default, &["a", "b"], &gone, &["a", "b"]),
+            (Default, &[], &primary, &[]),
+            (Index, &["b", "c"], &index, &["c", "b"]),
+            (Full, &["a", "b", "c"], &primary, &["b", "a"]),
+            (Full, &["a", "b", "c"], &gone, &[]),
+            (Nothing, &[], &primary, &["b", "a"]),
+            (Nothing, &[], &gone, &[]),
+        ];
+        for (identity, flagged, details, expected) in cases {
+            let table = table(identity, flagged, details);
+            assert_eq!(
+                table.key_columns().collect::<Vec<_>>(),
+                expected,
+                "{identity:?} {flagged:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn topics_are_legal() {
+        assert_eq!(topic("srv.public.We-ird Tbl"), "srv.public.We-ird_Tbl");
+        assert_eq!(topic("srv.public.é漢😀"), "srv.public.____");
+    }
+}

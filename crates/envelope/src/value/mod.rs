@@ -1,0 +1,161 @@
+//! One cell of text to its JSON: chosen once a column ([`ValueEncoder`]), run once a row.
+//!
+//! The forms are those of Debezium 3.6.3 under Connect's JsonConverter without schemas (Debezium
+//! manual, "PostgreSQL data type mappings"); what Debezium loses is carried. Input is Postgres'
+//! text output with DateStyle ISO, IntervalStyle postgres, bytea_output hex, and as many float
+//! digits as are needed, which the replication session pins. It comes from the peer: text that is
+//! not of the expected form is an error, never a panic, and never a guess.
+
+mod array;
+mod bytes;
+mod calendar;
+mod interval;
+mod number;
+mod resolve;
+mod string;
+mod temporal;
+mod zoned;
+
+pub(crate) use bytes::quoted_base64;
+pub(crate) use resolve::resolve;
+pub(crate) use string::quoted;
+
+use crate::options::{BinaryHandling, IntervalHandling, Options};
+use number::DecimalForm;
+use temporal::{DateForm, Unit};
+
+/// Why a cell has no JSON. The encoder adds table and column; the value is never told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ValueError {
+    /// Not what Postgres prints for the type.
+    Malformed,
+    /// Bytes that are not UTF-8, of a database in SQL_ASCII.
+    NotUtf8,
+    /// A value that the chosen mode cannot say.
+    Unrepresentable {
+        /// What kind of value.
+        what: &'static str,
+        /// The setting that can.
+        remedy: &'static str,
+    },
+}
+
+/// How the cells of one column are written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ValueEncoder {
+    /// int2, int4, int8, oid: a JSON number.
+    Integer,
+    /// float4, float8: a JSON number as Java prints it, or a string for what JSON cannot say.
+    Float,
+    /// bool.
+    Bool,
+    /// Whatever is a string both here and in Debezium.
+    Text,
+    /// A type that is not handled yet, carried as the text Postgres prints.
+    TextFallback,
+    /// bytea.
+    Bytea(BinaryHandling),
+    /// numeric.
+    Numeric(DecimalForm),
+    /// date.
+    Date(DateForm),
+    /// time.
+    Time(Unit),
+    /// timestamp.
+    Timestamp(Unit),
+    /// timestamptz, with so many digits after the second.
+    ZonedTimestamp {
+        /// 0 to 6.
+        digits: u8,
+    },
+    /// timetz.
+    ZonedTime,
+    /// interval.
+    Interval(IntervalHandling),
+    /// An array of any dimensions; inner ones become nested arrays.
+    Array {
+        /// How elements are written.
+        element: Box<ValueEncoder>,
+        /// The element's type, domains resolved.
+        element_type: u32,
+    },
+}
+
+impl ValueEncoder {
+    /// Appends the JSON of one text cell. `scratch` is for elements of arrays; its content is lost.
+    #[inline]
+    pub(crate) fn encode(
+        &self,
+        text: &[u8],
+        out: &mut Vec<u8>,
+        scratch: &mut Vec<u8>,
+    ) -> Result<(), ValueError> {
+        match self {
+            Self::Integer => number::integer(text, out),
+            Self::Float => number::float(text, out),
+            Self::Bool => boolean(text, out),
+            Self::Text | Self::TextFallback => quoted(text, out),
+            Self::Bytea(handling) => bytes::bytea(text, *handling, out),
+            Self::Numeric(form) => number::numeric(text, *form, out),
+            Self::Date(form) => temporal::date(text, *form, out),
+            Self::Time(unit) => temporal::time(text, *unit, out),
+            Self::Timestamp(unit) => temporal::timestamp(text, *unit, out),
+            Self::ZonedTimestamp { digits } => zoned::timestamp(text, *digits, out),
+            Self::ZonedTime => zoned::time(text, out),
+            Self::Interval(handling) => interval::interval(text, *handling, out),
+            Self::Array { element, .. } => array::array(text, element, out, scratch),
+        }
+    }
+
+    /// What stands in a `before` for a NOT NULL column whose old value the log does not have:
+    /// Debezium's zero of the type, since its schema allows no null there.
+    pub(crate) fn zero(&self) -> Vec<u8> {
+        let json: &[u8] = match self {
+            Self::Float => b"0.0",
+            Self::Bool => b"false",
+            Self::Text | Self::TextFallback | Self::Bytea(_) => b"\"\"",
+            Self::Numeric(form) => return form.zero(),
+            Self::Date(DateForm::Iso) => b"\"1970-01-01Z\"",
+            Self::Time(Unit::Iso) | Self::ZonedTime => b"\"00:00:00Z\"",
+            Self::Timestamp(Unit::Iso) | Self::ZonedTimestamp { .. } => b"\"1970-01-01T00:00:00Z\"",
+            Self::Interval(IntervalHandling::String) => b"\"P0Y0M0DT0H0M0S\"",
+            Self::Array { .. } => b"[]",
+            Self::Integer
+            | Self::Date(DateForm::Days)
+            | Self::Time(_)
+            | Self::Timestamp(_)
+            | Self::Interval(IntervalHandling::Numeric) => b"0",
+        };
+        json.to_vec()
+    }
+
+    /// What stands for a value that an update left alone and the log does not have (TOAST); none
+    /// where the type has no room for a mark that cannot be taken for a value.
+    pub(crate) fn placeholder(&self, options: &Options) -> Option<Vec<u8>> {
+        let mark = options.unavailable_value_placeholder.as_bytes();
+        let mut json = Vec::new();
+        match self {
+            Self::Text | Self::TextFallback | Self::Numeric(DecimalForm::Text { .. }) => {
+                quoted(mark, &mut json).ok()?;
+            }
+            Self::Bytea(handling) => bytes::placeholder(mark, *handling, &mut json)?,
+            Self::Array {
+                element,
+                element_type,
+            } => {
+                array::placeholder(mark, element, *element_type, options, &mut json)?;
+            }
+            _ => return None,
+        }
+        Some(json)
+    }
+}
+
+fn boolean(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    match text {
+        b"t" => out.extend_from_slice(b"true"),
+        b"f" => out.extend_from_slice(b"false"),
+        _ => return Err(ValueError::Malformed),
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! JSON strings, escaped as Jackson's byte generator does: short forms, `\u00XX` in upper case for
+//! other control characters, and characters beyond the basic plane as a pair of surrogates.
+
+use super::ValueError;
+
+/// Appends `text` as a JSON string.
+pub(crate) fn quoted(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    out.push(b'"');
+    if text.is_ascii() {
+        escape_ascii(text, out);
+    } else {
+        escape_str(
+            std::str::from_utf8(text).map_err(|_| ValueError::NotUtf8)?,
+            out,
+        );
+    }
+    out.push(b'"');
+    Ok(())
+}
+
+fn escape_ascii(mut text: &[u8], out: &mut Vec<u8>) {
+    loop {
+        let (run, rest) = text.split_at(plain_prefix(text));
+        out.extend_from_slice(run);
+        let Some((&byte, rest)) = rest.split_first() else {
+            return;
+        };
+        escape_byte(byte, out);
+        text = rest;
+    }
+}
+
+fn escape_str(text: &str, out: &mut Vec<u8>) {
+    let mut rest = text;
+    let special = |c: char| c < ' ' || c == '"' || c == '\\' || c > '\u{ffff}';
+    while let Some(at) = rest.find(special) {
+        let (run, tail) = rest.split_at(at);
+        out.extend_from_slice(run.as_bytes());
+        let mut chars = tail.chars();
+        let Some(c) = chars.next() else { return };
+        if let Ok(byte) = u8::try_from(c) {
+            escape_byte(byte, out);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                let [high, low] = unit.to_be_bytes();
+                let digits = [hex(high >> 4), hex(high), hex(low >> 4), hex(low)];
+                out.extend_from_slice(b"\\u");
+                out.extend_from_slice(&digits);
+            }
+        }
+        rest = chars.as_str();
+    }
+    out.extend_from_slice(rest.as_bytes());
+}
+
+fn escape_byte(byte: u8, out: &mut Vec<u8>) {
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        0x08 => b'b',
+        0x09 => b't',
+        0x0a => b'n',
+        0x0c => b'f',
+        0x0d => b'r',
+        _ => {
+            out.extend_from_slice(&[b'\\', b'u', b'0', b'0', hex(byte >> 4), hex(byte)]);
+            return;
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
+}
+
+/// The upper-case digit of the low four bits.
+const fn hex(bits: u8) -> u8 {
+    let digit = bits & 0xf;
+    if digit < 10 {
+        b'0' + digit
+    } else {
+        b'A' + digit - 10
+    }
+}
+
+/// How many bytes of ASCII text need no escape, eight looked at together.
+fn plain_prefix(text: &[u8]) -> usize {
+    const ONES: u64 = u64::MAX / 255;
+    const TOPS: u64 = ONES * 0x80;
+    let mut at = 0;
+    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let word = u64::from_le_bytes(*chunk);
+        // A byte's top bit is set where the byte is below a space, a quote, or a backslash. A
+        // borrow may set bits above the first such byte wrongly, so only the lowest counts.
+        let control = word.wrapping_sub(ONES * 0x20) & !word;
+        let quote = word ^ (ONES * 0x22);
+        let backslash = word ^ (ONES * 0x5c);
+        let found = (control
+            | (quote.wrapping_sub(ONES) & !quote)
+            | (backslash.wrapping_sub(ONES) & !backslash))
+            & TOPS;
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let tail = text.get(at..).unwrap_or_default();
+    let special = |byte: &u8| *byte < b' ' || *byte == b'"' || *byte == b'\\';
+    at + tail.iter().position(special).unwrap_or(tail.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn json(text: &str) -> String {
+        let mut out = Vec::new();
+        quoted(text.as_bytes(), &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn escapes_are_jacksons() {
+        assert_eq!(
+            json("a\"b\\c/\u{8}\u{c}\n\r\t\u{1}\u{1f}\u{7f}"),
+            "\"a\\\"b\\\\c/\\b\\f\\n\\r\\t\\u0001\\u001F\u{7f}\""
+        );
+        assert_eq!(json("é漢😀\u{2028}"), "\"é漢\\uD83D\\uDE00\u{2028}\"");
+    }
+
+    #[test]
+    fn bytes_that_are_not_utf8_are_refused() {
+        assert_eq!(
+            quoted(b"caf\xe9", &mut Vec::new()),
+            Err(ValueError::NotUtf8)
+        );
+        assert_eq!(
+            quoted(b"\xed\xa0\x80", &mut Vec::new()),
+            Err(ValueError::NotUtf8)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back(text in ".*") {
+            prop_assert_eq!(serde_json::from_str::<String>(&json(&text)).unwrap(), text);
+        }
+
+        #[test]
+        fn any_ascii_comes_back(bytes in proptest::collection::vec(0u8..128, 0..40)) {
+            let text = String::from_utf8(bytes).unwrap();
+            prop_assert_eq!(serde_json::from_str::<String>(&json(&text)).unwrap(), text);
+        }
+    }
+}
