@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use tokio_postgres::Client;
 
-use super::finding::{Finding, Remedy};
+use super::finding::{Finding, Remedy, Severity};
 use super::quote::identifier;
 use super::tables::{IdentityKind, Relation, list, several};
 
@@ -115,6 +115,16 @@ pub fn resolve<'a>(kind: IdentityKind, indexes: &'a [Index]) -> Identity<'a> {
     }
 }
 
+/// Do this table's records have a key?
+#[must_use]
+pub fn keyed(table: &Relation, indexes: &Indexes) -> bool {
+    let own = indexes.get(&table.oid).map_or(&[][..], Vec::as_slice);
+    match resolve(table.identity, own) {
+        Identity::PrimaryKey(_) | Identity::Index(_) => true,
+        Identity::Full | Identity::Missing(_) => own.iter().any(|index| index.primary),
+    }
+}
+
 /// Judges the identities of the tables that hold captured rows.
 ///
 /// `fails` says whether UPDATE or DELETE is, or will be, published: only then does a missing one
@@ -155,6 +165,22 @@ pub fn judge(holders: &[&Relation], indexes: &Indexes, fails: bool) -> Vec<Findi
             list(&by_index)
         );
         findings.push(Finding::info("IDENTITY_INDEX", several(&by_index), problem));
+    }
+    findings
+}
+
+/// Judges tables that are published without being captured: their application breaks all the same.
+#[must_use]
+pub fn judge_bystanders(tables: &[&Relation], indexes: &Indexes) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for &table in tables {
+        let own = indexes.get(&table.oid).map_or(&[][..], Vec::as_slice);
+        if let Identity::Missing(why) = resolve(table.identity, own) {
+            let mut finding = missing(table, own, why);
+            finding.severity = Severity::Warning;
+            finding.code = "PUBLISHED_WITHOUT_KEY";
+            findings.push(finding);
+        }
     }
     findings
 }
@@ -220,17 +246,14 @@ fn keyless(table: &Relation, indexes: &[Index]) -> Finding {
         "It has REPLICA IDENTITY FULL and no primary key: its records have no key, so they are \
          spread over partitions without order per row, and compaction cannot keep the latest.",
     );
-    let finding = match candidate(indexes) {
+    match candidate(indexes) {
         Some(index) => finding.sql(format!(
             "ALTER TABLE {} REPLICA IDENTITY USING INDEX {};",
             table.sql_name(),
             identifier(&index.name)
         )),
         None => finding.text("give the table a primary key"),
-    };
-    finding.or(Remedy::Setting(
-        "envelope: { message.key.columns: … }".to_owned(),
-    ))
+    }
 }
 
 fn index_beside_key(table: &Relation, key: &Index, index: &Index) -> Finding {

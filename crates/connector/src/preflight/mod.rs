@@ -25,12 +25,18 @@ pub mod tables;
 pub mod topic_names;
 pub mod wanted;
 
+use std::collections::BTreeSet;
+
 use tokio_postgres::Client;
 
+use columns::Columns;
 use finding::{Finding, Subject};
+use identity::Indexes;
+use publication::Publication;
 use server::SlotNeed;
 use setup::SetupPlan;
-use tables::Relation;
+use slot::Slot;
+use tables::{Kind, Relation, Selection};
 use wanted::{Action, Wanted};
 
 /// What the check of Postgres found.
@@ -39,11 +45,24 @@ pub struct Examination {
     /// Everything there is to say, unsorted.
     pub findings: Vec<Finding>,
     /// The tables under whose names changes arrive, by schema and name.
-    pub captured: Vec<Relation>,
+    pub captured: Vec<Captured>,
     /// What `run` may create before it starts.
     pub plan: SetupPlan,
     /// The server, when it could be asked.
     pub server: Option<server::Server>,
+}
+
+/// A table to be captured, as far as Kafka is concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Captured {
+    /// The table.
+    pub relation: Relation,
+    /// The topic of its events.
+    pub topic: String,
+    /// Its records have a key.
+    pub keyed: bool,
+    /// It has columns without a small bound.
+    pub large_values: bool,
 }
 
 /// Checks Postgres over an ordinary SQL session.
@@ -58,96 +77,198 @@ pub async fn examine(client: &Client, wanted: &Wanted<'_>) -> Examination {
         publication::read(client, wanted.publication),
         tables::read(client),
     );
-    let server = kept(server, "server settings", &mut findings);
-    let role = kept(role, "role", &mut findings);
-    let slot = kept(slot, "replication slot", &mut findings);
-    let publication = kept(publication, "publication", &mut findings);
-    let relations = kept(relations, "tables", &mut findings);
-
-    let known_slot = slot.as_ref().and_then(Option::as_ref);
-    if let Some(server) = &server {
-        let need = if slot == Some(None) {
-            SlotNeed::New
-        } else {
-            SlotNeed::Exists
-        };
-        let reading = known_slot.is_some_and(|slot| slot.reader.is_some());
-        findings.extend(server::judge(wanted, server, need, reading));
-        if let Some(slot) = &slot {
-            findings.extend(slot::judge(wanted, &server.database, slot.as_ref()));
-        }
-    }
-    let mut examination = Examination {
-        server,
-        ..Examination::default()
+    let facts = Facts {
+        wanted,
+        server: kept(server, "server settings", &mut findings),
+        role: kept(role, "role", &mut findings),
+        slot: kept(slot, "replication slot", &mut findings),
+        publication: kept(publication, "publication", &mut findings),
     };
-    if let (Some(publication), Some(relations)) = (publication, relations) {
-        let publication = publication.as_ref();
-        let partitions = publication.map_or(wanted.partitions, |p| p.partitions);
+    let relations = kept(relations, "tables", &mut findings);
+    findings.extend(facts.judge_server());
+    let mut examination = Examination::default();
+    if let Some(relations) = relations {
+        let partitions = facts
+            .known_publication()
+            .map_or(wanted.partitions, |publication| publication.partitions);
         let selection = tables::select(&relations, wanted.captures, partitions);
         findings.extend(tables::judge(wanted, &relations, &selection, partitions));
         findings.extend(topic_names::judge(wanted, &selection.captured));
-        if slot.is_some() {
-            examination.plan = setup::plan(wanted, known_slot, publication, &selection);
+        examination.plan = facts.plan(&selection);
+        let bystanders = facts.bystanders(&relations, &selection);
+        let details = Details::read(client, &selection, &bystanders, &mut findings).await;
+        findings.extend(facts.judge_tables(&relations, &selection, &details, &examination.plan));
+        if let Some(indexes) = &details.indexes
+            && facts.needs_identity()
+        {
+            findings.extend(identity::judge_bystanders(&bystanders, indexes));
         }
-        if let Some(role) = &role {
-            let plan = &examination.plan;
-            findings.extend(rights::judge(wanted, role, plan, publication, &selection));
-        }
-        let seen = Seen {
-            wanted,
-            publication,
-            relations: &relations,
-            selection: &selection,
-        };
-        findings.extend(seen.details(client).await);
-        examination.captured = selection.captured.into_iter().cloned().collect();
+        examination.captured = captured(wanted, &selection, &details);
     }
     examination.findings = findings;
+    examination.server = facts.server;
     examination
 }
 
-/// What is known when columns and indexes of the chosen tables are asked for.
-struct Seen<'a> {
+/// What could be read, apart from the tables.
+struct Facts<'a> {
     wanted: &'a Wanted<'a>,
-    publication: Option<&'a publication::Publication>,
-    relations: &'a [Relation],
-    selection: &'a tables::Selection<'a>,
+    server: Option<server::Server>,
+    role: Option<rights::Role>,
+    slot: Option<Option<Slot>>,
+    publication: Option<Option<Publication>>,
 }
 
-impl Seen<'_> {
-    async fn details(&self, client: &Client) -> Vec<Finding> {
+impl Facts<'_> {
+    fn known_slot(&self) -> Option<&Slot> {
+        self.slot.as_ref().and_then(Option::as_ref)
+    }
+
+    fn known_publication(&self) -> Option<&Publication> {
+        self.publication.as_ref().and_then(Option::as_ref)
+    }
+
+    fn judge_server(&self) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let captured: Vec<u32> = self.selection.captured.iter().map(|r| r.oid).collect();
-        let exposed = self.exposed();
-        let exposed_oids: Vec<u32> = exposed.iter().map(|r| r.oid).collect();
-        let (columns, indexes) = tokio::join!(
-            columns::read(client, &captured),
-            identity::read(client, &exposed_oids)
-        );
-        if let Some(columns) = kept(columns, "columns", &mut findings) {
-            let (wanted, selection) = (self.wanted, self.selection);
-            findings.extend(columns::judge(wanted, &selection.captured, &columns));
-            findings.extend(publication::judge(
-                wanted,
-                self.publication,
-                self.relations,
-                selection,
-                &columns,
-            ));
+        if let Some(server) = &self.server {
+            let need = match self.slot {
+                Some(None) => SlotNeed::New,
+                _ => SlotNeed::Exists,
+            };
+            let reading = self.known_slot().is_some_and(|slot| slot.reader.is_some());
+            findings.extend(server::judge(self.wanted, server, need, reading));
+            if let Some(slot) = &self.slot {
+                findings.extend(slot::judge(self.wanted, &server.database, slot.as_ref()));
+            }
         }
-        if let Some(indexes) = kept(indexes, "indexes", &mut findings) {
-            let actions = self.publication.map_or(self.wanted.actions, |p| &p.actions);
-            let fails = actions.iter().copied().any(Action::needs_identity);
-            findings.extend(identity::judge(&self.selection.holders, &indexes, fails));
-        }
+        findings.extend(self.role.as_ref().and_then(rights::replication));
         findings
     }
 
-    /// Tables whose UPDATE and DELETE depend on an identity.
-    fn exposed(&self) -> Vec<&Relation> {
-        self.selection.holders.clone()
+    /// Does, or will, the publication publish UPDATE or DELETE?
+    fn needs_identity(&self) -> bool {
+        let actions = self
+            .known_publication()
+            .map_or(self.wanted.actions, |p| &p.actions);
+        actions.iter().copied().any(Action::needs_identity)
     }
+
+    /// Tables that the publication publishes although nobody asked for them.
+    fn bystanders<'t>(
+        &self,
+        relations: &'t [Relation],
+        selection: &Selection<'_>,
+    ) -> Vec<&'t Relation> {
+        let Some(publication) = self.known_publication() else {
+            return Vec::new();
+        };
+        let held: BTreeSet<u32> = selection.holders.iter().map(|r| r.oid).collect();
+        let published = |oid: &u32| publication.tables.contains_key(oid);
+        relations
+            .iter()
+            .filter(|r| r.kind == Kind::Table && !r.unlogged && !held.contains(&r.oid))
+            .filter(|r| published(&r.oid) || r.ancestors.iter().any(published))
+            .collect()
+    }
+
+    /// Nothing is planned on what could not be read.
+    fn plan(&self, selection: &Selection<'_>) -> SetupPlan {
+        match (&self.slot, &self.publication) {
+            (Some(slot), Some(publication)) => {
+                setup::plan(self.wanted, slot.as_ref(), publication.as_ref(), selection)
+            }
+            _ => SetupPlan::default(),
+        }
+    }
+
+    fn judge_tables(
+        &self,
+        relations: &[Relation],
+        selection: &Selection<'_>,
+        details: &Details,
+        plan: &SetupPlan,
+    ) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let wanted = self.wanted;
+        if let (Some(role), Some(publication)) = (&self.role, &self.publication) {
+            let publication = publication.as_ref();
+            findings.extend(rights::judge(wanted, role, plan, publication, selection));
+        }
+        if let Some(columns) = &details.columns {
+            findings.extend(columns::judge(wanted, &selection.captured, columns));
+            if let Some(publication) = &self.publication {
+                let publication = publication.as_ref();
+                let found = publication::judge(wanted, publication, relations, selection, columns);
+                findings.extend(found);
+            }
+        }
+        if let Some(indexes) = &details.indexes {
+            let actions = self
+                .known_publication()
+                .map_or(wanted.actions, |p| &p.actions);
+            let fails = actions.iter().copied().any(Action::needs_identity);
+            findings.extend(identity::judge(&selection.holders, indexes, fails));
+        }
+        findings
+    }
+}
+
+/// Columns and indexes of the tables that matter.
+struct Details {
+    columns: Option<Columns>,
+    indexes: Option<Indexes>,
+}
+
+impl Details {
+    async fn read(
+        client: &Client,
+        selection: &Selection<'_>,
+        bystanders: &[&Relation],
+        findings: &mut Vec<Finding>,
+    ) -> Self {
+        let captured: Vec<u32> = selection.captured.iter().map(|r| r.oid).collect();
+        let mut indexed: Vec<u32> = selection
+            .holders
+            .iter()
+            .chain(bystanders)
+            .map(|r| r.oid)
+            .collect();
+        indexed.extend(&captured);
+        let (columns, indexes) = tokio::join!(
+            columns::read(client, &captured),
+            identity::read(client, &indexed)
+        );
+        Self {
+            columns: kept(columns, "columns", findings),
+            indexes: kept(indexes, "indexes", findings),
+        }
+    }
+}
+
+fn captured(wanted: &Wanted<'_>, selection: &Selection<'_>, details: &Details) -> Vec<Captured> {
+    let large = |table: &Relation| {
+        let columns = details
+            .columns
+            .as_ref()
+            .and_then(|columns| columns.get(&table.oid));
+        columns.is_some_and(|columns| columns.iter().any(|column| column.toastable))
+    };
+    let keyed = |table: &Relation| {
+        details
+            .indexes
+            .as_ref()
+            .is_none_or(|indexes| identity::keyed(table, indexes))
+    };
+    selection
+        .captured
+        .iter()
+        .map(|&table| Captured {
+            relation: table.clone(),
+            topic: (wanted.topic)(table),
+            keyed: keyed(table),
+            large_values: large(table),
+        })
+        .collect()
 }
 
 /// Keeps what could be read; what could not becomes a finding.

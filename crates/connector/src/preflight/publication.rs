@@ -227,7 +227,7 @@ fn unneeded_tables(
             "PUBLICATION_ALL_TABLES",
             subject(wanted),
             format!(
-                "It is FOR ALL TABLES: {} tables that are not captured are decoded and dropped, \
+                "It is FOR ALL TABLES: what is not captured ({} tables) is decoded and dropped, \
                  and each new table without a key will refuse UPDATE and DELETE.",
                 unneeded.len()
             ),

@@ -1,0 +1,108 @@
+//! Patterns, topics and columns.
+
+use super::*;
+
+#[tokio::test]
+async fn patterns_topics_and_columns() {
+    let Some(server) = Server::start(&[LOGICAL]) else {
+        return;
+    };
+    let client = server.client("postgres", "postgres").await;
+    run(
+        &client,
+        r#"CREATE TABLE users (id int PRIMARY KEY, "Id" text, place point);
+           CREATE TABLE "a b" (id int PRIMARY KEY); CREATE TABLE "a$b" (id int PRIMARY KEY);
+           CREATE VIEW glance AS SELECT 1; CREATE UNLOGGED TABLE scratch (id int PRIMARY KEY)"#,
+    )
+    .await;
+    let setup = Setup {
+        include: &[
+            "public.*",
+            "public.usres",
+            "nowhere.*",
+            "public.glance",
+            "public.scratch",
+        ],
+        ..AUTO
+    };
+    let before = check(&client, setup).await;
+    assert_eq!(
+        codes(&before, Severity::Warning),
+        [
+            "COLUMN_CASE",
+            "PATTERN_UNMATCHED",
+            "TABLE_EXCLUDED",
+            "TOPIC_SHARED"
+        ]
+    );
+    let misspelt = before
+        .findings
+        .iter()
+        .find(|f| f.subject.to_string().contains("usres"));
+    let misspelt = misspelt.expect("the misspelt table");
+    assert_eq!(
+        misspelt.remedy,
+        [Remedy::Text("did you mean public.users?".to_owned())]
+    );
+    assert!(
+        find(&before, "TYPE_AS_TEXT")
+            .problem
+            .contains("place point")
+    );
+    assert!(
+        find(&before, "TOPIC_SHARED")
+            .problem
+            .contains("public.a b, public.a$b")
+    );
+    let unlogged = before
+        .findings
+        .iter()
+        .find(|f| f.subject.to_string() == "table public.scratch")
+        .expect("the unlogged table");
+    let Some(Remedy::Sql(sql)) = unlogged.remedy.first() else {
+        panic!("{unlogged:?}")
+    };
+    run(&client, sql).await;
+    let nothing = check(
+        &client,
+        Setup {
+            include: &["nowhere.*"],
+            ..AUTO
+        },
+    )
+    .await;
+    assert_eq!(codes(&nothing, Severity::Error), ["NO_TABLES"]);
+}
+
+/// What a user with very many tables sees: an answer, not a wait.
+#[tokio::test]
+async fn thousands_of_tables() {
+    let Some(server) = Server::start(&[LOGICAL, ("max_locks_per_transaction", "20000")]) else {
+        return;
+    };
+    let tables = std::env::var("WALFERRY_TEST_TABLES")
+        .ok()
+        .and_then(|n| n.parse().ok());
+    let tables: i32 = tables.unwrap_or(1_000);
+    let client = server.client("postgres", "postgres").await;
+    let sql = format!(
+        "DO $$ BEGIN FOR n IN 1..{tables} LOOP
+           EXECUTE format('CREATE TABLE t%s (id int PRIMARY KEY, a text, b text, c int)', n);
+         END LOOP; END $$"
+    );
+    run(&client, &sql).await;
+    let started = std::time::Instant::now();
+    let before = check(&client, AUTO).await;
+    eprintln!("{tables} tables, no publication: {:?}", started.elapsed());
+    assert_eq!(codes(&before, Severity::Warning), Vec::<&str>::new());
+    assert_eq!(
+        before.captured.len(),
+        usize::try_from(tables).expect("positive")
+    );
+    before.plan.apply_sql(&client).await.expect("runs");
+    let started = std::time::Instant::now();
+    let after = check(&client, AUTO).await;
+    eprintln!("{tables} tables, published: {:?}", started.elapsed());
+    assert_eq!(codes(&after, Severity::Warning), Vec::<&str>::new());
+    assert_eq!(after.plan.add_tables, None);
+}
