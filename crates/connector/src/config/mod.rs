@@ -40,7 +40,7 @@ use self::reader::Reader;
 pub use self::secret_source::{SecretError, SecretSource};
 pub use self::settings::Environment;
 pub use self::tables::{TableFilter, TablePattern};
-use crate::secret::Secret;
+use crate::postgres::Conninfo;
 
 /// Everything a run needs to know. `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -74,8 +74,9 @@ pub struct Config {
 /// The section `postgres`.
 #[derive(Clone, Debug)]
 pub struct Postgres {
-    /// libpq's URL or keyword string.
-    pub url: Secret,
+    /// `postgres.url`, with what the `PG*` variables say beside it. Connect with
+    /// [`Postgres::connect_to`], which adds the password.
+    pub conninfo: Conninfo,
     /// The password that wins over one in the URL.
     pub password: Option<SecretSource>,
     /// The replication slot.
@@ -86,6 +87,21 @@ pub struct Postgres {
     pub create: Create,
     /// How long to wait between two tries to connect.
     pub backoff: Backoff,
+}
+
+impl Postgres {
+    /// Where to connect to and how, the password read anew. Call it for each connect, where
+    /// blocking is allowed.
+    ///
+    /// # Errors
+    /// The password's file or command did not give it.
+    pub fn connect_to(&self) -> Result<Conninfo, SecretError> {
+        let conninfo = self.conninfo.clone();
+        match &self.password {
+            None => Ok(conninfo),
+            Some(source) => Ok(conninfo.with_password(source.read()?)),
+        }
+    }
 }
 
 /// Whether walferry creates what is missing.
@@ -193,7 +209,7 @@ impl Config {
         let root = yaml::parse(text).map_err(|problem| invalid(vec![problem]))?;
         let settings = settings::collect(root, environment, &mut problems);
         let mut reader = Reader::new(settings, &mut problems);
-        let config = read(&mut reader);
+        let config = read(&mut reader, environment);
         let effective = reader.finish();
         problems.sort_by(|a, b| a.origin.cmp(&b.origin).then_with(|| a.path.cmp(&b.path)));
         match config {
@@ -207,12 +223,10 @@ impl Config {
 }
 
 /// Reads every section before it gives up on any, so that all problems are found.
-fn read(reader: &mut Reader<'_>) -> Option<Config> {
+fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
     let name = reader.parsed("name", connector_name);
-    let postgres = read_postgres(reader, name.as_deref());
-    let slot = postgres
-        .as_ref()
-        .map(|(postgres, _)| postgres.slot.as_str());
+    let postgres = read_postgres(reader, environment, name.as_deref());
+    let slot = postgres.as_ref().map(|postgres| postgres.slot.as_str());
     let kafka = kafka::read_kafka(reader);
     let topics = kafka::read_topics(reader, name.as_deref(), slot);
     let tables = read_tables(reader);
@@ -220,7 +234,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let prefix = topics.as_ref().map_or("", |topics| topics.prefix.as_str());
     let database = postgres
         .as_ref()
-        .map_or("", |(_, database)| database.as_str());
+        .map_or("", |postgres| postgres.conninfo.dbname.as_str());
     let envelope = read_envelope(reader, prefix, database);
     let delivery = reader.word("delivery");
     let admin = admin::read(reader);
@@ -229,7 +243,7 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     let shutdown_timeout = reader.duration("shutdown.timeout");
     Some(Config {
         name: name?,
-        postgres: postgres?.0,
+        postgres: postgres?,
         kafka: kafka?,
         topics: topics?,
         tables: tables?,
@@ -246,9 +260,12 @@ fn read(reader: &mut Reader<'_>) -> Option<Config> {
     })
 }
 
-/// The section `postgres`, and the name of the database for the events' source block.
-fn read_postgres(reader: &mut Reader<'_>, name: Option<&str>) -> Option<(Postgres, String)> {
-    let url = read_url(reader);
+fn read_postgres(
+    reader: &mut Reader<'_>,
+    environment: &Environment,
+    name: Option<&str>,
+) -> Option<Postgres> {
+    let conninfo = read_conninfo(reader, environment);
     let password = reader.secret("postgres.password").map(|(source, _)| source);
     let slot = reader.text_or("postgres.slot", name.map(slot_for), slot_name);
     let publication = reader.text_or("postgres.publication", slot.clone(), publication_name);
@@ -265,28 +282,34 @@ fn read_postgres(reader: &mut Reader<'_>, name: Option<&str>) -> Option<(Postgre
             "is longer than postgres.reconnect.backoff.max",
         );
     }
-    let (url, database) = url?;
-    let backoff = Backoff {
-        min: min?,
-        max: max?,
-    };
-    let (slot, publication, create) = (slot?, publication?, create?);
-    Some((
-        Postgres {
-            url,
-            password,
-            slot,
-            publication,
-            create,
-            backoff,
+    Some(Postgres {
+        conninfo: conninfo?,
+        password,
+        slot: slot?,
+        publication: publication?,
+        create: create?,
+        backoff: Backoff {
+            min: min?,
+            max: max?,
         },
-        database,
-    ))
+    })
 }
 
-fn read_url(reader: &mut Reader<'_>) -> Option<(Secret, String)> {
-    let (url, _origin) = reader.secret_text("postgres.url")?;
-    Some((url, String::new()))
+fn read_conninfo(reader: &mut Reader<'_>, environment: &Environment) -> Option<Conninfo> {
+    let (url, origin) = reader.secret_text("postgres.url")?;
+    let lookup = |name: &str| environment.get(name).map(str::to_owned);
+    match Conninfo::parse(url.expose(), &lookup) {
+        Ok(conninfo) => {
+            reader.note("postgres.url", conninfo.target(), origin);
+            Some(conninfo)
+        }
+        Err(error) => {
+            for problem in error.problems {
+                reader.report(origin.clone(), "postgres.url", problem.to_string());
+            }
+            None
+        }
+    }
 }
 
 fn read_tables(reader: &mut Reader<'_>) -> Option<TableFilter> {

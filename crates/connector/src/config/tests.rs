@@ -73,6 +73,9 @@ fn the_contract_is_read() {
     assert!(config.tables.matches("public", "users"));
     assert_eq!(config.snapshot, SnapshotMode::Initial);
     assert_eq!(config.envelope.server_name, "shop");
+    assert_eq!(config.envelope.database, "shop");
+    let target = "walferry at 127.0.0.1:5432, database shop";
+    assert_eq!(config.postgres.conninfo.target(), target);
     assert_eq!(
         config.limits,
         Limits {
@@ -286,6 +289,15 @@ fn no_key_of_the_table_is_left_unread() {
             key.path
         );
     }
+}
+
+#[test]
+fn a_wrong_connection_string_is_told_at_its_place() {
+    let wrong = "postgresql://walferry:canary@127.0.0.1:99999/shop?sslmod=require";
+    let text = CONTRACT.replace("postgresql://walferry@127.0.0.1:5432/shop", wrong);
+    problems(&text, &[], expect![[r#"
+        walferry.yaml:4:3: postgres.url: there is no connection parameter 'sslmod'; did you mean 'sslmode'?
+        walferry.yaml:4:3: postgres.url: connection parameter 'port': takes a number from 1 to 65535 (in a URL, write '/' and ':' of a password as %2F and %3A)"#]]);
 }
 
 #[test]
