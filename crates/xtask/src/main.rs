@@ -2,7 +2,9 @@
 //! a `run`; this file only names them.
 
 mod bench;
+mod binary;
 mod checks;
+mod demo;
 mod foreground;
 
 use std::process::ExitCode;
@@ -18,6 +20,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// See it work: a real Postgres, an embedded broker, a shop, and events on screen
+    Demo(demo::Arguments),
     /// Run everything that CI runs
     Test(checks::Arguments),
     /// Start Postgres and Kafka, print their addresses, and keep them until Ctrl-C
@@ -28,6 +32,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments).map_err(Into::into),
         Command::Test(arguments) => checks::run(&arguments),
         Command::Servers(arguments) => foreground::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments).map_err(Into::into),

@@ -22,12 +22,12 @@ mod world;
 
 use std::fs;
 use std::io::{Write as _, stdout};
-use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Result, ensure};
 
 use self::competitor::{Competitor, Phase, Program};
 use self::display::Display;
@@ -36,6 +36,8 @@ use self::latency::Plan;
 use self::report::{Machine, Outcome, Report};
 use self::world::World;
 use xtask::servers::versions;
+
+use crate::binary::{self, Profile};
 
 /// The backlog's shape.
 const ROWS_PER_TRANSACTION: u64 = 1_000;
@@ -84,7 +86,7 @@ pub(crate) fn run(args: &Arguments) -> Result<ExitCode> {
         .any(|c| c.program == Program::Walferry && wanted(c))
     {
         display.step("Building walferry (release)");
-        Some(build_walferry()?)
+        Some(binary::build(Profile::Release)?)
     } else {
         None
     };
@@ -183,37 +185,6 @@ fn settle(world: &World) -> Result<()> {
     Ok(())
 }
 
-/// `cargo build --release` with the cargo that runs us.
-fn build_walferry() -> Result<PathBuf> {
-    let root = workspace_root();
-    let status = Command::new(env!("CARGO"))
-        .current_dir(&root)
-        .args([
-            "build",
-            "--quiet",
-            "--release",
-            "--package",
-            "walferry",
-            "--bin",
-            "walferry",
-        ])
-        .status()
-        .context("cannot start cargo")?;
-    ensure!(status.success(), "walferry does not build");
-    Ok(target_directory().join("release/walferry"))
-}
-
-/// The directory of the workspace's `Cargo.toml`, where this crate was built from.
-fn workspace_root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// Cargo's target directory, of which our own binary is in a subdirectory.
-fn target_directory() -> PathBuf {
-    let given = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    given.unwrap_or_else(|| workspace_root().join("target"))
-}
-
 fn report(args: &Arguments, world: &World, results: Vec<Outcome>) -> Result<Report> {
     let date = "select to_char(now() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')";
     let version = |part: &str, version: &str| (part.to_owned(), version.to_owned());
@@ -239,7 +210,7 @@ fn report(args: &Arguments, world: &World, results: Vec<Outcome>) -> Result<Repo
 
 /// Writes `bench/<date>.json` under cargo's target directory.
 fn save(report: &Report) -> Result<PathBuf> {
-    let directory = target_directory().join("bench");
+    let directory = binary::target_directory().join("bench");
     fs::create_dir_all(&directory)?;
     let path = directory.join(format!("{}.json", report.date.replace(':', "")));
     fs::write(&path, serde_json::to_string_pretty(report)?)?;

@@ -1,0 +1,52 @@
+//! The walferry binary: built by the cargo that runs us, so that what is shown and measured is this working tree.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// Cargo's profiles that matter here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Quick to build.
+    Dev,
+    /// Quick to run.
+    Release,
+}
+
+/// Builds `walferry` and returns its path. Cargo's progress goes to stderr as usual.
+pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
+    let mut command = Command::new(env!("CARGO"));
+    command.current_dir(workspace_root()).args([
+        "build",
+        "--package",
+        "walferry",
+        "--bin",
+        "walferry",
+    ]);
+    let directory = match profile {
+        Profile::Dev => "debug",
+        Profile::Release => {
+            command.arg("--release");
+            "release"
+        }
+    };
+    let status = command.status().context("cannot start cargo")?;
+    ensure!(
+        status.success(),
+        "walferry does not build; see cargo's messages above"
+    );
+    Ok(target_directory().join(directory).join("walferry"))
+}
+
+/// Cargo's target directory.
+pub(crate) fn target_directory() -> PathBuf {
+    let given = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
+    given.unwrap_or_else(|| workspace_root().join("target"))
+}
+
+/// The directory of the workspace's `Cargo.toml`, from which this program was built.
+fn workspace_root() -> PathBuf {
+    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
+    own.ancestors().nth(2).unwrap_or(own).to_owned()
+}
