@@ -1,15 +1,19 @@
 //! The consumer's side: what arrived, when, and what it adds up to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 
-use super::event::{Event, Operation};
+use super::event::{Event, Operation, Position};
+
+/// What a broker says of a topic that does not exist.
+const NOT_YET: RDKafkaErrorCode = RDKafkaErrorCode::UnknownTopicOrPartition;
 
 /// Reads the demo's topics from their beginning.
 pub(super) struct Arrivals {
@@ -35,6 +39,8 @@ impl Arrivals {
             .set("group.id", "walferry-demo")
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "earliest")
+            // A topic may be made only when its table's first change comes; it is to be found soon then.
+            .set("topic.metadata.refresh.interval.ms", "500")
             .create()?;
         let mut assignment = TopicPartitionList::new();
         for topic in topics {
@@ -52,7 +58,10 @@ impl Arrivals {
         let Some(message) = self.consumer.poll(timeout) else {
             return Ok(None);
         };
-        let message = message.context("the demo's consumer cannot read")?;
+        let message = match message {
+            Err(KafkaError::MessageConsumption(NOT_YET)) => return Ok(None),
+            other => other.context("the demo's consumer cannot read")?,
+        };
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
         let event = Event::read(&message)?;
         self.tally.add(&event, i64::try_from(now.as_micros())?);
@@ -93,11 +102,24 @@ fn whole(message: &BorrowedMessage<'_>) -> String {
 /// Counts and times of what arrived.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
-    by_table: BTreeMap<String, BTreeMap<&'static str, u64>>,
+    /// By table, and by the operation's place in [`WORDS`].
+    by_table: BTreeMap<String, [u64; WORDS.len()]>,
     latencies_micros: Vec<i64>,
+    positions: HashSet<Position>,
+    repeats: usize,
     records: usize,
     latest: Option<Instant>,
 }
+
+/// How operations are counted.
+const WORDS: [(Operation, &str); 6] = [
+    (Operation::Read, "read"),
+    (Operation::Insert, "insert"),
+    (Operation::Update, "update"),
+    (Operation::Delete, "delete"),
+    (Operation::Truncate, "truncate"),
+    (Operation::Tombstone, "tombstone"),
+];
 
 impl Tally {
     fn add(&mut self, event: &Event, now_micros: i64) {
@@ -107,22 +129,17 @@ impl Tally {
             .next()
             .unwrap_or(&event.topic)
             .to_owned();
-        let word = match event.operation {
-            Operation::Read => "read",
-            Operation::Insert => "inserts",
-            Operation::Update => "updates",
-            Operation::Delete => "deletes",
-            Operation::Truncate => "truncates",
-            Operation::Tombstone => "tombstones",
-        };
-        *self
-            .by_table
-            .entry(table)
-            .or_default()
-            .entry(word)
-            .or_default() += 1;
+        let counts = self.by_table.entry(table).or_default();
+        for ((operation, _), count) in WORDS.iter().zip(counts) {
+            *count += u64::from(*operation == event.operation);
+        }
         self.latencies_micros
             .extend(event.committed_at_micros.map(|at| now_micros - at));
+        if let Some(position) = event.position
+            && !self.positions.insert(position)
+        {
+            self.repeats += 1;
+        }
         self.records += 1;
         self.latest = Some(Instant::now());
     }
@@ -132,24 +149,27 @@ impl Tally {
         self.records
     }
 
+    /// How many of them carried an id that another had carried before.
+    pub(super) fn repeats(&self) -> usize {
+        self.repeats
+    }
+
     /// When the last one came.
     pub(super) fn latest(&self) -> Option<Instant> {
         self.latest
     }
 
-    /// `users: 2 inserts, 1 updates`, a line a table.
+    /// `users        2 inserts, 1 update`, a line a table.
     pub(super) fn by_table(&self) -> Vec<String> {
-        let counts = |counts: &BTreeMap<&str, u64>| {
-            let counts: Vec<String> = counts
-                .iter()
-                .map(|(word, count)| format!("{count} {word}"))
-                .collect();
-            counts.join(", ")
+        let line = |(table, counts): (&String, &[u64; WORDS.len()])| {
+            let counts = WORDS.iter().zip(counts).filter(|(_, count)| **count > 0);
+            let counts = counts.map(|((_, word), count)| match count {
+                1 => format!("1 {word}"),
+                _ => format!("{count} {word}s"),
+            });
+            format!("{table:<12} {}", counts.collect::<Vec<_>>().join(", "))
         };
-        self.by_table
-            .iter()
-            .map(|(table, of)| format!("{table}: {}", counts(of)))
-            .collect()
+        self.by_table.iter().map(line).collect()
     }
 
     /// From commit to consumer: the value below which `percent` of 100 lie.
@@ -159,5 +179,38 @@ impl Tally {
         let rank = (sorted.len() * percent).div_ceil(100).max(1);
         let micros = sorted.get(rank - 1)?;
         Some(Duration::from_micros(u64::try_from(*micros).unwrap_or(0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(table: &str, operation: Operation, id: &str, committed_at_micros: i64) -> Event {
+        Event {
+            topic: format!("shop.public.{table}"),
+            operation,
+            key: super::super::event::Row::default(),
+            before: None,
+            after: None,
+            committed_at_micros: Some(committed_at_micros),
+            position: Position::parse(id),
+        }
+    }
+
+    #[test]
+    fn adds_up() {
+        let mut tally = Tally::default();
+        tally.add(&event("users", Operation::Insert, "1:0/A:0", 1_000), 3_000);
+        tally.add(&event("users", Operation::Update, "1:0/A:1", 1_000), 5_000);
+        tally.add(&event("orders", Operation::Insert, "1:0/B:0", 2_000), 3_000);
+        tally.add(&event("users", Operation::Insert, "1:0/A:0", 1_000), 11_000);
+        assert_eq!((tally.records(), tally.repeats()), (4, 1));
+        assert_eq!(
+            tally.by_table(),
+            ["orders       1 insert", "users        2 inserts, 1 update"]
+        );
+        let millis = [25, 50, 75, 100].map(|percent| tally.latency(percent).unwrap().as_millis());
+        assert_eq!(millis, [1, 2, 4, 10]);
     }
 }

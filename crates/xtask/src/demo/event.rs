@@ -32,7 +32,7 @@ pub(super) enum Operation {
 }
 
 /// Where a change stands in the order of commits: `epoch:LSN:ordinal`, the header `walferry.id`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Position {
     epoch: u64,
     lsn: u64,
@@ -138,7 +138,7 @@ impl Event {
 
 impl Position {
     /// `1:16/B374D848:3`; the middle as Postgres prints an LSN.
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(':');
         let epoch = parts.next()?.parse().ok()?;
         let (high, low) = parts.next()?.split_once('/')?;

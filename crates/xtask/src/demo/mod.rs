@@ -251,7 +251,11 @@ fn sum_up(
 ) -> Result<()> {
     screen.step("Summary");
     let tally = &arrivals.tally;
-    screen.say(&format!("events     {}, each change once", tally.records()));
+    let repeats = match tally.repeats() {
+        0 => "every change, none twice".to_owned(),
+        repeats => format!("{repeats} of them repeats, each with the id it had"),
+    };
+    screen.say(&format!("events     {}: {repeats}", tally.records()));
     for table in tally.by_table() {
         screen.say(&format!("           {table}"));
     }
