@@ -295,9 +295,13 @@ fn no_key_of_the_table_is_left_unread() {
 fn a_wrong_connection_string_is_told_at_its_place() {
     let wrong = "postgresql://walferry:canary@127.0.0.1:99999/shop?sslmod=require";
     let text = CONTRACT.replace("postgresql://walferry@127.0.0.1:5432/shop", wrong);
-    problems(&text, &[], expect![[r#"
+    problems(
+        &text,
+        &[],
+        expect![[r#"
         walferry.yaml:4:3: postgres.url: there is no connection parameter 'sslmod'; did you mean 'sslmode'?
-        walferry.yaml:4:3: postgres.url: connection parameter 'port': takes a number from 1 to 65535 (in a URL, write '/' and ':' of a password as %2F and %3A)"#]]);
+        walferry.yaml:4:3: postgres.url: connection parameter 'port': takes a number from 1 to 65535 (in a URL, write '/' and ':' of a password as %2F and %3A)"#]],
+    );
 }
 
 #[test]
