@@ -1,4 +1,5 @@
-//! The walferry binary: built by the cargo that runs us, so that what is shown and measured is this working tree.
+//! The walferry binary: built by the cargo that runs us, so that what is shown and measured is this
+//! working tree.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -8,7 +8,8 @@ use clap::ValueEnum;
 /// A program, as `--only` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Program {
-    /// Postgres' own reader, thrown away on arrival: the server's speed limit as it is usually read.
+    /// Postgres' own reader, thrown away on arrival: the server's speed limit as it is usually
+    /// read.
     #[value(name = "pg_recvlogical")]
     PgRecvlogical,
     /// Debezium in Kafka Connect standalone, tuned for throughput.
@@ -177,8 +178,8 @@ pub(super) fn walferry_yaml(who: Competitor, phase: Phase, at: &Addresses) -> St
     )
 }
 
-/// The connector's properties; the tuning is what reached most on this workload (batches, queue and poll interval of
-/// the connector, then the producer's compression, linger and batch).
+/// The connector's properties; the tuning is what reached most on this workload (batches, queue and
+/// poll interval of the connector, then the producer's compression, linger and batch).
 #[must_use]
 pub(super) fn debezium_properties(
     who: Competitor,

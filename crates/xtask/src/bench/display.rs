@@ -1,5 +1,5 @@
-//! What a person sees while it runs: on a terminal a bar, in a pipe a line when something begins. All on stderr; stdout
-//! is for the result.
+//! What a person sees while it runs: on a terminal a bar, in a pipe a line when something begins.
+//! All on stderr; stdout is for the result.
 
 use std::io::{IsTerminal, stderr};
 use std::time::Duration;

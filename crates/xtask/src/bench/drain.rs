@@ -12,8 +12,8 @@ use super::running::{End, Running};
 use super::topic::Topic;
 use super::world::World;
 
-/// How often progress is asked for: often enough to see the first event in time for its CPU reading, seldom enough not to
-/// weigh on the broker.
+/// How often progress is asked for: often enough to see the first event in time for its CPU
+/// reading, seldom enough not to weigh on the broker.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// Without any progress for so long, the run is given up.
@@ -31,9 +31,11 @@ pub(super) struct Backlog {
 /// One drain's figures.
 #[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
 pub(super) struct Drain {
-    /// Events a second between the first and the last one's arrival. A reader that publishes nothing: see `whole`.
+    /// Events a second between the first and the last one's arrival. A reader that publishes
+    /// nothing: see `whole`.
     pub(super) events_per_second: f64,
-    /// Events a second between the start of the process and the last arrival, or the process's own end.
+    /// Events a second between the start of the process and the last arrival, or the process's own
+    /// end.
     pub(super) events_per_second_from_start: f64,
     /// CPU of the process while draining (from the first arrival seen), in µs an event.
     pub(super) cpu_micros_per_event: f64,
@@ -48,7 +50,8 @@ pub(super) struct Drain {
 /// Lets `who` drain the backlog that waits in its slot.
 ///
 /// # Errors
-/// When it ends early, stalls, or leaves the topic with another number of records than there are events.
+/// When it ends early, stalls, or leaves the topic with another number of records than there are
+/// events.
 pub(super) fn run(
     world: &World,
     who: Competitor,

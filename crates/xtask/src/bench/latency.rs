@@ -1,8 +1,9 @@
 //! From the row's own clock to a consumer, at a steady rate of single-row transactions.
 //!
-//! The row carries `clock_timestamp()` of its insert; the arrival is the moment at which this process has the record in
-//! hand. So the figure holds the commit itself (its wait for the disk), the walsender, the competitor, the broker and the
-//! consumer: what a user would call latency, and the same for every competitor.
+//! The row carries `clock_timestamp()` of its insert; the arrival is the moment at which this
+//! process has the record in hand. So the figure holds the commit itself (its wait for the disk),
+//! the walsender, the competitor, the broker and the consumer: what a user would call latency, and
+//! the same for every competitor.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,7 +28,8 @@ const WARM_UP: Duration = Duration::from_secs(5);
 /// How long the window's last records may take.
 const GRACE: Duration = Duration::from_secs(10);
 
-/// Eight connections write at once, so commits are not quite in the order of the rows' clocks; by so much at most.
+/// Eight connections write at once, so commits are not quite in the order of the rows' clocks; by
+/// so much at most.
 const MARGIN: Duration = Duration::from_millis(100);
 
 const POLL: Duration = Duration::from_millis(20);
@@ -125,8 +127,8 @@ impl Window {
     }
 }
 
-/// Reads for the warm-up and the window, and on until an event written safely after the window has come: then all of the
-/// window's are there.
+/// Reads for the warm-up and the window, and on until an event written safely after the window has
+/// come: then all of the window's are there.
 fn observe(
     topic: &Topic,
     meter: &mut Meter,
@@ -175,8 +177,8 @@ fn observe(
     })
 }
 
-/// The row's `updated_at`. Only `after` has one, since all events are inserts: the first is the one. No JSON parser, so that
-/// reading costs as little as may be beside what is measured.
+/// The row's `updated_at`. Only `after` has one, since all events are inserts: the first is the
+/// one. No JSON parser, so that reading costs as little as may be beside what is measured.
 fn written_at(value: &[u8]) -> Result<i64> {
     const FIELD: &[u8] = b"\"updated_at\":";
     let start = value

@@ -1,7 +1,8 @@
 //! What a process has used so far, remembered beyond its end.
 //!
-//! A process that has ended but was not waited for still tells its CPU time, while its memory figures are gone. Hence
-//! a meter: it is read again and again while the process runs, and keeps the peaks.
+//! A process that has ended but was not waited for still tells its CPU time, while its memory
+//! figures are gone. Hence a meter: it is read again and again while the process runs, and keeps
+//! the peaks.
 
 use std::time::Duration;
 
@@ -45,7 +46,8 @@ impl Meter {
         }
     }
 
-    /// The reading now; after the end, the processor time at the end and the last peak that was seen.
+    /// The reading now; after the end, the processor time at the end and the last peak that was
+    /// seen.
     pub(super) fn read(&mut self) -> Reading {
         if let Some(usage) = process::usage(self.pid) {
             self.last.cpu = self.last.cpu.max(usage.cpu);

@@ -1,12 +1,14 @@
-//! `cargo xtask bench`: walferry beside `pg_recvlogical` and a tuned Debezium, in one run, on the same backlog, into the
-//! same real Kafka.
+//! `cargo xtask bench`: walferry beside `pg_recvlogical` and a tuned Debezium, in one run, on the
+//! same backlog, into the same real Kafka.
 //!
-//! Everything shares this machine's cores, so absolute figures drift with what else it does: the ratios are the result.
-//! One competitor runs at a time. It is a measurement, never a test: nothing fails because something was slow.
+//! Everything shares this machine's cores, so absolute figures drift with what else it does: the
+//! ratios are the result. One competitor runs at a time. It is a measurement, never a test: nothing
+//! fails because something was slow.
 //!
-//! *Arrival* is the moment at which the broker appended the record (its own clock, read from the log afterwards).
-//! *events/s* counts from the first arrival to the last; *from start* counts from the start of the process, which is where
-//! a JVM pays for its warm-up. *CPU µs/event* is the process's own time while it drains.
+//! *Arrival* is the moment at which the broker appended the record (its own clock, read from the
+//! log afterwards). *events/s* counts from the first arrival to the last; *from start* counts from
+//! the start of the process, which is where a JVM pays for its warm-up. *CPU µs/event* is the
+//! process's own time while it drains.
 
 mod competitor;
 mod display;

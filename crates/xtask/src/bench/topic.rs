@@ -1,8 +1,9 @@
 //! The topics a benchmark writes to, seen from the broker's side.
 //!
-//! They are created with `message.timestamp.type=LogAppendTime`, so that the broker itself writes down when a record
-//! arrived. That costs no consumer beside the competitor while the clock runs: how far it is, is asked by the high
-//! watermark; when the first and the last record came, is read from the log afterwards.
+//! They are created with `message.timestamp.type=LogAppendTime`, so that the broker itself writes
+//! down when a record arrived. That costs no consumer beside the competitor while the clock runs:
+//! how far it is, is asked by the high watermark; when the first and the last record came, is read
+//! from the log afterwards.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,8 @@ impl Topic {
     /// Creates the topic `name` on the cluster `bootstrap_servers`.
     ///
     /// # Errors
-    /// When the broker does not answer, or refuses (a topic of that name that exists is refused too).
+    /// When the broker does not answer, or refuses (a topic of that name that exists is refused
+    /// too).
     pub(super) fn create(bootstrap_servers: &str, name: &str) -> Result<Self> {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", bootstrap_servers);
@@ -48,7 +50,8 @@ impl Topic {
                 bail!("cannot create topic {name}: {code}");
             }
         }
-        // Never grouped, never committed: it only looks. A fetch is answered as soon as there is one byte.
+        // Never grouped, never committed: it only looks. A fetch is answered as soon as there is
+        // one byte.
         config
             .set("group.id", "walferry-bench")
             .set("enable.auto.commit", "false")

@@ -23,17 +23,18 @@ pub(super) const TABLE: &str = "create table users (
 /// One transaction of the backlog: `$1` rows, numbered from `$2`.
 const INSERT_MANY: &str = "insert into users (name, email, balance, active, updated_at, meta)
     select 'user number ' || n, 'user.' || n || '@example.com', (n % 100000) / 100.0, n % 2 = 0,
-           localtimestamp, jsonb_build_object('plan', 'standard', 'visits', n % 1000, 'tags', '[\"a\", \"b\"]'::jsonb)
+           localtimestamp, jsonb_build_object('plan', 'standard', 'visits', n % 1000,
+                                              'tags', '[\"a\", \"b\"]'::jsonb)
     from generate_series($2::int8, $2::int8 + $1::int8 - 1) n";
 
-/// One transaction of the latency run. The row says when it was written: `updated_at`, in UTC as all sessions here,
-/// is in Debezium's JSON the microseconds since 1970.
+/// One transaction of the latency run. The row says when it was written: `updated_at`, in UTC as
+/// all sessions here, is in Debezium's JSON the microseconds since 1970.
 const INSERT_ONE: &str = "insert into users (name, email, balance, active, updated_at, meta)
     values ('user number ' || $1::int8, 'user.' || $1::int8 || '@example.com', 12.34, true,
             clock_timestamp() at time zone 'UTC', '{\"plan\": \"standard\", \"visits\": 7}')";
 
-/// Connections that share the steady rate. A single one would have to commit, that is to wait for the disk, within the
-/// time between two transactions.
+/// Connections that share the steady rate. A single one would have to commit, that is to wait for
+/// the disk, within the time between two transactions.
 const LATENCY_CONNECTIONS: u32 = 8;
 
 /// A session with its runtime, for code that blocks.
@@ -77,7 +78,8 @@ impl Database {
         row.try_get(0).with_context(|| sql.to_owned())
     }
 
-    /// Writes `events` rows in transactions of `per_transaction`, telling `progress` after each how many there are.
+    /// Writes `events` rows in transactions of `per_transaction`, telling `progress` after each how
+    /// many there are.
     ///
     /// # Errors
     /// When the server refuses.
@@ -121,7 +123,8 @@ pub(super) struct Steady {
     pub(super) stop: AtomicBool,
 }
 
-/// Writes single-row transactions at `per_second` until told to stop. To be run in a thread of its own.
+/// Writes single-row transactions at `per_second` until told to stop. To be run in a thread of its
+/// own.
 ///
 /// # Errors
 /// When the server refuses.
@@ -148,7 +151,8 @@ pub(super) fn write_steadily(url: &str, per_second: u32, steady: &Arc<Steady>) -
     })
 }
 
-/// Keeps to the schedule: a commit that took too long is followed by the next at once, so that the rate holds.
+/// Keeps to the schedule: a commit that took too long is followed by the next at once, so that the
+/// rate holds.
 async fn write_every(
     client: Client,
     first: Instant,

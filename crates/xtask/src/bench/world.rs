@@ -31,7 +31,8 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Starts the servers and makes the table. `walferry` is the release binary, where it takes part.
+    /// Starts the servers and makes the table. `walferry` is the release binary, where it takes
+    /// part.
     ///
     /// # Errors
     /// When a server cannot be had; the message says what to install.

@@ -35,11 +35,13 @@ impl Arrivals {
     pub(super) fn of(bootstrap_servers: &str, topics: &[String]) -> Result<Self> {
         let consumer: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", bootstrap_servers)
-            // Never joined, nothing committed: it is assigned its partitions, but librdkafka wants a name.
+            // Never joined, nothing committed: it is assigned its partitions, but librdkafka wants
+            // a name.
             .set("group.id", "walferry-demo")
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "earliest")
-            // A topic may be made only when its table's first change comes; it is to be found soon then.
+            // A topic may be made only when its table's first change comes; it is to be found soon
+            // then.
             .set("topic.metadata.refresh.interval.ms", "500")
             .create()?;
         let mut assignment = TopicPartitionList::new();
@@ -90,7 +92,8 @@ fn whole(message: &BorrowedMessage<'_>) -> String {
         let _ = write!(headers, "{comma}{}:{}", text(header.key), text(&value));
     }
     format!(
-        "{{\"topic\":{},\"partition\":{},\"offset\":{},\"headers\":{{{headers}}},\"key\":{},\"value\":{}}}",
+        "{{\"topic\":{},\"partition\":{},\"offset\":{},\"headers\":{{{headers}}},\
+         \"key\":{},\"value\":{}}}",
         text(message.topic()),
         message.partition(),
         message.offset(),

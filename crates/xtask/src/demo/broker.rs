@@ -1,4 +1,5 @@
-//! The Kafka of the demo: librdkafka's mock cluster inside this process, or a real one that was named.
+//! The Kafka of the demo: librdkafka's mock cluster inside this process, or a real one that was
+//! named.
 
 use anyhow::{Context, Result};
 use rdkafka::mocking::MockCluster;
@@ -6,8 +7,8 @@ use rdkafka::producer::DefaultProducerContext;
 
 /// Where events go.
 pub(super) enum Broker {
-    /// A cluster of one in this process. It speaks Kafka's protocol over TCP, keeps everything in memory, and has no admin
-    /// interface: topics are made up front.
+    /// A cluster of one in this process. It speaks Kafka's protocol over TCP, keeps everything in
+    /// memory, and has no admin interface: topics are made up front.
     Embedded(MockCluster<'static, DefaultProducerContext>),
     /// A real one.
     Given(String),

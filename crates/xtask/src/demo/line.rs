@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::event::{Event, Operation, Row};
 
 /// A value longer than this is cut: the line is to be read, not copied.
-const VALUE_CHARS_MAX: usize = 32;
+const VALUE_CHARS_MAX: usize = 28;
 
 /// Whether lines carry terminal colours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +36,8 @@ pub(super) const GREEN: &str = "32";
 pub(super) const YELLOW: &str = "33";
 pub(super) const CYAN: &str = "36";
 
-/// Remembers each row's last state: by default an update's event tells only the row after it, and what changed is the
-/// difference to the event before.
+/// Remembers each row's last state: by default an update's event tells only the row after it, and
+/// what changed is the difference to the event before.
 #[derive(Debug, Default)]
 pub(super) struct Lines {
     rows: HashMap<String, Row>,
@@ -158,7 +158,8 @@ mod tests {
     #[test]
     fn a_row_lives() {
         let new = r#"{"id":1,"status":"new","total":"42.50","note":null}"#;
-        let paid = r#"{"id":1,"status":"paid","total":"42.50","note":"ring twice, the bell is broken and nobody hears"}"#;
+        let paid =
+            r#"{"id":1,"status":"paid","total":"42.50","note":"ring twice, the bell is broken"}"#;
         let events = [
             event(Operation::Insert, r#"{"id":1}"#, None, Some(new)),
             // Without the row before: the difference is to what was seen last.
@@ -172,12 +173,12 @@ mod tests {
             &events,
             Style::Plain,
             &expect![[r#"
-            insert     orders      id=1  status=new  total=42.50  note=null
-            update     orders      id=1  status: new → paid  note: null → ring twice, the bell is broken …
-            update     orders      id=1  status: paid → new  note: ring twice, the bell is broken … → null
-            delete     orders      id=1
-            tombstone  orders      id=1
-        "#]],
+                insert     orders      id=1  status=new  total=42.50  note=null
+                update     orders      id=1  status: new → paid  note: null → ring twice, the bell is bro…
+                update     orders      id=1  status: paid → new  note: ring twice, the bell is bro… → null
+                delete     orders      id=1
+                tombstone  orders      id=1
+            "#]],
         );
     }
 

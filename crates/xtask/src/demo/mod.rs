@@ -1,7 +1,9 @@
-//! `cargo xtask demo`: a real Postgres, a Kafka, walferry between them, and a shop in which something happens.
+//! `cargo xtask demo`: a real Postgres, a Kafka, walferry between them, and a shop in which
+//! something happens.
 //!
-//! It does what a user would do by hand, says what it does, and shows the events as they arrive. Whatever it starts or
-//! writes is gone afterwards, also after Ctrl-C; only in a Kafka of yours (`--kafka`) its topics stay.
+//! It does what a user would do by hand, says what it does, and shows the events as they arrive.
+//! Whatever it starts or writes is gone afterwards, also after Ctrl-C; only in a Kafka of yours
+//! (`--kafka`) its topics stay.
 
 mod arrivals;
 mod broker;
@@ -46,7 +48,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
     /// Changes in the busy hour after the story; 0 leaves it out
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    #[arg(long, default_value_t = 1_000)]
     rows: u32,
     /// Print whole records, one JSON object a line, instead of one-liners
     #[arg(long)]
@@ -160,7 +162,8 @@ fn tell_the_story(stage: &mut Stage, arrivals: &mut Arrivals, screen: &mut Scree
         screen.quote(act.sql);
         stage.execute(act.sql)?;
         let mut came = collect(act, stage, arrivals)?;
-        // Each table has its topic, and topics are read in any order: the id tells the order of the commits.
+        // Each table has its topic, and topics are read in any order: the id tells the order of the
+        // commits.
         came.sort_by(|left, right| left.event.by_commit(&right.event));
         for arrival in &came {
             screen.show(arrival)?;
@@ -268,7 +271,8 @@ fn sum_up(
         (tally.latency(50), tally.latency(99), tally.latency(100))
     {
         screen.say(&format!(
-            "latency    commit to consumer: half within {p50:.1?}, 99 of 100 within {p99:.1?}, all within {max:.1?}"
+            "latency    commit to consumer: half within {p50:.1?}, 99 of 100 within {p99:.1?}, \
+             all within {max:.1?}"
         ));
     }
     let (confirmed, end) = stage.confirmed()?;

@@ -1,4 +1,5 @@
-//! Where things are said: the story on stderr, the events on stdout, so that a pipe gets events alone.
+//! Where things are said: the story on stderr, the events on stdout, so that a pipe gets events
+//! alone.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 

@@ -77,7 +77,7 @@ rollback",
         records: 0,
     },
     Act {
-        says: "Ada has a teapot already. A delete, and a tombstone that lets a compacted topic forget.",
+        says: "Ada has a teapot already. A tombstone lets a compacted topic forget the row.",
         sql: "delete from order_items where order_id = 1 and position = 2",
         records: 2,
     },
@@ -93,9 +93,11 @@ commit",
 
 /// One transaction of the busy hour: an order with three items, paid at once.
 const ORDER: &str = "with placed as (
-        insert into orders (user_id, total) values (1 + (random() < 0.5)::int, (random() * 100)::numeric(12, 2))
+        insert into orders (user_id, total)
+        values (1 + (random() < 0.5)::int, (random() * 100)::numeric(12, 2))
         returning id)
-    insert into order_items select id, n, (array['tea', 'chalk', 'ink'])[n], n from placed, generate_series(1, 3) n;
+    insert into order_items
+        select id, n, (array['tea', 'chalk', 'ink'])[n], n from placed, generate_series(1, 3) n;
     update orders set status = 'paid' where status = 'new'";
 
 /// Records that one [`ORDER`] causes.

@@ -33,8 +33,8 @@ pub(super) struct Stage {
 impl Stage {
     /// Postgres with the shop in it, and the broker.
     pub(super) fn set(postgres: PostgresServer, broker: Broker) -> Result<Self> {
-        // In a Kafka of its own the demo is called what a user would call it. In somebody else's it must not meet the topics
-        // and the progress of an earlier one.
+        // In a Kafka of its own the demo is called what a user would call it. In somebody else's it
+        // must not meet the topics and the progress of an earlier one.
         let name = match &broker {
             Broker::Embedded(_) => DATABASE.to_owned(),
             Broker::Given(_) => {
@@ -177,12 +177,14 @@ impl Stage {
             .unwrap_or_default()
     }
 
-    /// Waits until the slot is confirmed up to the end of what is written now; says how far it is and how far WAL goes.
+    /// Waits until the slot is confirmed up to the end of what is written now; says how far it is
+    /// and how far WAL goes.
     pub(super) fn confirmed(&self) -> Result<(String, String)> {
         let end = self.text("select pg_current_wal_flush_lsn()::text")?;
         let slot = self.slot();
         let reached = format!(
-            "select (confirmed_flush_lsn >= '{end}')::text from pg_replication_slots where slot_name = '{slot}'"
+            "select (confirmed_flush_lsn >= '{end}')::text from pg_replication_slots \
+             where slot_name = '{slot}'"
         );
         let start = Instant::now();
         while self.text(&reached)? != "true" && start.elapsed() < Duration::from_secs(15) {

@@ -1,3 +1,5 @@
+//! The tables as people see them.
+
 use expect_test::expect;
 
 use super::*;
