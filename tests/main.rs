@@ -1,4 +1,17 @@
 //! End-to-end tests on real servers, one behaviour a file. Run by `cargo xtask test`.
 
+mod check;
+mod idle_advance;
+mod kafka_outage;
+mod large_transaction;
+mod postgres_outage;
 mod reader;
+mod refusals;
+mod restart_kill9;
+mod run_until;
+mod schema_change;
+mod secrets;
 mod servers;
+mod shutdown;
+mod too_large;
+mod types;

@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
-use e2e::support::topic::TopicReader;
+use e2e::support::topic::{TopicReader, answer, create_topic};
 use e2e::support::{kafka, unique};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
@@ -36,21 +36,9 @@ fn produce(topic: &str, partition: i32, values: std::ops::Range<u32>) {
         .expect("all acknowledged");
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime")
-        .block_on(future)
-}
-
 #[test]
 fn reads_all_partitions_to_the_end_again_and_again() {
     let topic = unique("reader");
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", kafka().bootstrap_servers())
-        .create()
-        .expect("an admin client");
     let mut reader = TopicReader::new(&kafka().bootstrap_servers(), &topic);
     assert_eq!(
         reader.read_to_end(),
@@ -58,8 +46,7 @@ fn reads_all_partitions_to_the_end_again_and_again() {
         "a topic that is not there is empty"
     );
 
-    let new = NewTopic::new(&topic, 2, TopicReplication::Fixed(1));
-    block_on(admin.create_topics([&new], &AdminOptions::new())).expect("a topic");
+    create_topic(&kafka().bootstrap_servers(), &topic, 2, &[]);
     produce(&topic, 0, 0..500);
     produce(&topic, 1, 500..700);
     assert_eq!(
@@ -73,8 +60,12 @@ fn reads_all_partitions_to_the_end_again_and_again() {
     assert_eq!(events[700].json()["after"], 700);
     assert_eq!(events[700].id().lsn, 700);
 
-    block_on(admin.create_partitions([&NewPartitions::new(&topic, 3)], &AdminOptions::new()))
-        .expect("another partition");
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", kafka().bootstrap_servers())
+        .create()
+        .expect("an admin client");
+    let third = NewPartitions::new(&topic, 3);
+    answer(admin.create_partitions([&third], &AdminOptions::new()));
     produce(&topic, 2, 701..702);
     let events = reader.wait_for_count(702, Duration::from_secs(20));
     assert_eq!((events.len(), events[701].partition), (702, 2));

@@ -102,3 +102,39 @@ pub fn query_one(postgres: &PostgresServer, text: &str) -> String {
         .next()
         .unwrap_or_else(|| panic!("{text}: no row"))
 }
+
+/// How far the slot's confirmed position is behind the end of WAL, in bytes.
+///
+/// # Panics
+/// When there is no such slot.
+#[must_use]
+pub fn bytes_behind(postgres: &PostgresServer, slot: &str) -> i64 {
+    let text = query_one(
+        postgres,
+        &format!(
+            "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), confirmed_flush_lsn)::bigint \
+             FROM pg_replication_slots WHERE slot_name = '{slot}'"
+        ),
+    );
+    text.parse().expect("a number of bytes")
+}
+
+/// The process id of the walsender that reads the slot, while there is one.
+#[must_use]
+pub fn walsender(postgres: &PostgresServer, slot: &str) -> Option<String> {
+    let sql = format!("SELECT active_pid FROM pg_replication_slots WHERE slot_name = '{slot}'");
+    // The server may be down on purpose.
+    let rows = postgres.query_text("postgres", &sql).ok()?;
+    rows.into_iter().next().filter(|pid| !pid.is_empty())
+}
+
+/// The code before the colon in the last lines that walferry wrote when it halted: `SLOT_LOST`.
+///
+/// # Panics
+/// When it did not end with `exit_code`, or did not say `halt`.
+pub fn assert_halts(walferry: &mut walferry::Walferry, halt: &str, exit_code: i32) {
+    let code = walferry.wait_exit(Duration::from_secs(30));
+    let log = walferry.log();
+    assert_eq!(code, Some(exit_code), "{halt} was expected:\n{log}");
+    assert!(log.contains(halt), "{halt} is not named:\n{log}");
+}

@@ -2,8 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
 use super::event::Event;
@@ -188,4 +194,82 @@ fn event(message: &BorrowedMessage<'_>) -> Event {
         value: message.payload().map(<[u8]>::to_vec),
         headers: headers.unwrap_or_default(),
     }
+}
+
+/// How many records lie in a topic, tombstones and repeats included, without reading them.
+///
+/// # Panics
+/// When Kafka does not answer.
+#[must_use]
+pub fn record_count(bootstrap_servers: &str, topic: &str) -> i64 {
+    let mut reader = TopicReader::new(bootstrap_servers, topic);
+    reader.assign_new_partitions();
+    reader.high_watermarks().into_iter().sum()
+}
+
+/// Changes one setting of a topic and leaves the others.
+///
+/// # Panics
+/// When Kafka refuses.
+pub fn set_topic(bootstrap_servers: &str, topic: &str, name: &str, value: &str) {
+    let resource = AlterConfig::new(ResourceSpecifier::Topic(topic)).set(name, value);
+    let admin = admin(bootstrap_servers);
+    let answers = answer(admin.alter_configs([&resource], &AdminOptions::new()));
+    answers[0].as_ref().expect("the setting is taken");
+}
+
+/// Makes a topic.
+///
+/// # Panics
+/// When Kafka refuses.
+pub fn create_topic(
+    bootstrap_servers: &str,
+    topic: &str,
+    partitions: i32,
+    settings: &[(&str, &str)],
+) {
+    let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+    for (name, value) in settings {
+        new = new.set(name, value);
+    }
+    let admin = admin(bootstrap_servers);
+    let answers = answer(admin.create_topics([&new], &AdminOptions::new()));
+    answers[0].as_ref().expect("the topic is made");
+}
+
+/// Writes one record, and waits until it is acknowledged.
+///
+/// # Panics
+/// When it is not.
+pub fn write_record(bootstrap_servers: &str, topic: &str, key: &str, value: &str) {
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("partitioner", "murmur2_random")
+        .create()
+        .expect("a producer");
+    producer
+        .send(BaseRecord::to(topic).key(key).payload(value))
+        .expect("room in the queue");
+    producer.flush(READ_LIMIT).expect("an acknowledgement");
+}
+
+fn admin(bootstrap_servers: &str) -> AdminClient<DefaultClientContext> {
+    let client = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap_servers)
+        .create();
+    client.expect("an admin client")
+}
+
+/// Waits for an answer of the admin client.
+///
+/// # Panics
+/// When there is none.
+pub fn answer<T>(question: impl Future<Output = KafkaResult<T>>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    runtime
+        .expect("a runtime")
+        .block_on(question)
+        .expect("an answer from Kafka")
 }

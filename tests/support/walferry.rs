@@ -72,6 +72,25 @@ impl Config {
         self
     }
 
+    /// The same connector once more: same name, slot and topics, its own file and page.
+    ///
+    /// # Panics
+    /// When there is no directory or port for it.
+    #[must_use]
+    pub fn another_instance(&self) -> Self {
+        let admin = Port::reserve().expect("a port");
+        let listen = format!("127.0.0.1:{}", admin.number());
+        let other = Self {
+            name: self.name.clone(),
+            bootstrap_servers: self.bootstrap_servers.clone(),
+            settings: self.settings.clone(),
+            admin,
+            directory: directory("walferry").expect("a directory"),
+            runs: AtomicU32::new(0),
+        };
+        other.set("admin.listen", &listen)
+    }
+
     /// Takes a key out.
     #[must_use]
     pub fn unset(mut self, key: &str) -> Self {

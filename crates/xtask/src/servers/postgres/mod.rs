@@ -1,6 +1,7 @@
 //! A throw-away Postgres: own data directory, own loopback port and unix socket, `wal_level=logical`.
 
 mod binaries;
+mod data;
 mod session;
 mod superuser;
 
@@ -16,7 +17,7 @@ use rustix::process::Signal;
 use self::superuser::Account;
 use super::leash::Directory;
 use super::process::{self, ServerProcess};
-use super::{Port, ServerError, cache, leash, versions};
+use super::{Port, ServerError, leash, versions};
 
 pub use self::binaries::Binaries;
 
@@ -44,6 +45,17 @@ pub enum Shutdown {
     Immediate,
 }
 
+/// Where the data directory comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Cluster {
+    /// A copy of one that initdb made before: quick, and with the same system identifier as all
+    /// other copies.
+    #[default]
+    Copied,
+    /// By initdb: a few seconds, and a system identifier of its own.
+    New,
+}
+
 /// What kind of server to start.
 #[derive(Debug, Clone)]
 pub struct PostgresOptions {
@@ -51,6 +63,8 @@ pub struct PostgresOptions {
     pub major: u32,
     /// See [`Durability`].
     pub durability: Durability,
+    /// See [`Cluster`].
+    pub cluster: Cluster,
     /// Lines for `postgresql.conf`, later ones win: `("max_slot_wal_keep_size", "1MB")`.
     pub settings: Vec<(String, String)>,
     /// `pg_hba.conf` as a whole; `None` trusts everyone on loopback and on the socket.
@@ -64,6 +78,7 @@ impl Default for PostgresOptions {
         Self {
             major: versions::POSTGRES_MAJOR_DEFAULT,
             durability: Durability::default(),
+            cluster: Cluster::default(),
             settings: Vec::new(),
             hba: None,
             files: Vec::new(),
@@ -302,35 +317,13 @@ impl PostgresServer {
         command
     }
 
-    /// initdb takes seconds, a copy of its result a fraction of one: the result is cached.
     fn make_data_directory(&self, options: &PostgresOptions) -> Result<(), ServerError> {
-        let name = format!(
-            "postgres-data-{}-{}",
-            self.binaries.version(),
-            self.account.name()
-        );
-        let template = cache::entry(&name, |partial| {
-            self.account.own(partial)?;
-            let mut initdb = self.account.command(&self.binaries.program("initdb"));
-            initdb
-                .current_dir(partial)
-                .arg("-D")
-                .arg(partial.join("data"))
-                .args([
-                    "--username=postgres",
-                    "--auth=trust",
-                    "--encoding=UTF8",
-                    "--locale=C",
-                    "--no-sync",
-                ]);
-            process::run(&mut initdb, "making a data directory")
-        })?;
-        let mut copy = self.account.command(Path::new("cp"));
-        copy.current_dir("/")
-            .arg("-R")
-            .arg(template.join("data"))
-            .arg(self.directory.path());
-        process::run(&mut copy, "copying the data directory")?;
+        data::make(
+            options.cluster,
+            &self.binaries,
+            &self.account,
+            self.directory.path(),
+        )?;
         let data = self.data_directory();
         fs::set_permissions(&data, fs::Permissions::from_mode(0o700))
             .map_err(ServerError::file(&data))?;

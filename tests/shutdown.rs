@@ -1,0 +1,98 @@
+//! SIGTERM and SIGINT drain: exit 0, the slot free, nothing repeated afterwards. A second signal,
+//! or the end of patience, ends it at once, with a code of its own and nothing lost.
+
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use e2e::support::compare::{
+    assert_at_least_once, assert_no_repeats, assert_same_rows, fold, table_rows,
+};
+use e2e::support::topic::read_topic;
+use e2e::support::walferry::Config;
+use e2e::support::workload::{TABLES, Workload, create_tables, key_columns};
+use e2e::support::{kafka, own_kafka, postgres, sql, walsender};
+use rustix::process::Signal;
+use xtask::servers::PostgresOptions;
+
+#[test]
+fn a_signal_under_load_drains_and_repeats_nothing() {
+    let postgres = postgres(PostgresOptions::default());
+    create_tables(&postgres);
+    let config = Config::new("drain", &postgres, kafka()).set("topics.partitions", "2");
+    let mut walferry = config.start();
+    let load = Workload::start(&postgres, 3, 3, 1);
+    for signal in [Signal::TERM, Signal::INT, Signal::TERM] {
+        sleep(Duration::from_secs(2));
+        let start = Instant::now();
+        walferry.signal(signal);
+        let code = walferry.wait_exit(Duration::from_secs(10));
+        assert_eq!(code, Some(0), "{signal:?}:\n{}", walferry.log());
+        eprintln!("drained in {:?}", start.elapsed());
+        assert_eq!(
+            walsender(&postgres, &config.slot()),
+            None,
+            "the slot is free"
+        );
+        walferry = config.start();
+    }
+    load.stop();
+    walferry.sigterm();
+    assert_eq!(
+        walferry.wait_exit(Duration::from_secs(10)),
+        Some(0),
+        "{}",
+        walferry.log()
+    );
+    config.catch_up(Duration::from_secs(30));
+    for table in TABLES {
+        let events = read_topic(config.bootstrap_servers(), &config.topic(table));
+        assert_no_repeats(&events);
+        assert_same_rows(
+            &fold(&events),
+            &table_rows(&postgres, table, key_columns(table)),
+        );
+    }
+}
+
+#[test]
+fn impatience_ends_it_at_once_and_loses_nothing() {
+    let (postgres, mut kafka) = (postgres(PostgresOptions::default()), own_kafka());
+    sql(
+        &postgres,
+        "CREATE TABLE users (id int PRIMARY KEY, name text)",
+    );
+    let config = Config::new("impatient", &postgres, &kafka).set("shutdown.timeout", "2s");
+    // The exit code, and whether a second signal is sent.
+    for (round, (code, twice)) in [(5, false), (6, true)].into_iter().enumerate() {
+        let mut walferry = config.start();
+        kafka.pause();
+        let first = round * 100;
+        sql(
+            &postgres,
+            &format!(
+                "INSERT INTO users SELECT i, 'x' FROM generate_series({first}, {first} + 99) i"
+            ),
+        );
+        sleep(Duration::from_secs(1));
+        let start = Instant::now();
+        walferry.sigterm();
+        if twice {
+            sleep(Duration::from_millis(300));
+            walferry.sigterm();
+        }
+        let ended = walferry.wait_exit(Duration::from_secs(10));
+        assert_eq!(ended, Some(code), "{}", walferry.log());
+        let patience = if twice {
+            Duration::from_secs(1)
+        } else {
+            Duration::from_secs(4)
+        };
+        assert!(start.elapsed() < patience, "{:?}", start.elapsed());
+        kafka.resume();
+    }
+    config.catch_up(Duration::from_secs(60));
+    let events = read_topic(config.bootstrap_servers(), &config.topic("users"));
+    assert_eq!(assert_at_least_once(&events).distinct, 200);
+    assert_same_rows(&fold(&events), &table_rows(&postgres, "users", &["id"]));
+    kafka.stop().expect("an orderly stop");
+}
