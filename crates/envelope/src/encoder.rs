@@ -128,7 +128,8 @@ impl Encoder {
     }
 
     /// `u`; or, when the key changed, a delete of the old key, its tombstone, and a create of the
-    /// new one.
+    /// new one. A change of key is published whatever `skipped.operations` says, or rows would stay
+    /// under keys they no longer have.
     ///
     /// # Errors
     /// As [`Encoder::insert`].
@@ -140,15 +141,15 @@ impl Encoder {
         new: Tuple<'_>,
         out: &mut Records,
     ) -> Result<(), EncodeError> {
-        if self.options.skipped_operations.update {
-            return Ok(());
-        }
         let rows = Rows {
             before: old,
             after: Some(new),
             fill: old,
         };
         let (Some(old), Some(_)) = (old, table.key()) else {
+            if self.options.skipped_operations.update {
+                return Ok(());
+            }
             let event = Event {
                 operation: Operation::Update,
                 key: Key::Of(new, old),
@@ -187,6 +188,9 @@ impl Encoder {
         rendered.map_err(|failure| failure.at(table, context))?;
         let (old_key, new_key): (&[u8], &[u8]) = (old_key, new_key);
         if old_key == new_key {
+            if self.options.skipped_operations.update {
+                return Ok(());
+            }
             let rows = Rows {
                 before: Some(old),
                 after: Some(new),

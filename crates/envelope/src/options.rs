@@ -138,12 +138,12 @@ words! {
 /// Kinds of change that give no event (`skipped.operations`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SkippedOperations {
-    /// `c`: inserts.
+    /// `c`: inserts, but for the create of a change of key.
     pub create: bool,
-    /// `u`: updates.
+    /// `u`: updates that leave the key as it was. A change of key is published all the same:
+    /// without it the row would stay under its old key for ever.
     pub update: bool,
-    /// `d`: deletes. The delete that belongs to a change of key is published all the same: without
-    /// it the row would stay under its old key for ever.
+    /// `d`: deletes, but for those of a change of key.
     pub delete: bool,
     /// `t`: truncates.
     pub truncate: bool,
