@@ -17,7 +17,8 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use super::ServerError;
 
 /// `+ SIGNAL PID` holds a process, `- SIGNAL PID` lets go of it. At the end: the signal to each group
-/// that is held, a moment to end in, then SIGKILL, and the directory `$0` is removed.
+/// that is held, a moment to end in, then SIGKILL, and the directory `$0` is removed. (`kill -s` and
+/// not `kill -TERM`: before `--`, dash knows only the former.)
 const SCRIPT: &str = r#"
 held=
 while read -r verb signal pid; do
@@ -26,9 +27,9 @@ while read -r verb signal pid; do
     -) kept=; for h in $held; do [ "$h" = "$signal:$pid" ] || kept="$kept $h"; done; held=$kept ;;
   esac
 done
-for h in $held; do kill -"${h%%:*}" -- -"${h##*:}" 2>/dev/null; done
+for h in $held; do kill -s "${h%%:*}" -- -"${h##*:}" 2>/dev/null; done
 [ -z "$held" ] || sleep 1
-for h in $held; do kill -KILL -- -"${h##*:}" 2>/dev/null; done
+for h in $held; do kill -s KILL -- -"${h##*:}" 2>/dev/null; done
 rm -rf "$0"
 "#;
 
@@ -119,5 +120,48 @@ impl Drop for Directory {
         if env::var_os("WALFERRY_KEEP").is_none() {
             let _ = fs::remove_dir_all(&self.path); // the leash tries again when we end
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+    use crate::servers::process::is_alive;
+
+    /// The script alone, as it goes on when we are dead: with the end of its input.
+    #[test]
+    fn ends_what_it_holds_and_leaves_the_rest() {
+        let root = env::temp_dir().join(format!("walferry-leash-test-{}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        let group = |seconds: &str| {
+            let mut command = Command::new("sleep");
+            command.arg(seconds).process_group(0).spawn().unwrap()
+        };
+        let (mut held, mut released) = (group("60"), group("61"));
+        let mut shell = Command::new("sh")
+            .args(["-c", SCRIPT])
+            .arg(&root)
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut pipe = shell.stdin.take().unwrap();
+        let (first, second) = (held.id(), released.id());
+        write!(pipe, "+ TERM {first}\n+ TERM {second}\n- TERM {second}\n").unwrap();
+        drop(pipe);
+        shell.wait().unwrap();
+        let start = Instant::now();
+        while is_alive(first) && start.elapsed() < Duration::from_secs(5) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let (first_alive, second_alive) = (is_alive(first), is_alive(second));
+        for child in [&mut held, &mut released] {
+            let _ = child.kill(); // so that a failure leaves nothing behind
+            child.wait().unwrap();
+        }
+        assert!(!first_alive, "what is held must end");
+        assert!(second_alive, "what was released must not");
+        assert!(!root.exists(), "the directory must go");
     }
 }
