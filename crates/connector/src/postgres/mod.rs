@@ -13,6 +13,7 @@ pub mod conninfo;
 pub mod error;
 pub mod pacing;
 pub mod passfile;
+mod pause;
 mod replication;
 pub mod sql;
 mod stream;

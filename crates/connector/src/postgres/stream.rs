@@ -16,12 +16,13 @@ use bytes::{Buf as _, BytesMut};
 use pgwire::session::{copy_data, copy_done, terminate};
 use pgwire::{CopyBoth, FrameBuffer, StreamItem};
 use tokio::io::{AsyncRead as _, AsyncWrite as _, AsyncWriteExt as _, ReadBuf};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use super::connect::{Connected, wire};
 use super::error::PostgresError;
 use super::pacing::{Pacing, ReadPlan};
+use super::pause::Pause;
 use super::replication::handle_notice;
 use super::transport::Transport;
 
@@ -45,7 +46,7 @@ pub struct ReplicationStream {
     end: Option<End>,
     pacing: Pacing,
     last_read: Instant,
-    pause_until: Option<Instant>,
+    pause: Pause,
     reads: u64,
 }
 
@@ -69,7 +70,7 @@ impl ReplicationStream {
             end: None,
             pacing,
             last_read: Instant::now(),
-            pause_until: None,
+            pause: Pause::new(),
             reads: 0,
         }
     }
@@ -82,10 +83,7 @@ impl ReplicationStream {
         if self.arrived > 0 || self.end.is_some() {
             return Ok(());
         }
-        if let Some(until) = self.pause_until {
-            sleep_until(until).await;
-            self.pause_until = None;
-        }
+        self.pause.ended().await;
         poll_fn(|cx| {
             self.poll_send(cx);
             self.poll_arrive(cx)
@@ -100,7 +98,7 @@ impl ReplicationStream {
     /// The end of the connection, once everything before it has been taken.
     pub fn fill(&mut self) -> Result<usize, PostgresError> {
         const DOING: &str = "read the replication stream";
-        if self.arrived == 0 && self.end.is_none() && self.pause_until.is_none() {
+        if self.arrived == 0 && self.end.is_none() && !self.pause.is_under_way() {
             let _ = self.poll_arrive(&mut Context::from_waker(Waker::noop()));
         }
         let arrived = std::mem::take(&mut self.arrived);
@@ -116,12 +114,10 @@ impl ReplicationStream {
         }
         self.reads += 1;
         let now = Instant::now();
-        match self.pacing.next(arrived, now - self.last_read) {
-            ReadPlan::Now => self.last_read = now,
-            ReadPlan::Pause(pause) => {
-                self.pause_until = Some(now + pause);
-                self.last_read = now;
-            }
+        let plan = self.pacing.next(arrived, now - self.last_read);
+        self.last_read = now;
+        if let ReadPlan::Pause(pause) = plan {
+            self.pause.begin(pause);
         }
         Ok(arrived)
     }
@@ -248,7 +244,7 @@ impl ReplicationStream {
     }
 
     async fn readable_now(&mut self) {
-        self.pause_until = None;
+        self.pause.cancel();
         poll_fn(|cx| self.poll_arrive(cx)).await;
     }
 

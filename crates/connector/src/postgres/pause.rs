@@ -1,0 +1,167 @@
+//! Waiting for a part of a millisecond, without holding a thread.
+//!
+//! tokio's timer counts whole milliseconds, and after one of them a unix socket is full. Linux has
+//! timers that are file descriptors, which wake the same epoll as the sockets, to the microsecond.
+//! Elsewhere, and where none is to be had, tokio's timer has to do.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+/// A pause that may be waited for again after its wait was cancelled.
+pub(super) struct Pause {
+    timer: Option<timer::Timer>,
+    until: Option<Instant>,
+}
+
+impl Pause {
+    pub(super) fn new() -> Self {
+        Pause {
+            timer: timer::Timer::new(),
+            until: None,
+        }
+    }
+
+    /// Begins now.
+    pub(super) fn begin(&mut self, duration: Duration) {
+        self.until = Some(Instant::now() + duration);
+        if self
+            .timer
+            .as_ref()
+            .is_some_and(|timer| !timer.set(duration))
+        {
+            self.timer = None;
+        }
+    }
+
+    /// Whether it has begun and was not waited for to its end.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.until.is_some()
+    }
+
+    /// Forgets it.
+    pub(super) fn cancel(&mut self) {
+        self.until = None;
+    }
+
+    /// Waits for its end, if it has begun. Cancel safe.
+    pub(super) async fn ended(&mut self) {
+        let Some(until) = self.until else { return };
+        match &self.timer {
+            Some(timer) => {
+                while Instant::now() < until {
+                    timer.rung().await;
+                }
+            }
+            None => sleep_until(until).await,
+        }
+        self.until = None;
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod timer {
+    use std::os::fd::OwnedFd;
+    use std::time::Duration;
+
+    use rustix::time::{
+        Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+        timerfd_settime,
+    };
+    use tokio::io::Interest;
+    use tokio::io::unix::AsyncFd;
+
+    pub(super) struct Timer(AsyncFd<OwnedFd>);
+
+    impl Timer {
+        pub(super) fn new() -> Option<Self> {
+            let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
+            let timer = timerfd_create(TimerfdClockId::Monotonic, flags).ok()?;
+            #[expect(
+                deprecated,
+                reason = "its successor is unsafe, for owners that may change \
+                their descriptor; an OwnedFd cannot"
+            )]
+            let timer = AsyncFd::with_interest(timer, Interest::READABLE);
+            timer.ok().map(Timer)
+        }
+
+        /// Sets it to ring once; false when the system refuses.
+        pub(super) fn set(&self, duration: Duration) -> bool {
+            // Zero would mean "never".
+            let nanos = i64::from(duration.subsec_nanos()).max(1);
+            let value = Timespec {
+                tv_sec: i64::try_from(duration.as_secs()).unwrap_or(1),
+                tv_nsec: nanos,
+            };
+            let once = Timespec {
+                tv_sec: 0,
+                tv_nsec: 0,
+            };
+            let spec = Itimerspec {
+                it_interval: once,
+                it_value: value,
+            };
+            timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &spec).is_ok()
+        }
+
+        /// Waits until it rings, or has rung and nobody took notice.
+        pub(super) async fn rung(&self) {
+            let Ok(mut ready) = self.0.readable().await else {
+                return;
+            };
+            let mut count = [0; 8];
+            if rustix::io::read(self.0.get_ref(), &mut count).is_err() {
+                ready.clear_ready();
+            }
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod timer {
+    use std::time::Duration;
+
+    pub(super) enum Timer {}
+
+    impl Timer {
+        pub(super) fn new() -> Option<Self> {
+            None
+        }
+
+        pub(super) fn set(&self, _: Duration) -> bool {
+            match *self {}
+        }
+
+        pub(super) async fn rung(&self) {
+            match *self {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pause_ends_after_its_time_even_when_its_wait_was_cancelled() {
+        let mut pause = Pause::new();
+        assert!(!pause.is_under_way());
+        pause.ended().await;
+        for micros in [1, 300, 5_000] {
+            let duration = Duration::from_micros(micros);
+            let started = Instant::now();
+            pause.begin(duration);
+            // What a `select!` does to the branch that lost.
+            tokio::select! {
+                biased;
+                () = pause.ended() => {}
+                () = std::future::ready(()) => {}
+            }
+            pause.ended().await;
+            assert!(started.elapsed() >= duration);
+            assert!(started.elapsed() < duration + Duration::from_secs(1));
+            assert!(!pause.is_under_way());
+        }
+    }
+}
