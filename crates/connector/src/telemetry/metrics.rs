@@ -1,0 +1,366 @@
+//! `/metrics`: the OpenMetrics text of a [`View`], which Prometheus reads.
+//!
+//! Names are stable. Positions are given as numbers (bytes from the start of the WAL), so that a
+//! difference of two is a distance.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::statistics::{Broker, ProducerStatistics};
+use super::{Stage, Telemetry, View};
+
+/// The content type of [`exposition`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The text of all metrics, as of now.
+pub fn exposition(telemetry: &Telemetry) -> String {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(Page(telemetry.clone())));
+    let mut text = String::new();
+    // A `String` takes any text, so there is no error to tell.
+    let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
+    text
+}
+
+#[derive(Debug)]
+struct Page(Telemetry);
+
+impl Collector for Page {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let view = self.0.view();
+        let mut writer = Writer(encoder);
+        process(&mut writer, &view)?;
+        positions(&mut writer, &view)?;
+        throughput(&mut writer, &view)?;
+        slot(&mut writer, &view)?;
+        producer(&mut writer, &view)
+    }
+}
+
+/// Writes metrics whose values are known at the moment of writing.
+struct Writer<'a>(DescriptorEncoder<'a>);
+
+impl Writer<'_> {
+    fn gauge(&mut self, name: &str, help: &str, value: f64) -> fmt::Result {
+        ConstGauge::new(value).encode(self.describe(name, help, MetricType::Gauge)?)
+    }
+
+    fn position(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        ConstGauge::new(value).encode(self.describe(name, help, MetricType::Gauge)?)
+    }
+
+    /// The name without `_total`, which the format adds.
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        ConstCounter::new(value).encode(self.describe(name, help, MetricType::Counter)?)
+    }
+
+    fn gauges<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (L, f64)>,
+    ) -> fmt::Result {
+        let mut family = self.describe(name, help, MetricType::Gauge)?;
+        for (labels, value) in values {
+            ConstGauge::new(value).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn counters<L: EncodeLabelSet>(
+        &mut self,
+        name: &str,
+        help: &str,
+        values: impl IntoIterator<Item = (L, u64)>,
+    ) -> fmt::Result {
+        let mut family = self.describe(name, help, MetricType::Counter)?;
+        for (labels, value) in values {
+            ConstCounter::new(value).encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn describe<'s>(
+        &'s mut self,
+        name: &'s str,
+        help: &str,
+        kind: MetricType,
+    ) -> Result<MetricEncoder<'s>, fmt::Error> {
+        self.0.encode_descriptor(name, help, None, kind)
+    }
+}
+
+fn process(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
+    let build = [(
+        [("version", view.version), ("name", view.name.as_str())],
+        1.0,
+    )];
+    writer.gauges("walferry_build_info", "Version and connector name.", build)?;
+    let stages = Stage::ALL.map(|stage| {
+        let now = if stage == view.stage { 1.0 } else { 0.0 };
+        ([("stage", stage.as_str())], now)
+    });
+    writer.gauges("walferry_stage", "1 for what the run is doing.", stages)?;
+    writer.gauge(
+        "process_start_time_seconds",
+        "When the process started, since 1970.",
+        view.started_unix_seconds,
+    )?;
+    if let Some(process) = Process::read() {
+        let memory = process.resident_bytes;
+        writer.position("process_resident_memory_bytes", "Memory in use.", memory)?;
+    }
+    Ok(())
+}
+
+fn positions(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
+    let at = &view.positions;
+    for (name, help, lsn) in [
+        (
+            "walferry_server_lsn_bytes",
+            "End of the server's WAL.",
+            at.server,
+        ),
+        (
+            "walferry_received_lsn_bytes",
+            "How far the stream was read.",
+            at.received,
+        ),
+        (
+            "walferry_published_lsn_bytes",
+            "How far records were handed to Kafka.",
+            at.published,
+        ),
+        (
+            "walferry_acknowledged_lsn_bytes",
+            "How far Kafka acknowledged all.",
+            at.acknowledged,
+        ),
+        (
+            "walferry_confirmed_lsn_bytes",
+            "How far Postgres may forget.",
+            at.confirmed,
+        ),
+    ] {
+        writer.position(name, help, lsn.as_u64())?;
+    }
+    writer.position(
+        "walferry_lag_bytes",
+        "WAL that is not confirmed.",
+        view.lag_bytes,
+    )?;
+    writer.gauge(
+        "walferry_lag_seconds",
+        "Age of the oldest change that is not confirmed; 0 when there is none.",
+        view.lag_seconds,
+    )
+}
+
+fn throughput(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
+    let in_flight = &view.in_flight;
+    for (name, help, value) in [
+        (
+            "walferry_in_flight_records",
+            "Not acknowledged by Kafka.",
+            in_flight.records,
+        ),
+        (
+            "walferry_in_flight_bytes",
+            "Not acknowledged by Kafka.",
+            in_flight.bytes,
+        ),
+        (
+            "walferry_in_flight_records_max",
+            "Reading pauses there.",
+            in_flight.limit_records,
+        ),
+        (
+            "walferry_in_flight_bytes_max",
+            "Reading pauses there.",
+            in_flight.limit_bytes,
+        ),
+    ] {
+        writer.position(name, help, value)?;
+    }
+    let totals = &view.totals;
+    for (name, help, value) in [
+        (
+            "walferry_records",
+            "Records handed to Kafka.",
+            totals.records,
+        ),
+        (
+            "walferry_transactions",
+            "Transactions seen to their commit.",
+            totals.transactions,
+        ),
+        (
+            "walferry_received_bytes",
+            "Bytes read from Postgres.",
+            totals.received_bytes,
+        ),
+        (
+            "walferry_published_bytes",
+            "Bytes handed to Kafka.",
+            totals.published_bytes,
+        ),
+    ] {
+        writer.counter(name, help, value)?;
+    }
+    let retries = ["postgres", "kafka"].map(|peer| {
+        (
+            [("peer", peer)],
+            view.retries.get(peer).copied().unwrap_or_default(),
+        )
+    });
+    writer.counters("walferry_retries", "Connections lost or refused.", retries)?;
+    let events = view.tables.iter().flat_map(|table| {
+        let some = table.counts.iter().filter(|(_, count)| *count > 0);
+        some.map(|(operation, count)| {
+            (
+                [
+                    ("table", table.table.as_str()),
+                    ("operation", operation.as_str()),
+                ],
+                count,
+            )
+        })
+    });
+    writer.counters("walferry_events", "Records by table and operation.", events)
+}
+
+fn slot(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
+    let Some(slot) = &view.slot else {
+        return Ok(());
+    };
+    let name = [("slot", slot.name.as_str())];
+    writer.gauges(
+        "walferry_slot_retained_bytes",
+        "WAL that the server keeps for the slot.",
+        [(name, as_f64(slot.retained_bytes))],
+    )?;
+    if let Some(safe) = slot.safe_wal_bytes {
+        #[allow(clippy::cast_precision_loss)] // A distance for an alert.
+        let safe = safe as f64;
+        let help = "WAL that may still be written before the slot can be lost.";
+        writer.gauges("walferry_slot_safe_wal_bytes", help, [(name, safe)])?;
+    }
+    let status = [
+        ("slot", slot.name.as_str()),
+        ("status", slot.wal_status.as_str()),
+    ];
+    writer.gauges(
+        "walferry_slot_wal_status",
+        "1 for the slot's wal_status.",
+        [(status, 1.0)],
+    )
+}
+
+fn producer(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
+    let Some(producer) = &view.producer else {
+        return Ok(());
+    };
+    for (name, help, value) in [
+        (
+            "walferry_producer_queue_records",
+            "In the client's queue.",
+            producer.queue_messages,
+        ),
+        (
+            "walferry_producer_queue_bytes",
+            "In the client's queue.",
+            producer.queue_bytes,
+        ),
+    ] {
+        writer.position(name, help, value)?;
+    }
+    for (name, help, value) in [
+        (
+            "walferry_producer_sent_records",
+            "Sent by the client.",
+            producer.sent_messages,
+        ),
+        (
+            "walferry_producer_sent_bytes",
+            "Sent over the network.",
+            producer.sent_bytes,
+        ),
+    ] {
+        writer.counter(name, help, value)?;
+    }
+    brokers(writer, producer)
+}
+
+fn brokers(writer: &mut Writer<'_>, producer: &ProducerStatistics) -> fmt::Result {
+    let brokers = || producer.brokers.values();
+    writer.gauges(
+        "walferry_broker_up",
+        "1 when connected.",
+        brokers().map(|broker| {
+            let up = if broker.state == "UP" { 1.0 } else { 0.0 };
+            ([("broker", broker.nodename.as_str())], up)
+        }),
+    )?;
+    writer.gauges(
+        "walferry_broker_round_trip_seconds",
+        "From request to answer, mean of the last interval.",
+        brokers().map(|broker| {
+            (
+                [("broker", broker.nodename.as_str())],
+                as_f64(broker.rtt.avg) / 1e6,
+            )
+        }),
+    )?;
+    for (name, help, value) in [
+        (
+            "walferry_broker_request_retries",
+            "Requests sent again.",
+            (|broker| broker.retries) as fn(&Broker) -> u64,
+        ),
+        (
+            "walferry_broker_request_errors",
+            "Requests that failed.",
+            |broker| broker.errors,
+        ),
+        (
+            "walferry_broker_disconnects",
+            "Connections that ended.",
+            |broker| broker.disconnects,
+        ),
+    ] {
+        let values =
+            brokers().map(|broker| ([("broker", broker.nodename.as_str())], value(broker)));
+        writer.counters(name, help, values)?;
+    }
+    Ok(())
+}
+
+#[allow(clippy::cast_precision_loss)] // Prometheus' values are doubles.
+fn as_f64(value: u64) -> f64 {
+    value as f64
+}
+
+/// What the kernel says about this process; only on Linux.
+struct Process {
+    resident_bytes: u64,
+}
+
+impl Process {
+    /// From `/proc/self/status`, whose unit is always kB (proc_pid_status(5)).
+    fn read() -> Option<Self> {
+        let status = std::fs::read_to_string("/proc/self/status").ok()?;
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(Self {
+            resident_bytes: kilobytes * 1024,
+        })
+    }
+}
