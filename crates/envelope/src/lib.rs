@@ -40,3 +40,4 @@ pub use options::{
 };
 pub use records::{Headers, Operation, Record, Records};
 pub use table::Table;
+pub use value::is_carried_as_text;

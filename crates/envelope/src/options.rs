@@ -244,6 +244,12 @@ impl Options {
             logical_messages: LogicalMessages::default(),
         }
     }
+
+    /// The topic of a table's events.
+    #[must_use]
+    pub fn topic(&self, schema: &str, table: &str) -> String {
+        crate::table::topic(&format!("{}.{schema}.{table}", self.server_name))
+    }
 }
 
 #[cfg(test)]

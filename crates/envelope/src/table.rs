@@ -85,7 +85,7 @@ impl Table {
         let qualified_name = format!("{}.{}", relation.schema, relation.name);
         Self {
             relation: relation.oid,
-            topic: topic(&format!("{}.{qualified_name}", options.server_name)),
+            topic: options.topic(relation.schema, relation.name),
             qualified_name,
             key: key(relation.replica_identity, details, &columns),
             columns,
@@ -126,14 +126,9 @@ impl Table {
 
     /// Names of columns whose type has no form of its own yet and is carried as its text.
     pub fn fallback_columns(&self) -> impl Iterator<Item = &str> {
-        let fallback = |column: &&Column| match &column.encoder {
-            ValueEncoder::TextFallback => true,
-            ValueEncoder::Array { element, .. } => **element == ValueEncoder::TextFallback,
-            _ => false,
-        };
         self.columns
             .iter()
-            .filter(fallback)
+            .filter(|column| column.encoder.is_fallback())
             .map(|column| column.name.as_str())
     }
 

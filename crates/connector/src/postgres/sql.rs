@@ -87,28 +87,38 @@ impl SqlClient {
         type_oids: &[u32],
     ) -> Result<RelationDetails, PostgresError> {
         const DOING: &str = "describe a table";
-        let rows = self
-            .client
-            .query_typed(
-                include_str!("sql/describe.sql"),
-                &[(&relation, Type::OID), (&type_oids, Type::OID_ARRAY)],
-            )
+        describe(&self.client, relation, type_oids)
             .await
-            .map_err(sql(DOING))?;
-        let mut details = RelationDetails::default();
-        for row in rows {
-            let part: &str = row.try_get("part").map_err(sql(DOING))?;
-            let name: String = row.try_get("name").map_err(sql(DOING))?;
-            match part {
-                "key" => details.primary_key.push(name),
-                "not null" => details.not_null.push(name),
-                _ => details
-                    .types
-                    .push(type_details(name, &row).map_err(sql(DOING))?),
-            }
-        }
-        Ok(details)
+            .map_err(sql(DOING))
     }
+}
+
+/// As [`SqlClient::describe`], over any session. Relation 0 is none: then only the types are told.
+///
+/// # Errors
+/// Of the server or the connection.
+pub async fn describe(
+    client: &tokio_postgres::Client,
+    relation: u32,
+    type_oids: &[u32],
+) -> Result<RelationDetails, tokio_postgres::Error> {
+    let rows = client
+        .query_typed(
+            include_str!("sql/describe.sql"),
+            &[(&relation, Type::OID), (&type_oids, Type::OID_ARRAY)],
+        )
+        .await?;
+    let mut details = RelationDetails::default();
+    for row in rows {
+        let part: &str = row.try_get("part")?;
+        let name: String = row.try_get("name")?;
+        match part {
+            "key" => details.primary_key.push(name),
+            "not null" => details.not_null.push(name),
+            _ => details.types.push(type_details(name, &row)?),
+        }
+    }
+    Ok(details)
 }
 
 /// Wraps tokio-postgres' error with what we were about.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use envelope::{TypeDetails, is_carried_as_text};
 use tokio_postgres::Client;
 
 use super::finding::Finding;
@@ -85,15 +86,32 @@ pub async fn read(client: &Client, oids: &[u32]) -> Result<Columns, tokio_postgr
     Ok(columns)
 }
 
+/// The types that these columns have, each once.
+#[must_use]
+pub fn type_oids(columns: &Columns) -> BTreeSet<u32> {
+    columns
+        .values()
+        .flatten()
+        .map(|column| column.type_oid)
+        .collect()
+}
+
 /// Judges the columns of the captured tables.
 #[must_use]
-pub fn judge(wanted: &Wanted<'_>, captured: &[&Relation], columns: &Columns) -> Vec<Finding> {
+pub fn judge(
+    wanted: &Wanted<'_>,
+    captured: &[&Relation],
+    columns: &Columns,
+    types: &[TypeDetails],
+) -> Vec<Finding> {
+    let as_text = |oid: &u32| is_carried_as_text(*oid, types, wanted.envelope);
+    let as_text: BTreeSet<u32> = type_oids(columns).into_iter().filter(as_text).collect();
     let mut findings = Vec::new();
     let mut placeholders = Vec::new();
     for &table in captured {
         let own = columns.get(&table.oid).map_or(&[][..], Vec::as_slice);
         findings.extend(differ_by_case(table, own));
-        findings.extend(carried_as_text(wanted, table, own));
+        findings.extend(carried_as_text(table, own, &as_text));
         if table.identity != IdentityKind::Full && own.iter().any(|column| column.toastable) {
             placeholders.push(table);
         }
@@ -138,11 +156,14 @@ fn differ_by_case(table: &Relation, columns: &[Column]) -> Option<Finding> {
     )
 }
 
-fn carried_as_text(wanted: &Wanted<'_>, table: &Relation, columns: &[Column]) -> Option<Finding> {
+fn carried_as_text(
+    table: &Relation,
+    columns: &[Column],
+    as_text: &BTreeSet<u32>,
+) -> Option<Finding> {
     let found: Vec<String> = columns
         .iter()
-        .filter(|column| column.generated == Generated::No)
-        .filter(|column| (wanted.carried_as_text)(&column.name, column.type_oid, &column.type_name))
+        .filter(|column| column.generated == Generated::No && as_text.contains(&column.type_oid))
         .map(|column| format!("{} {}", column.name, column.type_name))
         .collect();
     if found.is_empty() {

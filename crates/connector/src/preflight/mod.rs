@@ -14,6 +14,7 @@
 pub mod columns;
 pub mod finding;
 pub mod identity;
+mod of_config;
 pub mod publication;
 pub mod quote;
 pub mod report;
@@ -27,9 +28,11 @@ pub mod wanted;
 
 use std::collections::BTreeSet;
 
+pub use of_config::of_config;
 use tokio_postgres::Client;
 
 use columns::Columns;
+use envelope::TypeDetails;
 use finding::{Finding, Subject};
 use identity::Indexes;
 use publication::Publication;
@@ -38,6 +41,8 @@ use setup::SetupPlan;
 use slot::Slot;
 use tables::{Kind, Relation, Selection};
 use wanted::{Action, Wanted};
+
+use crate::postgres::sql;
 
 /// What the check of Postgres found.
 #[derive(Debug, Default)]
@@ -195,7 +200,12 @@ impl Facts<'_> {
             findings.extend(rights::judge(wanted, role, plan, publication, selection));
         }
         if let Some(columns) = &details.columns {
-            findings.extend(columns::judge(wanted, &selection.captured, columns));
+            findings.extend(columns::judge(
+                wanted,
+                &selection.captured,
+                columns,
+                &details.types,
+            ));
             if let Some(publication) = &self.publication {
                 let publication = publication.as_ref();
                 let found = publication::judge(wanted, publication, relations, selection, columns);
@@ -216,6 +226,7 @@ impl Facts<'_> {
 /// Columns and indexes of the tables that matter.
 struct Details {
     columns: Option<Columns>,
+    types: Vec<TypeDetails>,
     indexes: Option<Indexes>,
 }
 
@@ -238,8 +249,12 @@ impl Details {
             columns::read(client, &captured),
             identity::read(client, &indexed)
         );
+        let columns = kept(columns, "columns", findings);
+        let types: Vec<u32> = columns.iter().flat_map(columns::type_oids).collect();
+        let types = sql::describe(client, 0, &types).await;
         Self {
-            columns: kept(columns, "columns", findings),
+            columns,
+            types: kept(types, "types", findings).unwrap_or_default().types,
             indexes: kept(indexes, "indexes", findings),
         }
     }
@@ -264,7 +279,7 @@ fn captured(wanted: &Wanted<'_>, selection: &Selection<'_>, details: &Details) -
         .iter()
         .map(|&table| Captured {
             relation: table.clone(),
-            topic: (wanted.topic)(table),
+            topic: wanted.envelope.topic(&table.schema, &table.name),
             keyed: keyed(table),
             large_values: large(table),
         })

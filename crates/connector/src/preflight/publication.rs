@@ -302,12 +302,12 @@ fn partition_names(
             Partitions::Leaf => ("each partition's own name", "the partitioned table's"),
         };
         findings.push(
-            Finding::warning(
+            Finding::info(
                 "PUBLICATION_VIA_ROOT",
                 subject(wanted),
                 format!(
-                    "Changes of partitioned tables arrive under {now}, the configuration expects \
-                     {then}. Topics follow the publication."
+                    "Changes of partitioned tables arrive under {now}; a publication of walferry's \
+                     own making has {then}. Topics follow the publication."
                 ),
             )
             .sql(via_root(wanted, wanted.partitions)),

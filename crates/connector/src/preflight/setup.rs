@@ -116,8 +116,11 @@ pub(crate) fn absent_targets<'a>(
 /// CREATE PUBLICATION for these tables.
 #[must_use]
 pub fn create_publication(wanted: &Wanted<'_>, targets: &[&Relation]) -> String {
+    // TRUNCATE harms nobody by being published, and is there when it comes to be wanted.
     let mut actions = wanted.actions.to_vec();
+    actions.push(Action::Truncate);
     actions.sort();
+    actions.dedup();
     let tables = if targets.is_empty() {
         String::new()
     } else {

@@ -1,9 +1,7 @@
 //! What the configuration asks for, in the words of the check.
 //!
-//! The rooms of the configuration stay unknown here: patterns and topic routing arrive as
-//! functions.
-
-use super::tables::Relation;
+//! The rooms of the configuration stay unknown here: patterns arrive as functions. What a
+//! configuration wants is said in `of_config.rs`.
 
 /// What walferry is configured to do, as far as the check is concerned.
 #[derive(Clone, Copy)]
@@ -22,17 +20,15 @@ pub struct Wanted<'a> {
     pub patterns: &'a [Pattern<'a>],
     /// The operations whose events are wanted.
     pub actions: &'a [Action],
-    /// Under which name changes of partitions arrive, when walferry creates the publication.
+    /// Under which name changes of partitions arrive, when walferry creates the publication. One
+    /// that exists decides for itself.
     pub partitions: Partitions,
     /// Whether existing rows are to be read, which needs SELECT.
     pub snapshot: Snapshot,
     /// Whether the progress topic holds a position for this slot.
     pub progress: StoredProgress,
-    /// The topic of a table's events.
-    pub topic: &'a (dyn Fn(&Relation) -> String + Sync),
-    /// Columns `(name, type OID, type name)` that are carried as their text because no better form
-    /// is built.
-    pub carried_as_text: &'a (dyn Fn(&str, u32, &str) -> bool + Sync),
+    /// How events are written, which decides topics and what is carried as text.
+    pub envelope: &'a envelope::Options,
 }
 
 /// May walferry create what is missing (`create: auto | never`)?

@@ -86,12 +86,7 @@ async fn check(client: &Client, setup: Setup) -> Examination {
         partitions: setup.partitions,
         snapshot: setup.snapshot,
         progress: setup.progress,
-        topic: &|table| {
-            let name = table.full_name();
-            let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-            format!("shop.{}", name.replace(|c: char| !legal(c), "_"))
-        },
-        carried_as_text: &|_, _, type_name| type_name == "point",
+        envelope: &envelope::Options::new("shop", "postgres"),
     };
     examine(client, &wanted).await
 }

@@ -30,7 +30,7 @@ async fn the_plan_makes_and_extends_the_publication() {
         sql,
         "CREATE PUBLICATION \"walferry_shop\" FOR TABLE \"public\".\"odd \"\" na;me\", \
          \"public\".\"orders\", ONLY \"public\".\"parent\" \
-         WITH (publish = 'insert, update, delete', publish_via_partition_root = true);"
+         WITH (publish = 'insert, update, delete, truncate', publish_via_partition_root = true);"
     );
     assert!(before.plan.create_slot);
     before.plan.apply_sql(&client).await.expect("runs");

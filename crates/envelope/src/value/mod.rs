@@ -17,6 +17,7 @@ mod temporal;
 mod zoned;
 
 pub(crate) use bytes::quoted_base64;
+pub use resolve::is_carried_as_text;
 pub(crate) use resolve::resolve;
 pub(crate) use string::quoted;
 
@@ -82,6 +83,15 @@ pub(crate) enum ValueEncoder {
 }
 
 impl ValueEncoder {
+    /// No form of its own, or an array of such.
+    pub(crate) fn is_fallback(&self) -> bool {
+        match self {
+            Self::TextFallback => true,
+            Self::Array { element, .. } => element.is_fallback(),
+            _ => false,
+        }
+    }
+
     /// Appends the JSON of one text cell. `scratch` is for elements of arrays; its content is lost.
     #[inline]
     pub(crate) fn encode(

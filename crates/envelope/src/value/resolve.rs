@@ -34,6 +34,13 @@ pub(crate) fn resolve(
     scalar(oid, type_modifier, types, options)
 }
 
+/// Is a column of this type, or the element of such an array, carried as its text, since there is no
+/// form of its own for it yet? `types` as in [`crate::RelationDetails::types`].
+#[must_use]
+pub fn is_carried_as_text(oid: u32, types: &[TypeDetails], options: &Options) -> bool {
+    resolve(oid, -1, types, options).is_fallback()
+}
+
 /// Goes through domains to the type under them.
 fn base_type(mut oid: u32, mut type_modifier: i32, types: &[TypeDetails]) -> (u32, i32) {
     for _ in 0..NESTING_MAX {

@@ -1,0 +1,98 @@
+//! The check as a configuration wants it: its patterns and words handed to [`examine`].
+
+use envelope::SkippedOperations;
+use tokio_postgres::Client;
+
+use super::wanted::{Action, Create, Partitions, Pattern, Reach, Snapshot, StoredProgress, Wanted};
+use super::{Examination, examine};
+use crate::config::{self, Config, SnapshotMode};
+
+/// Checks Postgres for what `config` wants, over a session of any kind.
+///
+/// `progress` says what Kafka is known to hold for the slot; with `Unknown` no slot is planned.
+pub async fn of_config(
+    config: &Config,
+    application_name: &str,
+    progress: StoredProgress,
+    client: &Client,
+) -> Examination {
+    let captures = |schema: &str, table: &str| config.tables.matches(schema, table);
+    let include = config.tables.include();
+    let matchers: Vec<_> = include
+        .iter()
+        .map(|pattern| move |schema: &str, table: &str| pattern.matches(schema, table))
+        .collect();
+    let patterns: Vec<Pattern<'_>> = include
+        .iter()
+        .zip(&matchers)
+        .map(|(pattern, matches)| Pattern {
+            text: pattern.as_str(),
+            reach: reach(pattern.as_str()),
+            matches,
+        })
+        .collect();
+    let wanted = Wanted {
+        slot: &config.postgres.slot,
+        publication: &config.postgres.publication,
+        application_name,
+        create: match config.postgres.create {
+            config::Create::Auto => Create::Auto,
+            config::Create::Never => Create::Never,
+        },
+        captures: &captures,
+        patterns: &patterns,
+        actions: &actions(config.envelope.skipped_operations),
+        // Debezium's default for publish.via.partition.root.
+        partitions: Partitions::Leaf,
+        snapshot: match config.snapshot {
+            SnapshotMode::Initial => Snapshot::Initial,
+            SnapshotMode::NoData => Snapshot::NoData,
+        },
+        progress,
+        envelope: &config.envelope,
+    };
+    examine(client, &wanted).await
+}
+
+fn reach(pattern: &str) -> Reach {
+    if pattern.starts_with('/') || pattern.contains(['*', '?']) {
+        Reach::Many
+    } else {
+        Reach::One
+    }
+}
+
+/// The operations that must be published for the events that are wanted.
+fn actions(skipped: SkippedOperations) -> Vec<Action> {
+    let skips = |action: &Action| match action {
+        Action::Insert => skipped.create,
+        Action::Update => skipped.update,
+        Action::Delete => skipped.delete,
+        Action::Truncate => skipped.truncate,
+    };
+    Action::ALL
+        .into_iter()
+        .filter(|action| !skips(action))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_skipped_need_not_be_published() {
+        let of = |list: &str| actions(list.parse().expect("a list"));
+        assert_eq!(of("none"), Action::ALL);
+        assert_eq!(of("t"), [Action::Insert, Action::Update, Action::Delete]);
+        assert_eq!(of("u,d,t"), [Action::Insert]);
+    }
+
+    #[test]
+    fn only_a_plain_name_means_one_table() {
+        assert_eq!(reach("public.users"), Reach::One);
+        for many in ["public.*", "public.user?", "/public.u/", "\"a.b\".*"] {
+            assert_eq!(reach(many), Reach::Many, "{many}");
+        }
+    }
+}
