@@ -90,6 +90,13 @@ impl Outcome {
     }
 }
 
+/// How to read the drain's figures; the module of the benchmark says the same at length.
+const DRAIN_LEGEND: &str =
+    "  events/s: from the first record's arrival in the topic to the last one's, by the broker's clock
+  from start: the same, from the start of the process; CPU: of the process, while it drains
+  pg_recvlogical publishes nothing: its figures go from its start to its end
+";
+
 impl Report {
     /// The tables, as they are printed.
     #[must_use]
@@ -98,11 +105,12 @@ impl Report {
         if self.results.iter().any(|outcome| outcome.drain.is_some()) {
             let _ = writeln!(
                 text,
-                "Drain: {} inserts in transactions of {}, waiting in each slot; {}\n\n{}",
+                "Drain: {} inserts in transactions of {}, waiting in each slot; {}\n\n{}\n{}",
                 thousands(self.events),
                 thousands(self.rows_per_transaction),
                 self.repeated(),
-                self.drain_table()
+                self.drain_table(),
+                DRAIN_LEGEND
             );
         }
         if self.results.iter().any(|outcome| outcome.latency.is_some()) {

@@ -95,6 +95,10 @@ fn ratios_compare_with_the_same_socket() {
           walferry, unix socket         185,000     166,500          2.60        31             120        5.00    16.00              0.70
           walferry, TCP                  90,000      81,000          4.10        66             301        2.43    10.15              0.75
 
+          events/s: from the first record's arrival in the topic to the last one's, by the broker's clock
+          from start: the same, from the start of the process; CPU: of the process, while it drains
+          pg_recvlogical publishes nothing: its figures go from its start to its end
+
         Latency: from the row's clock_timestamp() to the consumer, commit included; one run
 
                                  p50 ms  p95 ms  p99 ms  max ms  CPU of a core   tx/s  peak MiB
@@ -133,6 +137,10 @@ fn what_did_not_run_is_not_shown() {
 
                                   events/s  from start  CPU µs/event  peak MiB  first event ms  × Debezium  CPU 1/×  × pg_recvlogical
           walferry, unix socket  1,234,567   1,111,110          2.60        31             120
+
+          events/s: from the first record's arrival in the topic to the last one's, by the broker's clock
+          from start: the same, from the start of the process; CPU: of the process, while it drains
+          pg_recvlogical publishes nothing: its figures go from its start to its end
 
         Goals
 
