@@ -6,6 +6,7 @@ mod binary;
 mod checks;
 mod demo;
 mod foreground;
+mod fuzz;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Run everything that CI runs
     Test(checks::Arguments),
+    /// Feed mutated bytes to everything that reads a peer's bytes
+    Fuzz(fuzz::Arguments),
     /// Start Postgres and Kafka, print their addresses, and keep them until Ctrl-C
     Servers(foreground::Arguments),
     /// Measure walferry beside `pg_recvlogical` and a tuned Debezium, on real servers
@@ -35,6 +38,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments).map_err(Into::into),
         Command::Test(arguments) => checks::run(&arguments),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Servers(arguments) => foreground::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments).map_err(Into::into),
     };

@@ -42,6 +42,8 @@ enum Step {
     Docs,
     /// unit, property and simulator tests, and the tidy test; no server
     Unit,
+    /// each fuzz target for a few seconds
+    Fuzz,
     /// the walferry binary
     Build,
     /// walferry's own tests against a real Postgres and a real Kafka
@@ -62,6 +64,9 @@ enum Verdict {
     Failed(String),
     NotRun(&'static str),
 }
+
+/// Enough to find a shallow fault in each target; deep ones take `cargo xtask fuzz`.
+const FUZZ_SECONDS: u32 = 10;
 
 type StepResult = Result<(), Box<dyn Error>>;
 
@@ -118,6 +123,7 @@ fn run_step(step: Step, arguments: &Arguments) -> StepResult {
                 .env("RUSTDOCFLAGS", "--deny=warnings"),
         ),
         Step::Unit => cargo(&["test", "--locked"]),
+        Step::Fuzz => crate::fuzz::run_all(FUZZ_SECONDS),
         Step::Build => cargo(&["build", "--locked", "--package=walferry"]),
         Step::Live => live(arguments.postgres),
         Step::E2e => end_to_end(arguments),
