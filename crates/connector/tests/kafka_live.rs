@@ -317,6 +317,32 @@ async fn the_limit_counts_compressed_bytes() {
     assert_eq!(came.settled, [1], "{came:?}");
 }
 
+/// A request over the broker's `socket.request.max.bytes` is answered by a closed connection, and
+/// would be sent again for ever.
+#[tokio::test]
+async fn the_largest_record_the_client_lets_through_gets_an_answer() {
+    let bootstrap = bootstrap_or_skip!();
+    let topic = fresh("huge");
+    topics_with(&bootstrap, &[new_topic(&topic, 1, &[])]).await;
+    let producer = producer(&bootstrap, &[("compression.type", "none")]);
+    let mut value = noise(103_999_000);
+    producer
+        .publish(1, &record(&topic, None, Some(&value), b"1"))
+        .unwrap();
+    let came = collect(&producer, |all| !all.is_empty()).await;
+    assert_eq!(
+        came.refused[0].error,
+        KafkaError::RecordTooLarge { ticket: 1 }
+    );
+
+    value.extend_from_within(..2_000);
+    let producer = kafka_support::producer(&bootstrap, &[]);
+    let error = producer
+        .publish(2, &record(&topic, None, Some(&value), b"2"))
+        .unwrap_err();
+    assert_eq!(error, KafkaError::RecordTooLarge { ticket: 2 });
+}
+
 #[tokio::test]
 async fn a_compacted_topic_takes_no_record_without_a_key() {
     let bootstrap = bootstrap_or_skip!();

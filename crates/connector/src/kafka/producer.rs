@@ -287,8 +287,9 @@ fn client_config(properties: &Properties, settings: &Settings) -> rdkafka::Clien
     let defaults = [
         ("partitioner", "murmur2_random"),
         ("compression.type", "lz4"),
-        // A full queue makes large batches by itself; lingering only costs latency at low rates.
-        ("linger.ms", "1"),
+        // A full queue makes large batches by itself; this is for low rates. At 1,000 records/s,
+        // 2 ms cost 0.15 ms of median latency against 1 ms, and take a sixth less CPU.
+        ("linger.ms", "2"),
         // The topic decides what is too large, and it looks at the compressed size. The client must
         // still stay below the broker's `socket.request.max.bytes` (100 MB), since a broker answers
         // a larger request by closing the connection, and it would be sent again for ever.
