@@ -14,6 +14,7 @@
 pub mod columns;
 pub mod finding;
 pub mod identity;
+pub mod kafka;
 mod of_config;
 pub mod publication;
 pub mod quote;
@@ -141,7 +142,12 @@ impl Facts<'_> {
                 _ => SlotNeed::Exists,
             };
             let reading = self.known_slot().is_some_and(|slot| slot.reader.is_some());
-            findings.extend(server::judge(self.wanted, server, need, reading));
+            findings.extend(server::judge(
+                self.wanted.application_name,
+                server,
+                need,
+                reading,
+            ));
             if let Some(slot) = &self.slot {
                 findings.extend(slot::judge(self.wanted, &server.database, slot.as_ref()));
             }

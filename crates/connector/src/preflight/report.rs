@@ -194,6 +194,10 @@ fn halt(finding: &Finding) -> Option<Halt> {
         "SERVER_VERSION" | "WAL_LEVEL" | "SLOTS_FULL" | "SENDERS_FULL" | "IN_RECOVERY" => {
             Halt::ServerUnsuitable
         }
+        "KAFKA_AUTHENTICATION" => Halt::Authentication,
+        "KAFKA_DENIED" | "TOPIC_DENIED" => Halt::Authorization,
+        "PROGRESS_TOPIC" => Halt::ProgressUnreadable,
+        "REPLICATION_FACTOR" => Halt::TopicUnusable,
         code if code.starts_with("TOPIC_") => Halt::TopicUnusable,
         _ => return None,
     })

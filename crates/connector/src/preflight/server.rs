@@ -4,7 +4,6 @@ use tokio_postgres::Client;
 
 use super::finding::{Finding, Remedy, Subject};
 use super::quote::shown;
-use super::wanted::Wanted;
 
 /// What the server says of itself, in one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,14 +102,19 @@ pub enum SlotNeed {
 
 /// Judges version and settings. `reading` says that a walferry of this name is already connected.
 #[must_use]
-pub fn judge(wanted: &Wanted<'_>, server: &Server, need: SlotNeed, reading: bool) -> Vec<Finding> {
+pub fn judge(
+    application_name: &str,
+    server: &Server,
+    need: SlotNeed,
+    reading: bool,
+) -> Vec<Finding> {
     let mut findings = Vec::new();
     findings.extend(version(server));
     findings.extend(wal_level(server));
     findings.extend(room(server, need, reading));
     findings.extend(timeouts(server));
     findings.extend(wal_kept(server));
-    findings.extend(synchronous(wanted, server));
+    findings.extend(synchronous(application_name, server));
     findings.extend(encoding(server));
     findings.extend(standby(server, need));
     findings.extend(prepared(server));
@@ -306,11 +310,11 @@ fn wal_kept(server: &Server) -> Option<Finding> {
 }
 
 /// A WAL sender whose application_name is listed makes every commit of the database wait for Kafka.
-fn synchronous(wanted: &Wanted<'_>, server: &Server) -> Option<Finding> {
+fn synchronous(application_name: &str, server: &Server) -> Option<Finding> {
     let names = standby_names(&server.synchronous_standby_names);
     let named = names
         .iter()
-        .any(|name| name.eq_ignore_ascii_case(wanted.application_name));
+        .any(|name| name.eq_ignore_ascii_case(application_name));
     if !named && !names.iter().any(|name| name == "*") {
         return None;
     }
@@ -319,9 +323,8 @@ fn synchronous(wanted: &Wanted<'_>, server: &Server) -> Option<Finding> {
             "SYNCHRONOUS_STANDBY",
             Subject::Setting("synchronous_standby_names".to_owned()),
             format!(
-                "It matches walferry's application_name {}: the application's commits would wait \
-                 for Kafka.",
-                wanted.application_name
+                "It matches walferry's application_name {application_name}: the application's \
+                 commits would wait for Kafka."
             ),
         )
         .text("name the real standbys there, one by one, without *")
@@ -427,3 +430,6 @@ fn prepared(server: &Server) -> Option<Finding> {
         .text("see pg_prepared_xacts, then COMMIT PREPARED or ROLLBACK PREPARED each")
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -303,3 +303,6 @@ fn megabytes(bytes: i64) -> String {
         format!("{megabytes} MB")
     }
 }
+
+#[cfg(test)]
+mod tests;

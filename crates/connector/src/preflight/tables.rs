@@ -408,3 +408,6 @@ pub(crate) fn several(relations: &[&Relation]) -> Subject {
         many => Subject::Tables(format!("{} tables", many.len())),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,7 +43,7 @@ fn illegal(topic: &str) -> Option<Finding> {
     Some(finding.setting("topics: { prefix: … }"))
 }
 
-/// Kafka refuses a topic that differs from another only by '.' for '_': their metrics would collide.
+/// Kafka refuses a topic that differs from another only by '.' for '_': their metrics would be one.
 fn collision(topics: &Collision) -> Option<Finding> {
     let first = topics.names.first()?;
     let problem = format!(

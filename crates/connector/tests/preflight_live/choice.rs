@@ -49,7 +49,8 @@ async fn patterns_topics_and_columns() {
     );
     assert_eq!(
         find(&before, "TYPE_AS_TEXT").problem,
-        "Columns carried as Postgres prints them, as a string: place point, near point[], pair pair."
+        "Columns carried as Postgres prints them, as a string: place point, near point[], \
+         pair pair."
     );
     assert!(
         find(&before, "TOPIC_SHARED")

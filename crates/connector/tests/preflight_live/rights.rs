@@ -40,7 +40,7 @@ async fn a_plain_role_learns_every_right_it_lacks() {
     assert_eq!(after.plan.create_publication, None);
     assert!(after.plan.create_slot);
 
-    // A table that comes later cannot be added by us: neither the publication nor the table is ours.
+    // A table that comes later cannot be added by us: neither it nor the publication is ours.
     run(&admin, "CREATE TABLE closed.late (id int PRIMARY KEY)").await;
     run(&admin, "GRANT SELECT ON closed.late TO \"wal-ferry\"").await;
     let late = check(&client, setup).await;
