@@ -55,7 +55,13 @@ impl DecimalForm {
 
 pub(super) fn integer(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+    // JSON has no leading zeros, and Postgres prints none.
+    let valid = match digits {
+        [] => false,
+        [b'0', rest @ ..] => rest.is_empty(),
+        _ => digits.iter().all(u8::is_ascii_digit),
+    };
+    if !valid {
         return Err(ValueError::Malformed);
     }
     out.extend_from_slice(text);
