@@ -66,6 +66,14 @@ async fn patterns_topics_and_columns() {
         panic!("{unlogged:?}")
     };
     run(&client, sql).await;
+}
+
+#[tokio::test]
+async fn nothing_to_capture() {
+    let Some(server) = Server::start(&[LOGICAL]) else {
+        return;
+    };
+    let client = server.client("postgres", "postgres").await;
     let nothing = check(
         &client,
         Setup {
