@@ -119,10 +119,12 @@ fn run_step(step: Step, arguments: &Arguments) -> StepResult {
         ]),
         Step::Deny => deny::run(),
         Step::Docs => finish(
+            // Private items too: these pages are read by who works on them.
             cargo_command(&["doc", "--locked", "--workspace", "--no-deps"])
+                .arg("--document-private-items")
                 .env("RUSTDOCFLAGS", "--deny=warnings"),
         ),
-        Step::Unit => cargo(&["test", "--locked"]),
+        Step::Unit => cargo(&["test", "--locked", "--no-fail-fast"]),
         Step::Fuzz => crate::fuzz::run_all(FUZZ_SECONDS),
         Step::Build => cargo(&["build", "--locked", "--package=walferry"]),
         Step::Live => live(arguments.postgres),
