@@ -36,6 +36,43 @@ const COLUMNS: [(&str, u32, i32, &str); 8] = [
 ];
 
 fn main() {
+    let options = Options::new("shop", "shop");
+    let table = users(&options);
+    let body = insert();
+    let mut encoder = Encoder::new(options);
+    let mut records = Records::new();
+    let mut bytes = 0;
+    let start = Instant::now();
+    for row in 0..ROWS {
+        let message = ServerMessage::decode(&body);
+        let Ok(ServerMessage::WalData {
+            data_start,
+            payload,
+            ..
+        }) = message
+        else {
+            continue;
+        };
+        let Ok(Message::Insert(insert)) = Message::decode(payload) else {
+            continue;
+        };
+        let context = context(row, data_start);
+        encoder
+            .insert(&table, &context, insert.new, &mut records)
+            .unwrap();
+        if records.len() == 64 {
+            bytes += records.bytes();
+            records.clear();
+        }
+    }
+    let nanos = start.elapsed().as_nanos() / u128::from(ROWS);
+    println!(
+        "{nanos} ns a row, {} bytes a row",
+        bytes / (ROWS as usize / 64 * 64)
+    );
+}
+
+fn users(options: &Options) -> Table {
     let columns: ColumnsBuf = COLUMNS
         .iter()
         .map(|&(name, type_oid, type_modifier, _)| RelationColumn {
@@ -52,12 +89,16 @@ fn main() {
         replica_identity: ReplicaIdentity::Default,
         columns: columns.columns(),
     };
+    let primary_key = vec!["id".to_owned()];
     let details = RelationDetails {
-        primary_key: vec!["id".to_owned()],
+        primary_key,
         ..RelationDetails::default()
     };
-    let options = Options::new("shop", "shop");
-    let table = Table::new(&relation, &details, &options);
+    Table::new(&relation, &details, options)
+}
+
+/// One XLogData.
+fn insert() -> Vec<u8> {
     let cells: TupleBuf = COLUMNS
         .iter()
         .map(|(_, _, _, value)| Cell::Text(value.as_bytes()))
@@ -69,56 +110,28 @@ fn main() {
     })
     .encode(&mut payload);
     let mut body = Vec::new();
+    let data_start = Lsn::new(0x16_b374_d848);
+    let send_time = PgTimestamp(0);
     ServerMessage::WalData {
-        data_start: Lsn::new(0x16_b374_d848),
-        wal_end: Lsn::new(0x16_b374_d848),
-        send_time: PgTimestamp(0),
+        data_start,
+        wal_end: data_start,
+        send_time,
         payload: &payload,
     }
     .encode(&mut body);
+    body
+}
 
-    let mut encoder = Encoder::new(options);
-    let mut records = Records::new();
-    let mut bytes = 0;
-    let start = Instant::now();
-    for row in 0..ROWS {
-        let ServerMessage::WalData {
-            data_start,
-            payload,
-            ..
-        } = ServerMessage::decode(&body).unwrap()
-        else {
-            continue;
-        };
-        let Message::Insert(insert) = Message::decode(payload).unwrap() else {
-            continue;
-        };
-        let context = Context {
-            epoch: 1,
-            commit_lsn: CommitLsn(Lsn::new(0x16_b374_0000 + u64::from(row / TRANSACTION))),
-            commit_time: PgTimestamp(848_750_096_789_012),
-            xid: 728 + row / TRANSACTION,
-            data_start,
-            origin: None,
-            snapshot: SnapshotMark::Streaming,
-            first_ordinal: u64::from(row % TRANSACTION),
-            now_unix_nanos: 1_795_459_763_446_000_000 + i64::from(row / 64),
-        };
-        encoder
-            .insert(&table, &context, insert.new, &mut records)
-            .unwrap();
-        if records.len() == 64 {
-            bytes += records
-                .iter()
-                .filter_map(|record| record.value)
-                .map(<[u8]>::len)
-                .sum::<usize>();
-            records.clear();
-        }
+fn context(row: u32, data_start: Lsn) -> Context<'static> {
+    Context {
+        epoch: 1,
+        commit_lsn: CommitLsn(Lsn::new(0x16_b374_0000 + u64::from(row / TRANSACTION))),
+        commit_time: PgTimestamp(848_750_096_789_012),
+        xid: 728 + row / TRANSACTION,
+        data_start,
+        origin: None,
+        snapshot: SnapshotMark::Streaming,
+        first_ordinal: u64::from(row % TRANSACTION),
+        now_unix_nanos: 1_795_459_763_446_000_000 + i64::from(row / 64),
     }
-    let nanos = start.elapsed().as_nanos() / u128::from(ROWS);
-    println!(
-        "{nanos} ns a row, {} bytes of value a row",
-        bytes / (ROWS as usize / 64 * 64)
-    );
 }

@@ -135,21 +135,13 @@ fn snapshot_rows_are_debeziums() {
     let mut encoder = Encoder::new(options);
     let mut records = Records::new();
     for (line, (table, snapshot, copied)) in recorded.lines().zip(rows) {
-        let mut parts = line.split('\t');
-        let (topic, key, value) = (
-            parts.next().unwrap(),
-            parts.next().unwrap(),
-            parts.next().unwrap(),
-        );
-        let json: serde_json::Value = serde_json::from_str(value).unwrap();
-        let number = |value: &serde_json::Value| value.as_i64().unwrap();
+        let parts: Vec<&str> = line.split('\t').collect();
+        let [topic, key, value] = parts[..] else {
+            panic!("{line}")
+        };
         let context = Context {
-            commit_time: PgTimestamp::from_unix_micros(number(&json["source"]["ts_us"])),
-            xid: u32::try_from(number(&json["source"]["txId"])).unwrap(),
-            data_start: Lsn::new(number(&json["source"]["lsn"]).unsigned_abs()),
             snapshot,
-            now_unix_nanos: number(&json["ts_ns"]),
-            ..context()
+            ..context_of(value)
         };
         let mut copy = CopyRow::new();
         let row = copy.decode(
@@ -164,6 +156,19 @@ fn snapshot_rows_are_debeziums() {
         let key = Some(key).filter(|key| *key != "<none>").map(str::as_bytes);
         assert_eq!((record.topic, record.key), (topic, key));
         assert_eq!(std::str::from_utf8(record.value.unwrap()).unwrap(), value);
+    }
+}
+
+/// The context that gives the recorded value's positions and times.
+fn context_of(value: &str) -> Context<'static> {
+    let json: serde_json::Value = serde_json::from_str(value).unwrap();
+    let number = |value: &serde_json::Value| value.as_i64().unwrap();
+    Context {
+        commit_time: PgTimestamp::from_unix_micros(number(&json["source"]["ts_us"])),
+        xid: u32::try_from(number(&json["source"]["txId"])).unwrap(),
+        data_start: Lsn::new(number(&json["source"]["lsn"]).unsigned_abs()),
+        now_unix_nanos: number(&json["ts_ns"]),
+        ..context()
     }
 }
 

@@ -5,12 +5,12 @@ use super::ValueError;
 
 /// Appends `text` as a JSON string.
 pub(crate) fn quoted(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    out.reserve(text.len() + WORD + 2);
     out.push(b'"');
-    if text.is_ascii() {
-        escape_ascii(text, out);
-    } else {
+    let rest = escape_ascii(text, out);
+    if !rest.is_empty() {
         escape_str(
-            std::str::from_utf8(text).map_err(|_| ValueError::NotUtf8)?,
+            std::str::from_utf8(rest).map_err(|_| ValueError::NotUtf8)?,
             out,
         );
     }
@@ -18,16 +18,41 @@ pub(crate) fn quoted(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     Ok(())
 }
 
-fn escape_ascii(mut text: &[u8], out: &mut Vec<u8>) {
-    loop {
-        let (run, rest) = text.split_at(plain_prefix(text));
-        out.extend_from_slice(run);
-        let Some((&byte, rest)) = rest.split_first() else {
-            return;
+/// Bytes looked at together.
+const WORD: usize = 8;
+
+/// Writes up to the first byte that is not ASCII, or a little before it, and gives what is left.
+///
+/// Whole words are copied and cut back at a byte that needs an escape: that is cheaper than to copy
+/// runs of any length, since JSON in a column is full of quotes.
+fn escape_ascii<'a>(mut text: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+    while let Some((word, rest)) = text.split_first_chunk::<WORD>() {
+        let (plain, ascii) = plain_prefix(u64::from_le_bytes(*word));
+        if !ascii {
+            return text;
+        }
+        out.extend_from_slice(word);
+        if plain == WORD {
+            text = rest;
+            continue;
+        }
+        out.truncate(out.len() - (WORD - plain));
+        let Some((&[byte], rest)) = text.get(plain..).and_then(|rest| rest.split_first_chunk())
+        else {
+            return text;
         };
         escape_byte(byte, out);
         text = rest;
     }
+    while let Some((&byte, rest)) = text.split_first() {
+        match byte {
+            0x80.. => return text,
+            b'"' | b'\\' | ..b' ' => escape_byte(byte, out),
+            _ => out.push(byte),
+        }
+        text = rest;
+    }
+    text
 }
 
 fn escape_str(text: &str, out: &mut Vec<u8>) {
@@ -53,6 +78,7 @@ fn escape_str(text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(rest.as_bytes());
 }
 
+#[inline]
 fn escape_byte(byte: u8, out: &mut Vec<u8>) {
     let short = match byte {
         b'"' | b'\\' => byte,
@@ -79,30 +105,21 @@ const fn hex(bits: u8) -> u8 {
     }
 }
 
-/// How many bytes of ASCII text need no escape, eight looked at together.
-fn plain_prefix(text: &[u8]) -> usize {
+/// How many of the word's bytes, from its lowest, need no escape, and whether all are ASCII.
+#[inline]
+fn plain_prefix(word: u64) -> (usize, bool) {
     const ONES: u64 = u64::MAX / 255;
     const TOPS: u64 = ONES * 0x80;
-    let mut at = 0;
-    while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let word = u64::from_le_bytes(*chunk);
-        // A byte's top bit is set where the byte is below a space, a quote, or a backslash. A
-        // borrow may set bits above the first such byte wrongly, so only the lowest counts.
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let quote = word ^ (ONES * 0x22);
-        let backslash = word ^ (ONES * 0x5c);
-        let found = (control
-            | (quote.wrapping_sub(ONES) & !quote)
-            | (backslash.wrapping_sub(ONES) & !backslash))
-            & TOPS;
-        if found != 0 {
-            return at + (found.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let tail = text.get(at..).unwrap_or_default();
-    let special = |byte: &u8| *byte < b' ' || *byte == b'"' || *byte == b'\\';
-    at + tail.iter().position(special).unwrap_or(tail.len())
+    // A byte's top bit is set where the byte is below a space, a quote, or a backslash. A borrow may
+    // set bits above the first such byte wrongly, so only the lowest counts.
+    let control = word.wrapping_sub(ONES * 0x20) & !word;
+    let quote = word ^ (ONES * 0x22);
+    let backslash = word ^ (ONES * 0x5c);
+    let found = (control
+        | (quote.wrapping_sub(ONES) & !quote)
+        | (backslash.wrapping_sub(ONES) & !backslash))
+        & TOPS;
+    ((found.trailing_zeros() / 8) as usize, word & TOPS == 0)
 }
 
 #[cfg(test)]
