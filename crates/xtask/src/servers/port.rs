@@ -27,7 +27,8 @@ impl Port {
     /// When none of them is free, or the directory of reservations cannot be written.
     pub fn reserve() -> Result<Self, ServerError> {
         static NEXT: AtomicU16 = AtomicU16::new(0);
-        let directory = env::temp_dir().join("walferry-ports");
+        let user = rustix::process::geteuid().as_raw();
+        let directory = env::temp_dir().join(format!("walferry-ports-{user}"));
         fs::create_dir_all(&directory).map_err(ServerError::file(&directory))?;
         let start = u16::try_from(std::process::id() % u32::from(COUNT)).unwrap_or(0);
         for _ in 0..COUNT {
