@@ -43,6 +43,9 @@ impl Arrivals {
             // A topic may be made only when its table's first change comes; it is to be found soon
             // then.
             .set("topic.metadata.refresh.interval.ms", "500")
+            // A real broker answers a waiting fetch when a record comes; the embedded one lets it
+            // wait to its end, which would be most of the latency shown.
+            .set("fetch.wait.max.ms", "2")
             .create()?;
         let mut assignment = TopicPartitionList::new();
         for topic in topics {

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use xtask::servers::process::ServerProcess;
-use xtask::servers::{Directory, Port, PostgresOptions, PostgresServer, directory};
+use xtask::servers::{Directory, Durability, Port, PostgresOptions, PostgresServer, directory};
 
 use super::broker::Broker;
 use super::shop;
@@ -67,8 +67,11 @@ impl Stage {
 
     /// Starts a throw-away Postgres for it.
     pub(super) fn postgres(major: u32) -> Result<PostgresServer> {
+        // As in production: a commit that does not wait for its flush is sent only when the WAL
+        // writer comes round, up to 200 ms later.
         let options = PostgresOptions {
             major,
+            durability: Durability::Safe,
             ..PostgresOptions::default()
         };
         Ok(PostgresServer::start(&options)?)
