@@ -1,1 +1,355 @@
-//! Written by its owner.
+//! The one loop of a connection: bytes, deliveries, deadlines and the wish to stop come in; the
+//! relay decides; records, progress and feedback go out.
+//!
+//! ```text
+//!   socket ──> ReplicationStream ──> Relay ──> Producer ──> Kafka
+//!                     ^               ^ │          │
+//!                     └── Feedback ───┘ └ Batch <──┘
+//! ```
+//!
+//! When the relay wants no input the socket is left unread, and all else goes on: feedback does
+//! not depend on Kafka's speed. When the connection is lost, what is under way to Kafka is waited
+//! for, so that little has to be repeated and no straggler can follow its own repetition.
+
+use std::future::pending;
+use std::time::Duration;
+
+use pgoutput::Lsn;
+use relay::{Closing, Describe, Output, Relay, Ticket};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::clock::Clock;
+use crate::end::{End, Lost, Refusal};
+use crate::kafka::deliveries::{Batch, Refused};
+use crate::kafka::ensure::Ensured;
+use crate::kafka::progress::ProgressWriter;
+use crate::kafka::{KafkaError, Producer};
+use crate::observer::Observer;
+use crate::postgres::sql::SqlClient;
+use crate::postgres::{PostgresError, ReplicationStream};
+
+/// Everything one connection needs; made by `start.rs`.
+pub struct Parts {
+    /// The stream of the slot, owned.
+    pub stream: ReplicationStream,
+    /// The session for questions to the catalog.
+    pub sql: SqlClient,
+    /// The producer.
+    pub producer: Producer,
+    /// The topics known to exist.
+    pub topics: Ensured,
+    /// The writer of progress records.
+    pub progress: ProgressWriter,
+    /// The state machine.
+    pub relay: Relay,
+    /// The clock that the relay was made with.
+    pub clock: Clock,
+    /// Who is told.
+    pub observer: Observer,
+    /// How long to wait for Kafka's acknowledgements once no more input is wanted.
+    pub drain_timeout: Duration,
+}
+
+/// The loop and its state.
+pub struct Driver {
+    stream: Option<ReplicationStream>,
+    sql: SqlClient,
+    producer: Producer,
+    topics: Ensured,
+    progress: ProgressWriter,
+    relay: Relay,
+    clock: Clock,
+    observer: Observer,
+    drain_timeout: Duration,
+    batch: Batch,
+    out: Vec<u8>,
+    observe_at: Instant,
+    /// What the loop is ending for, once it is.
+    ending: Option<End>,
+    give_up_at: Option<Instant>,
+    sql_is_closed: bool,
+}
+
+/// How a turn of the loop came out.
+enum Turn {
+    /// There is more to do at once.
+    Again,
+    /// Nothing to do before this moment, unless something happens.
+    WaitUntil(Instant),
+    /// The relay is done with this connection.
+    Close(Closing),
+}
+
+impl Driver {
+    /// A loop that has not begun.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            stream: Some(parts.stream),
+            sql: parts.sql,
+            producer: parts.producer,
+            topics: parts.topics,
+            progress: parts.progress,
+            relay: parts.relay,
+            clock: parts.clock,
+            observer: parts.observer,
+            drain_timeout: parts.drain_timeout,
+            batch: Batch::default(),
+            out: Vec::new(),
+            observe_at: Instant::now(),
+            ending: None,
+            give_up_at: None,
+            sql_is_closed: false,
+        }
+    }
+
+    /// Runs until the connection ends, one way or another, and tells the position confirmed then.
+    /// `shutdown` turns true when a signal asks to stop.
+    pub async fn run(mut self, shutdown: &mut watch::Receiver<bool>) -> (End, Lsn) {
+        let end = self.turn_until_end(shutdown).await;
+        self.observer.observe(&self.relay, &self.producer);
+        if let Some(stream) = self.stream.take() {
+            let finished = timeout(FINISH_TIMEOUT, stream.finish()).await;
+            tracing::debug!(?finished, "ended the replication stream");
+        }
+        self.producer.close(CLOSE_TIMEOUT, &mut self.batch).await;
+        (end, self.relay.positions().confirmed)
+    }
+
+    async fn turn_until_end(&mut self, shutdown: &mut watch::Receiver<bool>) -> End {
+        loop {
+            let next = match self.turn().await {
+                Ok(Turn::Again) => Ok(()),
+                Ok(Turn::WaitUntil(at)) => self.wait(at, shutdown).await,
+                Ok(Turn::Close(Closing::Drained)) => {
+                    return self.ending.take().unwrap_or(End::Drained);
+                }
+                Ok(Turn::Close(closing)) => Err(closed(closing)),
+                Err(end) => Err(end),
+            };
+            if let Err(end) = next
+                && let Some(end) = self.wind_down(end)
+            {
+                return end;
+            }
+            if let Some(end) = self.give_up() {
+                return end;
+            }
+            self.observe();
+        }
+    }
+
+    /// Takes in what is there, and does what the relay wants done.
+    async fn turn(&mut self) -> Result<Turn, End> {
+        self.take_deliveries()?;
+        let more = self.take_payloads()?;
+        loop {
+            match self.relay.poll(self.clock.now()) {
+                Output::Describe(question) => {
+                    self.describe(&question).await?;
+                    return Ok(Turn::Again);
+                }
+                Output::StoreProgress(progress) => {
+                    let now = self.clock.now();
+                    let stored = self
+                        .progress
+                        .store(&self.producer, &progress, now.unix_nanos);
+                    stored.map_err(End::Producer)?;
+                }
+                Output::Feedback(feedback) => {
+                    if let Some(stream) = &mut self.stream {
+                        self.out.clear();
+                        feedback.encode(&mut self.out);
+                        stream.send(&self.out).await.map_err(lost)?;
+                    }
+                }
+                Output::Close(closing) => return Ok(Turn::Close(closing)),
+                Output::WaitUntil(_) if more => return Ok(Turn::Again),
+                Output::WaitUntil(at) => return Ok(Turn::WaitUntil(self.clock.at(at))),
+            }
+        }
+    }
+
+    /// Hands to the relay what came back from Kafka.
+    fn take_deliveries(&mut self) -> Result<(), End> {
+        self.producer.drain(&mut self.batch);
+        for ticket in &self.batch.settled {
+            self.relay.handle_delivery(Ticket::from_u64(*ticket));
+        }
+        if !self.batch.progress_settled.is_empty() {
+            self.relay.handle_stored();
+        }
+        if let Some(refused) = self.batch.refused.first() {
+            return Err(End::Refused(self.refusal(refused)));
+        }
+        self.batch
+            .fault
+            .take()
+            .map_or(Ok(()), |fault| Err(End::Producer(fault)))
+    }
+
+    /// Hands payloads to the relay and its records to the producer, a batch at a time so that
+    /// deliveries are looked at in between. Returns whether there may be more at once.
+    fn take_payloads(&mut self) -> Result<bool, End> {
+        let Some(stream) = &mut self.stream else {
+            return Ok(false);
+        };
+        let now = self.clock.now();
+        for _ in 0..PAYLOADS_PER_TURN {
+            if !self.relay.wants_input() {
+                return Ok(false);
+            }
+            let Some(payload) = stream.next_payload().map_err(lost)? else {
+                return Ok(false);
+            };
+            self.relay
+                .handle_payload(now, payload)
+                .map_err(End::Stream)?;
+            publish(&mut self.relay, &self.producer)?;
+        }
+        Ok(true)
+    }
+
+    /// Asks the catalog, and sees to it that the table's topic exists before its first record.
+    async fn describe(&mut self, question: &Describe) -> Result<(), End> {
+        let asked = self.sql.describe(question.relation, &question.types);
+        let details = timeout(DESCRIBE_TIMEOUT, asked).await.unwrap_or_else(|_| {
+            let doing = "describe a table".to_owned();
+            Err(PostgresError::Timeout {
+                doing,
+                after: DESCRIBE_TIMEOUT,
+            })
+        });
+        self.relay
+            .handle_description(&details.map_err(lost)?)
+            .map_err(End::Stream)?;
+        let topic = self.relay.topic(question.relation).map(str::to_owned);
+        if let Some(topic) = topic.filter(|topic| !self.topics.knows(topic)) {
+            self.topics.data(&[topic]).await.map_err(End::Producer)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the next thing to happen, and takes it in if it is of the socket.
+    async fn wait(&mut self, at: Instant, shutdown: &mut watch::Receiver<bool>) -> Result<(), End> {
+        let at = at.min(self.observe_at).min(self.give_up_at.unwrap_or(at));
+        let stream = self.stream.as_mut().filter(|_| self.relay.wants_input());
+        tokio::select! {
+            biased;
+            _ = shutdown.wait_for(|asked| *asked), if self.ending.is_none() => {
+                return Err(End::Drained);
+            }
+            () = self.producer.ready() => {}
+            read = read(stream) => {
+                read.map_err(lost)?;
+                self.relay.handle_sign_of_life(self.clock.now());
+            }
+            () = sleep_until(at) => {}
+        }
+        Ok(())
+    }
+
+    /// Begins to end: nothing more is read, and what is under way is waited for. Ends that leave
+    /// nothing to wait for come back at once.
+    fn wind_down(&mut self, end: End) -> Option<End> {
+        if end.is_immediate() {
+            return Some(end);
+        }
+        if matches!(end, End::Lost(_)) {
+            self.stream = None;
+        }
+        if self.ending.is_none() {
+            self.observer.draining();
+            self.ending = Some(end);
+            self.give_up_at = Some(Instant::now() + self.drain_timeout);
+            self.relay.drain();
+        }
+        None
+    }
+
+    fn give_up(&mut self) -> Option<End> {
+        self.give_up_at.filter(|at| Instant::now() >= *at)?;
+        match self.ending.take() {
+            Some(End::Drained) => Some(End::DrainTimeout),
+            end => end,
+        }
+    }
+
+    /// Tells how things stand, now and then; also the time to see whether the server still wants
+    /// to talk to us at all.
+    fn observe(&mut self) {
+        let now = Instant::now();
+        if now < self.observe_at {
+            return;
+        }
+        self.observe_at = now + OBSERVE_INTERVAL;
+        self.observer.observe(&self.relay, &self.producer);
+        if self.sql.is_closed() && !self.sql_is_closed {
+            self.sql_is_closed = true;
+            self.relay.handle_server_leaving(self.clock.now());
+        }
+    }
+
+    fn refusal(&self, refused: &Refused) -> Refusal {
+        Refusal::new(
+            &self.relay,
+            Ticket::from_u64(refused.ticket),
+            refused.error.clone(),
+        )
+    }
+}
+
+/// Moves the relay's records into the producer's queue.
+fn publish(relay: &mut Relay, producer: &Producer) -> Result<(), End> {
+    let mut refused = None;
+    while let Some((ticket, record)) = relay.next_record() {
+        if let Err(error) = producer.publish(ticket.as_u64(), &record) {
+            refused = Some((ticket, error));
+            break;
+        }
+    }
+    match refused {
+        None => Ok(()),
+        Some((ticket, error @ KafkaError::RecordTooLarge { .. })) => {
+            Err(End::Refused(Refusal::new(relay, ticket, error)))
+        }
+        Some((_, error)) => Err(End::Producer(error)),
+    }
+}
+
+/// Reads what the socket holds; for ever, when there is none to be read.
+async fn read(stream: Option<&mut ReplicationStream>) -> Result<(), PostgresError> {
+    match stream {
+        Some(stream) => {
+            stream.readable().await?;
+            stream.fill().map(drop)
+        }
+        None => pending().await,
+    }
+}
+
+/// What the relay's wish to close means.
+fn closed(closing: Closing) -> End {
+    match closing {
+        Closing::Reached => End::Reached,
+        Closing::Drained => End::Drained,
+        Closing::Silent => End::Lost(Lost::Silent),
+        Closing::ServerStopping => End::Lost(Lost::ServerStopping),
+    }
+}
+
+fn lost(error: PostgresError) -> End {
+    End::Lost(Lost::Error(error))
+}
+
+/// Deliveries are looked at after so many payloads at the latest: a few milliseconds of work.
+const PAYLOADS_PER_TURN: usize = 2048;
+/// How often telemetry is told.
+const OBSERVE_INTERVAL: Duration = Duration::from_millis(500);
+/// A question to the catalog takes milliseconds; status updates wait for it.
+const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the server may take to end the copy in good order.
+const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
+/// What is still in the producer's queue at the end was given up already.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(100);

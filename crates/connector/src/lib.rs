@@ -1,14 +1,20 @@
 //! The porch: the only room with sockets, a clock, threads, the environment and librdkafka.
 
 pub mod admin;
+pub mod app;
 pub mod cli;
+pub mod clock;
 pub mod config;
 pub mod driver;
+pub mod end;
 pub mod exit;
 pub mod halt;
 pub mod kafka;
+pub mod observer;
 pub mod postgres;
 pub mod preflight;
+pub mod resume;
 pub mod secret;
+pub mod start;
 pub mod supervisor;
 pub mod telemetry;

@@ -7,16 +7,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use connector::halt::Halt;
-use connector::kafka::progress::{self, SnapshotState};
+use connector::kafka::progress;
 use connector::kafka::topics::{NewTopic, Setting, TopicState};
-use connector::kafka::{
-    AutoCreation, Batch, Class, KafkaError, Producer, Progress, ProgressError, Topics,
-};
+use connector::kafka::{AutoCreation, Batch, Class, KafkaError, Producer, ProgressError, Topics};
 use kafka_support::*;
 use pgoutput::Lsn;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr as Code};
+use relay::{Progress, SnapshotState};
 
 type Mock = MockCluster<'static, DefaultProducerContext>;
 
@@ -325,7 +324,7 @@ async fn the_newest_progress_of_the_slot_is_read() {
     for ticket in 0..300 {
         for (slot, lsn) in [("mine", ticket), ("other", ticket + 1_000)] {
             value.clear();
-            progress(lsn).encode(slot, 0, &mut value);
+            progress::encode(&progress(lsn), slot, 0, &mut value);
             producer
                 .store_progress(2 * ticket, "progress", slot.as_bytes(), &value)
                 .unwrap();

@@ -1,1 +1,33 @@
-//! Placeholder head; the room's owner writes it.
+//! The state machine between the slot and Kafka.
+//!
+//! No socket, no clock, no thread: bytes, answers, acknowledgements and the time come in as
+//! arguments; what is to be done comes out of [`Relay::next_record`] and [`Relay::poll`].
+//!
+//! ```text
+//!   handle_payload ──> transaction ──> catalog ──> envelope ──> next_record ──> Kafka
+//!                          │                                        │
+//!   handle_delivery ───> LEDGER <───────────── ticket ──────────────┘
+//!   handle_stored   ──────┘ └──────> poll: StoreProgress, Feedback
+//! ```
+
+mod catalog;
+mod copy;
+mod error;
+mod feedback;
+mod interface;
+mod ledger;
+mod limits;
+mod progress;
+mod relay;
+mod schedule;
+mod transaction;
+
+pub use catalog::Counts;
+pub use error::RelayError;
+pub use feedback::Feedback;
+pub use interface::{Closing, Describe, Now, Output, Positions, Settings, TableCounts, Totals};
+pub use ledger::{Confirmed, Ledger, Located, Mark, Split, Ticket};
+pub use limits::Limits;
+pub use progress::{Progress, SnapshotState};
+pub use relay::Relay;
+pub use schedule::Timing;

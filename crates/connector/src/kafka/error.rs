@@ -56,6 +56,12 @@ pub enum KafkaError {
     /// The topic is not there, and may not be created by the broker.
     #[error("a topic is missing on the Kafka cluster: create it, or allow walferry to")]
     UnknownTopic,
+    /// Topics are missing, and walferry may not create them.
+    #[error("missing topics: {names}; create them, or set topics.create: auto")]
+    TopicsMissing {
+        /// Their names.
+        names: String,
+    },
     /// The topic's own rules refuse the record.
     #[error("the topic refuses the record ({code:?}): {hint}")]
     RecordRefused {
@@ -122,7 +128,9 @@ impl KafkaError {
             Self::RecordRefused { .. } => Class::Halt(Halt::RecordRefused),
             Self::Authentication { .. } => Class::Halt(Halt::Authentication),
             Self::Denied { .. } => Class::Halt(Halt::Authorization),
-            Self::Unsupported { .. } => Class::Halt(Halt::TopicUnusable),
+            Self::Unsupported { .. } | Self::TopicsMissing { .. } => {
+                Class::Halt(Halt::TopicUnusable)
+            }
             Self::Fenced => Class::Halt(Halt::Fenced),
             Self::UnknownTopic
             | Self::Purged

@@ -17,6 +17,7 @@
 
 mod context;
 pub mod deliveries;
+pub mod ensure;
 pub mod error;
 pub mod producer;
 pub mod progress;
@@ -26,6 +27,6 @@ pub mod topics;
 pub use deliveries::{Batch, Refused};
 pub use error::{Class, KafkaError};
 pub use producer::{AutoCreation, Producer, Settings};
-pub use progress::{Progress, ProgressError};
+pub use progress::{ProgressError, ProgressWriter};
 pub use properties::Properties;
 pub use topics::Topics;

@@ -1,14 +1,16 @@
 //! The progress record: how far Kafka has got, kept in Kafka.
 //!
 //! A compacted topic of one partition holds one record for each slot, its key the slot's name. The
-//! value is JSON (format version 1, described at [`Progress`]). A record that cannot be read stops
+//! value is JSON (format version 1, described at [`FORMAT`]). A record that cannot be read stops
 //! the connector: there is no "start from now".
 //!
 //! Deliberately not here: when to write one, and what follows from one; that is the relay's.
 
 mod reader;
+mod writer;
 
-use pgoutput::Lsn;
+use pgoutput::{CommitLsn, Lsn};
+use relay::{Progress, SnapshotState, Split};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Class, KafkaError};
@@ -16,137 +18,98 @@ use super::topics::{Setting, TopicDescription, TopicState};
 use crate::halt::Halt;
 
 pub use reader::read;
+pub use writer::ProgressWriter;
 
-/// How far one slot's changes are in Kafka.
+/// The newest format that this version reads, and the one it writes.
 ///
-/// As JSON, with 64-bit numbers and LSNs as text so that no reader rounds them:
+/// The value is JSON, with 64-bit numbers and LSNs as text so that no reader rounds them:
 ///
 /// ```json
 /// {"format":1,"slot":"walferry_shop","system_identifier":"7412345678901234567","timeline":1,
 ///  "epoch":"7412345678901234567","commit_end_lsn":"0/16B3748",
-///  "split":{"commit_lsn":"0/16B3800","ordinal_done":41},
+///  "split":{"commit_lsn":"0/16B3800","records_done":42},
 ///  "snapshot":"finished","written_at_ms":1764150000123,"walferry":"0.1.0"}
 /// ```
 ///
 /// `split` is absent when no transaction is done in part. A reader of format 1 ignores fields that it
 /// does not know; a change that old readers would misread raises `format`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Progress {
-    /// `IDENTIFY_SYSTEM`'s identifier of the cluster.
-    pub system_identifier: u64,
-    /// The timeline the positions are on.
-    pub timeline: u32,
-    /// First part of every event's id.
-    pub epoch: u64,
-    /// Every transaction whose commit ends at or before this is in Kafka.
-    pub commit_end_lsn: Lsn,
-    /// How much of the transaction after it is in Kafka, when it is there in part.
-    pub split: Option<Split>,
-    /// How far the first copy of the tables has got.
-    pub snapshot: SnapshotState,
+pub const FORMAT: u64 = 1;
+
+/// Appends the record's value.
+///
+/// `written_at_ms` is for people: milliseconds since 1970.
+pub fn encode(progress: &Progress, slot: &str, written_at_ms: i64, out: &mut Vec<u8>) {
+    let value = Value {
+        format: FORMAT,
+        slot: slot.to_owned(),
+        system_identifier: progress.system_identifier.to_string(),
+        timeline: progress.timeline,
+        epoch: progress.epoch.to_string(),
+        commit_end_lsn: progress.commit_end_lsn.to_string(),
+        split: progress.split.map(|split| SplitValue {
+            commit_lsn: split.commit_lsn.0.to_string(),
+            records_done: split.records_done,
+        }),
+        snapshot: progress.snapshot,
+        written_at_ms,
+        walferry: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    // Numbers and text only: there is nothing here that JSON could refuse.
+    let _ = serde_json::to_writer(out, &value);
 }
 
-/// A transaction that is in Kafka in part.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Split {
-    /// Where its commit record starts.
-    pub commit_lsn: Lsn,
-    /// The ordinal of its last record that is in Kafka.
-    pub ordinal_done: u64,
-}
-
-/// How far the first copy of the tables has got.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum SnapshotState {
-    /// None was asked for.
-    None,
-    /// It is being taken; a restart begins it again.
-    Running,
-    /// It is in Kafka whole.
-    Finished,
-}
-
-impl Progress {
-    /// The newest format that this version reads, and the one it writes.
-    pub const FORMAT: u64 = 1;
-
-    /// Appends the record's value.
-    ///
-    /// `written_at_ms` is for people: milliseconds since 1970.
-    pub fn encode(&self, slot: &str, written_at_ms: i64, out: &mut Vec<u8>) {
-        let value = Value {
-            format: Self::FORMAT,
+/// Reads a record's value.
+///
+/// # Errors
+/// [`ProgressError::Newer`] for a later format, [`ProgressError::Unreadable`] for anything that
+/// is not a progress record of `slot`.
+pub fn decode(slot: &str, bytes: &[u8]) -> Result<Progress, ProgressError> {
+    let unreadable = |reason: String| ProgressError::Unreadable {
+        slot: slot.to_owned(),
+        reason,
+    };
+    // The format is looked at alone: a newer one may have changed every other field.
+    let head: Head =
+        serde_json::from_slice(bytes).map_err(|error| unreadable(error.to_string()))?;
+    if head.format > FORMAT {
+        return Err(ProgressError::Newer {
             slot: slot.to_owned(),
-            system_identifier: self.system_identifier.to_string(),
-            timeline: self.timeline,
-            epoch: self.epoch.to_string(),
-            commit_end_lsn: self.commit_end_lsn.to_string(),
-            split: self.split.map(|split| SplitValue {
-                commit_lsn: split.commit_lsn.to_string(),
-                ordinal_done: split.ordinal_done,
-            }),
-            snapshot: self.snapshot,
-            written_at_ms,
-            walferry: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        // Numbers and text only: there is nothing here that JSON could refuse.
-        let _ = serde_json::to_writer(out, &value);
+            format: head.format,
+            walferry: head.walferry.unwrap_or_else(|| "unknown".to_owned()),
+        });
     }
-
-    /// Reads a record's value.
-    ///
-    /// # Errors
-    /// [`ProgressError::Newer`] for a later format, [`ProgressError::Unreadable`] for anything that
-    /// is not a progress record of `slot`.
-    pub fn decode(slot: &str, bytes: &[u8]) -> Result<Self, ProgressError> {
-        let unreadable = |reason: String| ProgressError::Unreadable {
-            slot: slot.to_owned(),
-            reason,
-        };
-        // The format is looked at alone: a newer one may have changed every other field.
-        let head: Head =
-            serde_json::from_slice(bytes).map_err(|error| unreadable(error.to_string()))?;
-        if head.format > Self::FORMAT {
-            return Err(ProgressError::Newer {
-                slot: slot.to_owned(),
-                format: head.format,
-                walferry: head.walferry.unwrap_or_else(|| "unknown".to_owned()),
-            });
-        }
-        if head.format == 0 {
-            return Err(unreadable("format 0 was never written".to_owned()));
-        }
-        let value: Value =
-            serde_json::from_slice(bytes).map_err(|error| unreadable(error.to_string()))?;
-        if value.slot != slot {
-            return Err(unreadable(format!("it is about slot \"{}\"", value.slot)));
-        }
-        let number = |field: &str, text: &str| {
-            text.parse::<u64>()
-                .map_err(|_| unreadable(format!("`{field}` is not a number")))
-        };
-        let lsn = |field: &str, text: &str| {
-            text.parse::<Lsn>()
-                .map_err(|_| unreadable(format!("`{field}` is not an LSN")))
-        };
-        Ok(Self {
-            system_identifier: number("system_identifier", &value.system_identifier)?,
-            timeline: value.timeline,
-            epoch: number("epoch", &value.epoch)?,
-            commit_end_lsn: lsn("commit_end_lsn", &value.commit_end_lsn)?,
-            split: value
-                .split
-                .map(|split| {
-                    Ok::<_, ProgressError>(Split {
-                        commit_lsn: lsn("split.commit_lsn", &split.commit_lsn)?,
-                        ordinal_done: split.ordinal_done,
-                    })
+    if head.format == 0 {
+        return Err(unreadable("format 0 was never written".to_owned()));
+    }
+    let value: Value =
+        serde_json::from_slice(bytes).map_err(|error| unreadable(error.to_string()))?;
+    if value.slot != slot {
+        return Err(unreadable(format!("it is about slot \"{}\"", value.slot)));
+    }
+    let number = |field: &str, text: &str| {
+        text.parse::<u64>()
+            .map_err(|_| unreadable(format!("`{field}` is not a number")))
+    };
+    let lsn = |field: &str, text: &str| {
+        text.parse::<Lsn>()
+            .map_err(|_| unreadable(format!("`{field}` is not an LSN")))
+    };
+    Ok(Progress {
+        system_identifier: number("system_identifier", &value.system_identifier)?,
+        timeline: value.timeline,
+        epoch: number("epoch", &value.epoch)?,
+        commit_end_lsn: lsn("commit_end_lsn", &value.commit_end_lsn)?,
+        split: value
+            .split
+            .map(|split| {
+                Ok::<_, ProgressError>(Split {
+                    commit_lsn: CommitLsn(lsn("split.commit_lsn", &split.commit_lsn)?),
+                    records_done: split.records_done,
                 })
-                .transpose()?,
-            snapshot: value.snapshot,
-        })
-    }
+            })
+            .transpose()?,
+        snapshot: value.snapshot,
+    })
 }
 
 #[derive(Deserialize)]
@@ -165,15 +128,25 @@ struct Value {
     commit_end_lsn: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     split: Option<SplitValue>,
+    #[serde(with = "SnapshotWord")]
     snapshot: SnapshotState,
     written_at_ms: i64,
     walferry: String,
 }
 
+/// The words for [`SnapshotState`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "SnapshotState", rename_all = "snake_case")]
+enum SnapshotWord {
+    None,
+    Running,
+    Finished,
+}
+
 #[derive(Serialize, Deserialize)]
 struct SplitValue {
     commit_lsn: String,
-    ordinal_done: u64,
+    records_done: u64,
 }
 
 /// Checks that a topic can hold progress: one partition, compacted.
@@ -217,7 +190,7 @@ pub enum ProgressError {
     #[error(
         "progress of slot \"{slot}\" has format {format}, written by walferry {walferry}; this \
          version reads up to format {}: run that version or a newer one",
-        Progress::FORMAT
+        FORMAT
     )]
     Newer {
         /// The slot whose record it is.

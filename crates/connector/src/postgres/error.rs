@@ -176,6 +176,13 @@ impl PostgresError {
         }
     }
 
+    /// Whether the slot is in other hands (`object_in_use`).
+    #[must_use]
+    pub fn is_slot_in_use(&self) -> bool {
+        self.sqlstate()
+            .is_some_and(|state| state.as_str() == "55006")
+    }
+
     /// Whether the server did not accept who we say we are.
     #[must_use]
     pub fn is_authentication(&self) -> bool {

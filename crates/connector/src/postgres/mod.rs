@@ -15,6 +15,7 @@ pub mod pacing;
 pub mod passfile;
 mod pause;
 mod replication;
+pub mod slots;
 pub mod sql;
 mod stream;
 mod tls;

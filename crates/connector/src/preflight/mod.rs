@@ -26,11 +26,13 @@ pub mod slot;
 pub mod tables;
 pub mod topic_names;
 pub mod wanted;
+mod whole;
 
 use std::collections::BTreeSet;
 
 pub use of_config::of_config;
 use tokio_postgres::Client;
+pub use whole::whole;
 
 use columns::Columns;
 use envelope::TypeDetails;

@@ -53,6 +53,16 @@ pub struct TableCounts {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts([u64; Operation::ALL.len()]);
 
+impl FromIterator<(Operation, u64)> for Counts {
+    fn from_iter<I: IntoIterator<Item = (Operation, u64)>>(counts: I) -> Self {
+        let mut all = Self::default();
+        for (operation, count) in counts {
+            all.0[operation as usize] += count;
+        }
+        all
+    }
+}
+
 impl Counts {
     /// One more.
     pub fn count(&mut self, operation: Operation) {

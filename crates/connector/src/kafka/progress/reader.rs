@@ -13,7 +13,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::super::context::Listener;
 use super::super::error::KafkaError;
 use super::super::properties::{ClientKind, Properties};
-use super::{Progress, ProgressError};
+use super::{ProgressError, decode};
+use relay::Progress;
 
 /// The stored progress of `slot`; none when the topic holds no record of it.
 ///
@@ -29,7 +30,7 @@ pub async fn read(
     let (properties, topic, slot) = (properties.clone(), topic.to_owned(), slot.to_owned());
     let reading = tokio::task::spawn_blocking(move || {
         match newest_value(&properties, &topic, &slot, timeout)? {
-            Some(value) => Progress::decode(&slot, &value).map(Some),
+            Some(value) => decode(&slot, &value).map(Some),
             None => Ok(None),
         }
     });

@@ -16,7 +16,7 @@ fn progress() -> Progress {
 
 fn encoded(progress: &Progress) -> Vec<u8> {
     let mut out = Vec::new();
-    progress.encode("walferry_shop", 1_764_150_000_123, &mut out);
+    encode(progress, "walferry_shop", 1_764_150_000_123, &mut out);
     out
 }
 
@@ -35,13 +35,13 @@ fn a_later_writer_of_this_format_may_add_fields() {
     let mut value: serde_json::Value = serde_json::from_slice(&encoded(&progress())).unwrap();
     value["region"] = "eu".into();
     let bytes = serde_json::to_vec(&value).unwrap();
-    assert_eq!(Progress::decode("walferry_shop", &bytes), Ok(progress()));
+    assert_eq!(decode("walferry_shop", &bytes), Ok(progress()));
 }
 
 #[test]
 fn a_newer_format_is_refused_whatever_else_it_holds() {
     let bytes = br#"{"format":2,"walferry":"0.9.0","commit_end_lsn":{"a":1}}"#;
-    let error = Progress::decode("walferry_shop", bytes).unwrap_err();
+    let error = decode("walferry_shop", bytes).unwrap_err();
     assert_eq!(error.class(), Class::Halt(Halt::ProgressNewer));
     expect![[r#"progress of slot "walferry_shop" has format 2, written by walferry 0.9.0; this version reads up to format 1: run that version or a newer one"#]]
         .assert_eq(&error.to_string());
@@ -64,7 +64,7 @@ fn garbage_is_a_named_error() {
         good.replace("walferry_shop", "another_slot"),
         good[..good.len() - 1].to_owned(),
     ] {
-        let error = Progress::decode("walferry_shop", bad.as_bytes()).unwrap_err();
+        let error = decode("walferry_shop", bad.as_bytes()).unwrap_err();
         assert_eq!(
             error.class(),
             Class::Halt(Halt::ProgressUnreadable),
@@ -114,13 +114,13 @@ proptest! {
             Just(SnapshotState::None), Just(SnapshotState::Running), Just(SnapshotState::Finished)
         ],
     ) {
-        let split = split.map(|(commit_lsn, ordinal_done)| Split {
-            commit_lsn: Lsn::new(commit_lsn),
-            ordinal_done,
+        let split = split.map(|(commit_lsn, records_done)| Split {
+            commit_lsn: CommitLsn(Lsn::new(commit_lsn)),
+            records_done,
         });
         let commit_end_lsn = Lsn::new(lsn);
         let progress =
             Progress { system_identifier, timeline, epoch, commit_end_lsn, split, snapshot };
-        prop_assert_eq!(Progress::decode("walferry_shop", &encoded(&progress)), Ok(progress));
+        prop_assert_eq!(decode("walferry_shop", &encoded(&progress)), Ok(progress));
     }
 }

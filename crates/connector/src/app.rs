@@ -1,0 +1,159 @@
+//! What each command does, from its words to its exit.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use relay::Limits;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{error, info};
+
+use crate::admin::Admin;
+use crate::cli::{self, Check, Cli, Command, Run};
+use crate::config::{Config, Environment};
+use crate::exit::Exit;
+use crate::observer::Observer;
+use crate::preflight;
+use crate::preflight::report::{Dress, Report};
+use crate::supervisor::{Outcome, supervise};
+use crate::telemetry::{self, Telemetry};
+
+/// Does what the command line says.
+#[must_use]
+pub fn main(cli: Cli) -> Exit {
+    match cli.command {
+        Command::Run(run) => self::run(&run),
+        Command::Check(check) => self::check(&check),
+        Command::Completions { shell } => {
+            match cli::completions(shell, &mut std::io::stdout().lock()) {
+                Ok(()) => Exit::Done,
+                Err(error) => complain(&error, Exit::Unexpected),
+            }
+        }
+    }
+}
+
+fn run(run: &Run) -> Exit {
+    let status_line = match telemetry::init(&run.logs) {
+        Ok(line) => line,
+        Err(error) => return complain(&error, Exit::Usage),
+    };
+    let config = match Config::load(&run.config.path, &Environment::of_process()) {
+        Ok(config) => config,
+        Err(error) => return complain(&error, Exit::Usage),
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error, Exit::Unexpected),
+    };
+    let telemetry = Telemetry::new(config.name.as_str());
+    let (asked, mut shutdown) = watch::channel(false);
+    let outcome = runtime.block_on(async {
+        tokio::spawn(on_signals(asked));
+        match Admin::bind(&config.admin).await {
+            Ok(Some(admin)) => {
+                info!(address = %admin.address(), "admin page");
+                tokio::spawn(admin.serve(telemetry.clone(), std::future::pending()));
+            }
+            Ok(None) => {}
+            Err(error) => return Err(complain(&error, Exit::Usage)),
+        }
+        let observer = Observer::new(telemetry.clone(), limits(&config));
+        tokio::select! {
+            outcome = supervise(&config, run.until, &observer, &mut shutdown) => Ok(outcome),
+            () = status_line.keep(&telemetry) => Err(Exit::Unexpected),
+        }
+    });
+    status_line.clear();
+    // Threads that wait for a peer which never answers must not keep the process.
+    runtime.shutdown_background();
+    match outcome {
+        Ok(outcome) => exit(outcome),
+        Err(exit) => exit,
+    }
+}
+
+fn exit(outcome: Outcome) -> Exit {
+    match outcome {
+        Outcome::Exit(exit) => {
+            info!(code = exit.code(), "ended: {}", exit.meaning());
+            exit
+        }
+        Outcome::Halted(halted) => {
+            error!(code = halted.halt.code(), seen = halted.seen, "halted");
+            complain(&halted, Exit::Halted(halted.halt))
+        }
+        Outcome::Misconfigured(problem) => {
+            error!(problem, "the configuration cannot work");
+            Exit::Usage
+        }
+    }
+}
+
+fn check(check: &Check) -> Exit {
+    if let Err(error) = telemetry::init(&check.logs) {
+        return complain(&error, Exit::Usage);
+    }
+    let config = match Config::load(&check.config.path, &Environment::of_process()) {
+        Ok(config) => config,
+        Err(error) => return complain(&error, Exit::Usage),
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error, Exit::Unexpected),
+    };
+    let report: Report = runtime.block_on(Box::pin(preflight::whole(&config)));
+    runtime.shutdown_background();
+    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let dress = if colour { Dress::Colour } else { Dress::Plain };
+    let text = if check.json {
+        report.json()
+    } else {
+        report.text(dress)
+    };
+    match writeln!(std::io::stdout().lock(), "{}", text.trim_end()) {
+        Ok(()) => report.exit(),
+        Err(error) => complain(&error, Exit::Unexpected),
+    }
+}
+
+/// The first signal asks to drain; the second ends the process where it stands.
+async fn on_signals(asked: watch::Sender<bool>) {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        error!("signals cannot be listened to; only kill -9 ends this process");
+        return;
+    };
+    for _ in 0..2 {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if *asked.borrow() {
+            std::process::exit(Exit::Interrupted.code().into());
+        }
+        asked.send_replace(true);
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        in_flight_records: config.limits.in_flight_records,
+        in_flight_bytes: usize::try_from(config.limits.in_flight_bytes).unwrap_or(usize::MAX),
+    }
+}
+
+/// Two threads: the loop's, and one for everything else. librdkafka brings its own.
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+}
+
+fn complain(error: &dyn std::fmt::Display, exit: Exit) -> Exit {
+    let _ = writeln!(std::io::stderr().lock(), "{error}");
+    exit
+}

@@ -1,0 +1,87 @@
+//! How a connection can end.
+
+use std::fmt;
+
+use relay::{Relay, RelayError, Ticket};
+
+use crate::kafka::KafkaError;
+use crate::postgres::PostgresError;
+
+/// How a connection ended.
+#[derive(Debug)]
+pub enum End {
+    /// The position asked for is confirmed.
+    Reached,
+    /// Everything received is confirmed, as asked by a signal.
+    Drained,
+    /// The same, but Kafka did not acknowledge everything in time; that part will be repeated.
+    DrainTimeout,
+    /// The connection to Postgres is no longer.
+    Lost(Lost),
+    /// Kafka refused a record.
+    Refused(Refusal),
+    /// The producer has stopped for good.
+    Producer(KafkaError),
+    /// The stream broke its grammar or holds what cannot be published.
+    Stream(RelayError),
+}
+
+impl End {
+    /// Whether nothing under way is worth waiting for.
+    pub(crate) fn is_immediate(&self) -> bool {
+        matches!(self, Self::Reached | Self::Refused(_) | Self::Producer(_))
+    }
+}
+
+/// Why a connection is no longer.
+#[derive(Debug)]
+pub enum Lost {
+    /// An error of the server or of the socket.
+    Error(PostgresError),
+    /// The peer sent nothing any more, though asked.
+    Silent,
+    /// The server shuts down; the connection was closed so as not to hold it up.
+    ServerStopping,
+}
+
+impl Lost {
+    /// Whether it was given up for its silence.
+    pub(crate) fn is_silence(&self) -> bool {
+        matches!(self, Self::Silent)
+    }
+}
+
+/// A record that Kafka refused, by its place and never by its content.
+#[derive(Debug)]
+pub struct Refusal {
+    /// `schema.table` with the names of its key columns, and the record's position.
+    pub place: String,
+    /// Kafka's reason.
+    pub error: KafkaError,
+}
+
+impl Refusal {
+    /// Looks up where a refused record belongs.
+    #[must_use]
+    pub fn new(relay: &Relay, ticket: Ticket, error: KafkaError) -> Self {
+        let place = relay.locate(ticket).map_or_else(
+            || "a progress record".to_owned(),
+            |(at, table)| {
+                let of = table.map_or("a logical message".to_owned(), |table| {
+                    let keys: Vec<&str> = table.key_columns().collect();
+                    let name = table.qualified_name();
+                    format!("a row of {name}, key columns ({}),", keys.join(", "))
+                });
+                let (commit_lsn, ordinal) = (at.commit_lsn.0, at.ordinal);
+                format!("{of} record {ordinal} of the transaction committed at {commit_lsn}")
+            },
+        );
+        Self { place, error }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.error)
+    }
+}

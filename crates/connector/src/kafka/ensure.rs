@@ -1,0 +1,161 @@
+//! Sees to it that topics exist before the first record goes to them.
+//!
+//! A topic that the broker makes by itself has the broker's settings, not the declared ones; so
+//! missing topics are made on request, all at once, or named where that is not allowed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::error::KafkaError;
+use super::producer::AutoCreation;
+use super::topics::{NewTopic, TopicState, Topics};
+
+/// How topics are made.
+#[derive(Debug, Clone)]
+pub struct Making {
+    /// Whether missing ones are made at all.
+    pub allowed: bool,
+    /// Partitions of data topics.
+    pub partitions: u32,
+    /// Replicas; none for the cluster's own default.
+    pub replication_factor: Option<u32>,
+    /// Other settings, by Kafka's names.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// The topics known to exist.
+#[derive(Debug)]
+pub struct Ensured {
+    topics: Topics,
+    making: Making,
+    known: BTreeSet<String>,
+    /// The smallest `max.message.bytes` seen.
+    bytes_min: Option<u64>,
+    auto_creation: AutoCreation,
+}
+
+impl Ensured {
+    /// Knows no topic yet.
+    #[must_use]
+    pub fn new(topics: Topics, making: Making) -> Self {
+        Self {
+            topics,
+            making,
+            known: BTreeSet::new(),
+            bytes_min: None,
+            auto_creation: AutoCreation::Forbidden,
+        }
+    }
+
+    /// The smallest `max.message.bytes` among the topics, where it was told.
+    #[must_use]
+    pub fn bytes_min(&self) -> Option<u64> {
+        self.bytes_min
+    }
+
+    /// Whether missing topics are left to the broker, since it makes none on request.
+    #[must_use]
+    pub fn auto_creation(&self) -> AutoCreation {
+        self.auto_creation
+    }
+
+    /// Whether a topic is known to exist.
+    #[must_use]
+    pub fn knows(&self, name: &str) -> bool {
+        self.known.contains(name)
+    }
+
+    /// Sees to it that data topics exist.
+    ///
+    /// # Errors
+    /// Those that are missing and may not be made, by name; or Kafka did not answer.
+    pub async fn data(&mut self, names: &[String]) -> Result<(), KafkaError> {
+        let making = self.making.clone();
+        self.ensure(names, |name| NewTopic {
+            name: name.to_owned(),
+            partitions: making.partitions,
+            replication_factor: making.replication_factor,
+            settings: making.settings.clone(),
+        })
+        .await
+    }
+
+    /// Sees to it that the progress topic exists.
+    ///
+    /// # Errors
+    /// As [`Ensured::data`].
+    pub async fn progress(&mut self, name: &str) -> Result<(), KafkaError> {
+        let replication_factor = self.making.replication_factor;
+        let new = |name: &str| {
+            // Small segments let compaction keep up, so that a start reads little.
+            let settings = BTreeMap::from([
+                ("segment.bytes".to_owned(), "1048576".to_owned()),
+                ("min.cleanable.dirty.ratio".to_owned(), "0.1".to_owned()),
+            ]);
+            NewTopic::progress(name, replication_factor, settings)
+        };
+        self.ensure(&[name.to_owned()], new).await
+    }
+
+    async fn ensure(
+        &mut self,
+        names: &[String],
+        new: impl Fn(&str) -> NewTopic,
+    ) -> Result<(), KafkaError> {
+        let unknown: Vec<String> = names
+            .iter()
+            .filter(|name| !self.known.contains(*name))
+            .cloned()
+            .collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let missing = self.look(&unknown).await?;
+        if !missing.is_empty() {
+            self.make(&missing, new).await?;
+            self.look(&missing).await?;
+        }
+        self.known.extend(unknown);
+        Ok(())
+    }
+
+    /// Describes topics, and gives back the missing ones.
+    async fn look(&mut self, names: &[String]) -> Result<Vec<String>, KafkaError> {
+        let mut missing = Vec::new();
+        for topic in self.topics.describe(names).await? {
+            match topic.state {
+                TopicState::Missing => missing.push(topic.name),
+                TopicState::Denied => {}
+                TopicState::Present { settings, .. } => {
+                    let told = settings.max_message_bytes();
+                    self.bytes_min = self.bytes_min.into_iter().chain(told).min();
+                }
+            }
+        }
+        Ok(missing)
+    }
+
+    async fn make(
+        &mut self,
+        missing: &[String],
+        new: impl Fn(&str) -> NewTopic,
+    ) -> Result<(), KafkaError> {
+        if !self.making.allowed {
+            return Err(KafkaError::TopicsMissing {
+                names: missing.join(", "),
+            });
+        }
+        let wanted: Vec<NewTopic> = missing.iter().map(|name| new(name)).collect();
+        let creations = match self.topics.create(&wanted).await {
+            Err(KafkaError::Unsupported { .. }) => {
+                self.auto_creation = AutoCreation::Allowed;
+                return Ok(());
+            }
+            created => created?,
+        };
+        for creation in creations {
+            creation.outcome?;
+            tracing::info!(topic = creation.name, "created the topic");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,110 @@
+//! Who is told how things stand: the log and the telemetry.
+//!
+//! The loop hands over the relay and the producer now and then; nothing here is done per row.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgoutput::PgTimestamp;
+use relay::{Limits, Relay};
+use tracing::{error, info, warn};
+
+use crate::kafka::Producer;
+use crate::preflight::finding::Severity;
+use crate::preflight::report::Report;
+use crate::telemetry::{Peer, Reading, Stage, TableCounts, Telemetry};
+
+/// A handle on everything that watches.
+#[derive(Clone)]
+pub struct Observer {
+    telemetry: Telemetry,
+    limits: Limits,
+}
+
+impl Observer {
+    /// Tells this telemetry.
+    #[must_use]
+    pub fn new(telemetry: Telemetry, limits: Limits) -> Self {
+        Self { telemetry, limits }
+    }
+
+    /// A connection is being made.
+    pub fn starting(&self) {
+        self.telemetry.enter(Stage::Checking, None);
+    }
+
+    /// A connection streams.
+    pub fn streaming(&self) {
+        self.telemetry.begin_run();
+        self.telemetry.enter(Stage::Streaming, None);
+    }
+
+    /// Told to stop.
+    pub fn draining(&self) {
+        info!("draining: waiting for Kafka's acknowledgements");
+        self.telemetry.enter(Stage::Draining, None);
+    }
+
+    /// How things stand now.
+    pub fn observe(&self, relay: &Relay, producer: &Producer) {
+        let positions = relay.positions();
+        let tables = relay.tables().map(|of| TableCounts {
+            table: Arc::from(of.table),
+            counts: of.counts.iter().collect(),
+        });
+        let (records, bytes) = positions.in_flight;
+        self.telemetry.report(Reading {
+            server_lsn: positions.received,
+            received_lsn: positions.received,
+            published_lsn: positions.published,
+            acknowledged_lsn: positions.acknowledged,
+            confirmed_lsn: positions.confirmed,
+            oldest_pending: positions
+                .oldest_commit_time
+                .map(PgTimestamp::from_unix_micros),
+            in_flight_records: records as u64,
+            in_flight_bytes: bytes as u64,
+            limit_records: self.limits.in_flight_records as u64,
+            limit_bytes: self.limits.in_flight_bytes as u64,
+            received_bytes: positions.totals.received_bytes,
+            published_bytes: positions.totals.record_bytes,
+            transactions: positions.totals.transactions,
+            records: positions.totals.records,
+            tables: tables.collect(),
+        });
+        if let Some(statistics) = producer.statistics() {
+            self.telemetry.producer(&statistics);
+        }
+    }
+
+    /// What the check at the start found.
+    pub fn checked(&self, report: &Report) {
+        for finding in report.findings() {
+            let (code, subject, problem) = (finding.code, &finding.subject, &finding.problem);
+            match finding.severity {
+                Severity::Error => error!(code, %subject, problem),
+                Severity::Warning => warn!(code, %subject, problem),
+                Severity::Info => info!(code, %subject, problem),
+            }
+        }
+    }
+
+    /// A connection ended, or did not come about, and there will be another.
+    pub fn retrying(&self, peer: Peer, reason: &str, pause: Duration) {
+        warn!(reason, pause_ms = pause.as_millis(), "connecting again");
+        self.telemetry.count_retry(peer);
+        self.telemetry
+            .enter(Stage::Retrying, Some(reason.to_owned()));
+    }
+
+    /// Stopped, until a person has decided something.
+    pub fn halted(&self, reason: &str) {
+        self.telemetry.enter(Stage::Halted, Some(reason.to_owned()));
+    }
+}
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Observer").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,95 @@
+//! `walferry check`: both servers, everything at once, nothing changed.
+
+use std::time::Duration;
+
+use super::finding::{Finding, Subject};
+use super::kafka::topics_of_config;
+use super::report::Report;
+use super::wanted::StoredProgress;
+use super::{Captured, of_config};
+use crate::config::Config;
+use crate::kafka::{ProgressError, Properties, Topics, progress};
+use crate::postgres::SqlClient;
+use crate::start::{self, StartError};
+
+/// Checks both servers for what `config` wants. What cannot be reached is a finding, too.
+pub async fn whole(config: &Config) -> Report {
+    let mut findings = Vec::new();
+    let properties = start::properties(config).await;
+    let stored = match &properties {
+        Ok(properties) => stored(config, properties).await,
+        Err(_) => StoredProgress::Unknown,
+    };
+    let captured = postgres(config, stored, &mut findings).await;
+    match properties {
+        Ok(properties) => kafka(config, &properties, &captured, &mut findings).await,
+        Err(error) => findings.extend(secret("kafka", error)),
+    }
+    Report::new(findings)
+}
+
+/// Whether Kafka remembers a position of this slot.
+async fn stored(config: &Config, properties: &Properties) -> StoredProgress {
+    let (topic, slot) = (&config.topics.progress, &config.postgres.slot);
+    match progress::read(properties, topic, slot, KAFKA_TIMEOUT).await {
+        Ok(Some(_)) => StoredProgress::Present,
+        Ok(None) | Err(ProgressError::TopicMissing { .. }) => StoredProgress::Absent,
+        Err(_) => StoredProgress::Unknown,
+    }
+}
+
+async fn postgres(
+    config: &Config,
+    stored: StoredProgress,
+    findings: &mut Vec<Finding>,
+) -> Vec<Captured> {
+    let conninfo = match start::conninfo(config).await {
+        Ok(conninfo) => conninfo,
+        Err(error) => {
+            findings.extend(secret("postgres", error));
+            return Vec::new();
+        }
+    };
+    match SqlClient::connect(&conninfo).await {
+        Ok(client) => {
+            let name = &conninfo.application_name;
+            let examination = of_config(config, name, stored, &client).await;
+            findings.extend(examination.findings);
+            examination.captured
+        }
+        Err(error) => {
+            let subject = Subject::Setting("postgres.url".to_owned());
+            findings.push(
+                Finding::error("POSTGRES_UNREACHABLE", subject, format!("{error}."))
+                    .text("see that the server runs, and that pg_hba.conf lets this role in"),
+            );
+            Vec::new()
+        }
+    }
+}
+
+async fn kafka(
+    config: &Config,
+    properties: &Properties,
+    captured: &[Captured],
+    findings: &mut Vec<Finding>,
+) {
+    match Topics::connect(properties, KAFKA_TIMEOUT) {
+        Ok(topics) => findings.extend(topics_of_config(config, captured, &topics).await.findings),
+        Err(error) => {
+            let subject = Subject::Setting("kafka".to_owned());
+            findings.push(Finding::error("KAFKA_CLIENT", subject, format!("{error}.")));
+        }
+    }
+}
+
+fn secret(section: &str, error: StartError) -> Option<Finding> {
+    let StartError::Configuration(problem) = error else {
+        return None;
+    };
+    let subject = Subject::Setting(section.to_owned());
+    Some(Finding::error("SECRET_UNREADABLE", subject, problem))
+}
+
+/// A check is read by a person who waits.
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,216 @@
+//! Where the stream goes on: what the slot says against what the progress topic says.
+//!
+//! Pure. The slot replays, the topic remembers; where they contradict each other something was
+//! lost, swapped or read by somebody else, and only a person can say what to do. Nothing is ever
+//! skipped here.
+
+use pgoutput::Lsn;
+use relay::{Mark, Progress, SnapshotState};
+
+use crate::halt::{Halt, Halted};
+
+/// The slot as `pg_replication_slots` shows it while this process holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// Its name.
+    pub name: String,
+    /// The position it is confirmed to.
+    pub confirmed_flush_lsn: Lsn,
+    /// The oldest WAL it holds. A slot made anew holds none from before it was made.
+    pub restart_lsn: Lsn,
+    /// Whether the server still has the WAL it needs (`wal_status`, `invalidation_reason`).
+    pub validity: Validity,
+}
+
+/// Whether a slot can still be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// It can.
+    Valid,
+    /// It can not; in the server's word (`wal_removed`, `rows_removed`, `idle_timeout`, …).
+    Invalidated(String),
+}
+
+/// The server as `IDENTIFY_SYSTEM` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The cluster's number, made by initdb.
+    pub system_identifier: u64,
+    /// The timeline it is on; promotion begins a new one.
+    pub timeline: u32,
+}
+
+/// What a run begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Resume {
+    /// Where the stream goes on.
+    pub start: Mark,
+    /// Whether that very mark is in the progress topic.
+    pub durable: bool,
+    /// First part of every event's identity.
+    pub epoch: u64,
+    /// What is known of the copy of existing rows.
+    pub snapshot: SnapshotState,
+}
+
+/// Decides where the stream goes on.
+///
+/// A slot without any progress is adopted where it stands: it holds all that it was made for, and
+/// nothing of it was published by this connector.
+///
+/// # Errors
+/// The named halt, with the positions that contradict each other.
+pub fn resume(slot: &Slot, server: Identity, stored: Option<&Progress>) -> Result<Resume, Halted> {
+    if let Validity::Invalidated(reason) = &slot.validity {
+        let position = stored.map_or(slot.confirmed_flush_lsn, |progress| progress.commit_end_lsn);
+        let seen = format!(
+            "slot {} is invalidated ({reason}); events are published up to {position}",
+            slot.name
+        );
+        return Err(Halted::new(Halt::SlotLost, seen));
+    }
+    let Some(stored) = stored else {
+        return Ok(Resume {
+            start: Mark::at(slot.confirmed_flush_lsn),
+            durable: false,
+            epoch: server.system_identifier,
+            snapshot: SnapshotState::None,
+        });
+    };
+    same_cluster(server, stored)?;
+    not_ahead(slot, stored)?;
+    Ok(Resume {
+        start: stored.mark(),
+        durable: true,
+        epoch: stored.epoch,
+        snapshot: stored.snapshot,
+    })
+}
+
+/// The halt for a slot that is not there although progress tells of it.
+#[must_use]
+pub fn slot_is_gone(name: &str, stored: &Progress) -> Halted {
+    let position = stored.commit_end_lsn;
+    let seen = format!("slot {name} does not exist; events are published up to {position}");
+    Halted::new(Halt::SlotRecreated, seen)
+}
+
+fn same_cluster(server: Identity, stored: &Progress) -> Result<(), Halted> {
+    if server.system_identifier != stored.system_identifier {
+        let seen = format!(
+            "progress is of system {}, the server is {}",
+            stored.system_identifier, server.system_identifier
+        );
+        return Err(Halted::new(Halt::SystemChanged, seen));
+    }
+    if server.timeline != stored.timeline {
+        let seen = format!(
+            "progress is of timeline {}, the server is on {}; events are published up to {}",
+            stored.timeline, server.timeline, stored.commit_end_lsn
+        );
+        return Err(Halted::new(Halt::TimelineChanged, seen));
+    }
+    Ok(())
+}
+
+/// The slot is only ever told what is durable in the progress topic, so it cannot be ahead of it
+/// unless somebody else moved it or made it anew.
+fn not_ahead(slot: &Slot, stored: &Progress) -> Result<(), Halted> {
+    let published = stored.commit_end_lsn;
+    if slot.confirmed_flush_lsn <= published {
+        return Ok(());
+    }
+    let halt = if slot.restart_lsn > published {
+        Halt::SlotRecreated
+    } else {
+        Halt::SlotAhead
+    };
+    let seen = format!(
+        "slot {} holds WAL from {} and is confirmed to {}; events are published up to {published}",
+        slot.name, slot.restart_lsn, slot.confirmed_flush_lsn
+    );
+    Err(Halted::new(halt, seen))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVER: Identity = Identity {
+        system_identifier: 7,
+        timeline: 1,
+    };
+
+    fn slot(restart: u64, confirmed: u64) -> Slot {
+        Slot {
+            name: "s".to_owned(),
+            confirmed_flush_lsn: Lsn::new(confirmed),
+            restart_lsn: Lsn::new(restart),
+            validity: Validity::Valid,
+        }
+    }
+
+    fn progress(end: u64) -> Progress {
+        Progress {
+            system_identifier: 7,
+            timeline: 1,
+            epoch: 9,
+            commit_end_lsn: Lsn::new(end),
+            split: None,
+            snapshot: SnapshotState::Finished,
+        }
+    }
+
+    fn halt(slot: &Slot, server: Identity, stored: &Progress) -> Halt {
+        resume(slot, server, Some(stored)).unwrap_err().halt
+    }
+
+    #[test]
+    fn a_slot_without_progress_is_adopted_where_it_stands() {
+        let resume = resume(&slot(80, 100), SERVER, None).unwrap();
+        assert_eq!(resume.start, Mark::at(Lsn::new(100)));
+        assert!(!resume.durable);
+        assert_eq!(resume.epoch, 7);
+    }
+
+    #[test]
+    fn the_stored_position_counts_and_the_slot_may_be_behind_it() {
+        for confirmed in [90, 100] {
+            let resume = resume(&slot(80, confirmed), SERVER, Some(&progress(100))).unwrap();
+            assert_eq!(resume.start, Mark::at(Lsn::new(100)));
+            assert!(resume.durable);
+            assert_eq!(resume.epoch, 9);
+        }
+    }
+
+    #[test]
+    fn contradictions_halt_by_name() {
+        let other = Identity {
+            system_identifier: 8,
+            ..SERVER
+        };
+        assert_eq!(
+            halt(&slot(80, 90), other, &progress(100)),
+            Halt::SystemChanged
+        );
+        let promoted = Identity {
+            timeline: 2,
+            ..SERVER
+        };
+        assert_eq!(
+            halt(&slot(80, 90), promoted, &progress(100)),
+            Halt::TimelineChanged
+        );
+        assert_eq!(
+            halt(&slot(80, 101), SERVER, &progress(100)),
+            Halt::SlotAhead
+        );
+        assert_eq!(
+            halt(&slot(101, 110), SERVER, &progress(100)),
+            Halt::SlotRecreated
+        );
+        let mut lost = slot(80, 90);
+        lost.validity = Validity::Invalidated("wal_removed".to_owned());
+        assert_eq!(halt(&lost, SERVER, &progress(100)), Halt::SlotLost);
+    }
+}
