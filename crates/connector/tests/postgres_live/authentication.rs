@@ -191,3 +191,28 @@ async fn settings_are_pinned_over_the_roles_own() {
         "2026-05-03 18:02:01+00 0.30000000000000004 1 day 02:00:00 \\x01ff 0 UTF8 walferry"
     );
 }
+
+#[tokio::test]
+async fn tls_from_the_first_byte_where_the_server_can() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let version = server
+        .sql("SHOW server_version_num")
+        .parse::<u32>()
+        .unwrap();
+    let text = format!(
+        "{SCRAM} host=localhost sslmode=verify-full sslrootcert=DIR/ca.crt \
+         sslnegotiation=direct channel_binding=require connect_timeout=3"
+    );
+    match both(&server, &text).await {
+        Ok(()) => assert!(version >= 170_000),
+        Err(error) => {
+            assert!(version < 170_000, "{error}");
+            assert!(
+                error.to_string().starts_with("TLS with localhost"),
+                "{error}"
+            );
+        }
+    }
+}

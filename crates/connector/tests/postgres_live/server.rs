@@ -9,7 +9,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use connector::postgres::Conninfo;
+use connector::postgres::sql::sql;
+use connector::postgres::{Conninfo, PostgresError, SqlClient};
+use tokio_postgres::SimpleQueryMessage;
 
 /// A running server; stopped and removed when dropped.
 pub(crate) struct Server {
@@ -115,21 +117,21 @@ impl Server {
             .stderr(log);
         self.child = Some(self.as_owner(&mut command).spawn().unwrap());
         let deadline = Instant::now() + Duration::from_secs(30);
-        while !self.psql("SELECT 1").status.success() {
+        while self.try_sql("SELECT 1").is_err() {
             assert!(Instant::now() < deadline, "{}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
     }
 
-    /// `pg_ctl stop` in a mode; how long it took.
-    pub(crate) fn stop(&mut self, mode: &str) -> Duration {
+    /// Stops it as `pg_ctl stop -m fast` (SIGINT) or `-m immediate` (SIGQUIT) would; how long it
+    /// took.
+    pub(crate) fn stop(&mut self, signal: &str) -> Duration {
         let started = Instant::now();
-        let mut command = Command::new(self.bin.join("pg_ctl"));
-        command
-            .args(["stop", "-m", mode, "-t", "30", "-D"])
-            .arg(self.data());
-        self.run(&mut command);
         if let Some(mut child) = self.child.take() {
+            let sent = Command::new("kill")
+                .args(["-s", signal, &child.id().to_string()])
+                .status();
+            assert!(sent.unwrap().success());
             child.wait().unwrap();
         }
         started.elapsed()
@@ -139,33 +141,32 @@ impl Server {
         fs::read_to_string(self.directory.join("log")).unwrap_or_default()
     }
 
-    /// Runs SQL as the superuser.
+    /// Runs SQL as the superuser; the last statement's first cell.
     pub(crate) fn sql(&self, text: &str) -> String {
-        let output = self.psql(text);
-        assert!(
-            output.status.success(),
-            "{text}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
+        self.try_sql(text)
+            .unwrap_or_else(|error| panic!("{text}: {error}"))
     }
 
-    fn psql(&self, text: &str) -> std::process::Output {
-        Command::new(self.bin.join("psql"))
-            .args([
-                "-XqAt",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-U",
-                "postgres",
-                "-d",
-                "postgres",
-                "-h",
-            ])
-            .arg(&self.directory)
-            .args(["-p", &self.port.to_string(), "-c", text])
-            .output()
-            .unwrap()
+    /// On a thread of its own, for the tests' runtime must not be blocked by another.
+    fn try_sql(&self, text: &str) -> Result<String, PostgresError> {
+        let conninfo = self.conninfo("user=postgres dbname=postgres host=DIR port=PORT");
+        std::thread::scope(|scope| {
+            let run = || {
+                let runtime = tokio::runtime::Builder::new_current_thread()
+                    .enable_all()
+                    .build();
+                runtime.unwrap().block_on(async {
+                    let client = SqlClient::connect(&conninfo).await?;
+                    let messages = client.simple_query(text).await.map_err(sql("test"))?;
+                    let cells = messages.iter().filter_map(|message| match message {
+                        SimpleQueryMessage::Row(row) => Some(row.get(0).unwrap_or_default()),
+                        _ => None,
+                    });
+                    Ok(cells.last().unwrap_or_default().to_owned())
+                })
+            };
+            scope.spawn(run).join().unwrap()
+        })
     }
 
     pub(crate) fn conninfo(&self, text: &str) -> Conninfo {
@@ -271,7 +272,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if self.child.is_some() {
-            self.stop("immediate");
+            self.stop("QUIT");
         }
         let _ = fs::remove_dir_all(&self.directory);
     }

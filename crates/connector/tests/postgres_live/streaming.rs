@@ -145,16 +145,11 @@ async fn a_slot_a_snapshot_a_stream_and_its_end_over_every_socket() {
         let confirmed = server.sql(&format!(
             "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{name}'"
         ));
-        assert_eq!(confirmed.trim(), seen.end.to_string(), "{text}");
+        assert_eq!(confirmed, seen.end.to_string(), "{text}");
 
         let mut session = ReplicationSession::connect(&conninfo).await.unwrap();
         session.drop_slot(&name).await.unwrap();
-        assert_eq!(
-            server
-                .sql("SELECT count(*) FROM pg_replication_slots")
-                .trim(),
-            "0"
-        );
+        assert_eq!(server.sql("SELECT count(*) FROM pg_replication_slots"), "0");
     }
 }
 
@@ -223,6 +218,28 @@ async fn what_the_server_refuses_has_its_sqlstate() {
 }
 
 #[tokio::test]
+async fn a_missing_publication_is_an_error_in_every_version() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    server.sql("CREATE TABLE t(id int PRIMARY KEY)");
+    let conninfo = server.conninfo(SOCKETS[0]);
+    let mut session = ReplicationSession::connect(&conninfo).await.unwrap();
+    session.create_slot(&slot("s")).await.unwrap();
+    server.sql("INSERT INTO t VALUES (1)");
+    let error = match session.start_replication("s", "p", Lsn::ZERO).await {
+        Ok(mut stream) => read(&mut stream, |seen| seen.commits > 0)
+            .await
+            .unwrap_err(),
+        Err(error) => error,
+    };
+    // 42704 up to 17; from 18 on a warning with 55000, and the changes would be left out.
+    let state = error.sqlstate().unwrap();
+    assert!(["42704", "55000"].contains(&state.as_str()), "{error}");
+    assert_eq!(error.class(), Class::Permanent);
+}
+
+#[tokio::test]
 async fn a_fast_shutdown_is_not_held_up_when_everything_is_confirmed() {
     let Some(mut server) = Server::start() else {
         return;
@@ -253,7 +270,7 @@ async fn a_fast_shutdown_is_not_held_up_when_everything_is_confirmed() {
     });
     tokio::time::sleep(Duration::from_millis(300)).await;
     let (server, took) = tokio::task::spawn_blocking(move || {
-        let took = server.stop("fast");
+        let took = server.stop("INT");
         (server, took)
     })
     .await
@@ -287,7 +304,6 @@ async fn the_catalog_describes_a_table() {
         .unwrap();
     let oid = server
         .sql("SELECT 'shop.t'::regclass::oid")
-        .trim()
         .parse()
         .unwrap();
     let details = client.describe(oid, &[]).await.unwrap();

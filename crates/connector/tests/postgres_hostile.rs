@@ -1,0 +1,122 @@
+//! Servers that do not answer, answer nonsense, or try to be listened to before TLS: each ends
+//! with an error that says what was wrong, in bounded time, and without a password sent.
+
+use std::time::{Duration, Instant};
+
+use connector::postgres::{Class, Conninfo, PostgresError, ReplicationSession};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+/// Answers each message of one client with the next of these; what it heard comes back.
+async fn script(answers: &'static [&'static [u8]]) -> (u16, JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let task = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut heard = Vec::new();
+        let mut buffer = [0; 4096];
+        for answer in answers {
+            let count = socket.read(&mut buffer).await.unwrap_or(0);
+            heard.extend_from_slice(&buffer[..count]);
+            if socket.write_all(answer).await.is_err() {
+                break;
+            }
+        }
+        // Until the client goes, so that it is never told by a closed connection.
+        let _ = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut heard)).await;
+        heard
+    });
+    (port, task)
+}
+
+async fn connect(text: &str) -> PostgresError {
+    let conninfo = Conninfo::parse(text, &|_| None).unwrap();
+    match ReplicationSession::connect(&conninfo).await {
+        Ok(_) => panic!("{text}: this must not work"),
+        Err(error) => error,
+    }
+}
+
+const OK: &[u8] = b"R\0\0\0\x08\0\0\0\0";
+const ERROR: &[u8] = b"E\0\0\0\x1dVFATAL\0C28P01\0Mcanary!!\0\0";
+
+#[tokio::test]
+async fn nonsense_is_named_and_nothing_secret_is_sent() {
+    let cases: [(&str, &'static [&'static [u8]], &str); 11] = [
+        (
+            "disable",
+            &[b"HTTP/1.1 400 Bad Request\r\n"],
+            "is this a Postgres server",
+        ),
+        ("disable", &[b"R\0\0\0\x03"], "length word"),
+        ("disable", &[b"R\x7f\xff\xff\xff"], "at most"),
+        ("disable", &[b"R\0\0\0\x06\0\0"], "ends inside"),
+        ("disable", &[b"R\0\0\0\x08\0\0\0\x03"], "clear text"),
+        ("disable", &[b"R\0\0\0\x08\0\0\0\x07"], "GSSAPI"),
+        ("disable", &[b"Z\0\0\0\x05I"], "not expected"),
+        ("disable", &[OK, b""], "no answer within"),
+        ("require", &[b"N"], "the server has none"),
+        // An ErrorResponse before TLS could be anyone's: its words are not repeated.
+        ("require", &[ERROR], "answered the TLS request with 'E'"),
+        // Plaintext behind the S must be no part of the session (CVE-2021-23222).
+        (
+            "require",
+            &[b"SR\0\0\0\x08\0\0\0\0Z\0\0\0\x05I"],
+            "TLS with",
+        ),
+    ];
+    for (sslmode, answers, part) in cases {
+        let (port, server) = script(answers).await;
+        let error = connect(&format!(
+            "host=127.0.0.1 port={port} user=u password=canary connect_timeout=1 sslmode={sslmode}"
+        ))
+        .await;
+        let shown = format!("{error} {error:?}");
+        assert!(shown.contains(part), "{part}: {shown}");
+        assert!(!shown.contains("canary"), "{shown}");
+        let heard = server.await.unwrap();
+        assert!(!heard.windows(6).any(|bytes| bytes == b"canary"), "{part}");
+    }
+}
+
+#[tokio::test]
+async fn a_silent_server_costs_its_share_of_time_and_the_next_is_tried() {
+    let (silent, _held) = script(&[]).await;
+    let (refusing, _refuses) = script(&[ERROR]).await;
+    let started = Instant::now();
+    let error = connect(&format!(
+        "host=127.0.0.1,127.0.0.1 port={silent},{refusing} user=u connect_timeout=1 \
+         sslmode=disable"
+    ))
+    .await;
+    assert!(error.is_authentication(), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(4));
+
+    let (silent, _held) = script(&[]).await;
+    let error = connect(&format!(
+        "host=127.0.0.1,127.0.0.1 port={silent},1 user=u connect_timeout=1 sslmode=disable"
+    ))
+    .await;
+    assert_eq!(error.class(), Class::Retry);
+    let shown = error.to_string();
+    assert!(
+        shown.contains("no answer within 1 s") && shown.contains("127.0.0.1:1"),
+        "{shown}"
+    );
+}
+
+#[tokio::test]
+async fn an_authentication_that_failed_is_final() {
+    let (first, _one) = script(&[ERROR]).await;
+    let (second, other) = script(&[]).await;
+    let error = connect(&format!(
+        "host=127.0.0.1,127.0.0.1 port={first},{second} user=u connect_timeout=1 sslmode=disable"
+    ))
+    .await;
+    assert_eq!(
+        error.sqlstate().map(|state| state.to_string()).as_deref(),
+        Some("28P01")
+    );
+    assert!(!other.is_finished(), "the second host must not be asked");
+}
