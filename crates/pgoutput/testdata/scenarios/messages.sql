@@ -13,3 +13,7 @@ SELECT pg_logical_emit_message(true, 'outbox', 'rolled back');
 SELECT pg_logical_emit_message(false, 'beside', 'rolled back, and sent all the same');
 ROLLBACK;
 SELECT pg_logical_emit_message(true, 'outbox', 'alone');
+BEGIN;
+INSERT INTO t VALUES (3);
+SELECT pg_logical_emit_message(false, 'beside', 'ends where the commit record starts');
+COMMIT;
