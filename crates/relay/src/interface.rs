@@ -21,6 +21,9 @@ pub struct Now {
     pub unix_nanos: i64,
 }
 
+/// Whether the table with this schema and name is wanted.
+pub type Captures = Box<dyn Fn(&str, &str) -> bool + Send>;
+
 /// What a run stands on.
 pub struct Settings {
     /// How events are written.
@@ -34,7 +37,7 @@ pub struct Settings {
     /// The server's and the user's time-outs.
     pub timing: Timing,
     /// Whether the configuration wants the table with this schema and name.
-    pub captures: Box<dyn Fn(&str, &str) -> bool + Send>,
+    pub captures: Captures,
 }
 
 impl fmt::Debug for Settings {

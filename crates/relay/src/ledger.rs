@@ -104,6 +104,10 @@ pub struct Ledger {
     /// The furthest position the server has told of: a commit's end or a keepalive.
     received: Lsn,
     acknowledged: Lsn,
+    /// What an earlier run had done of the transaction that it left in the middle. It counts
+    /// until that transaction has come again: storing a mark without it meanwhile would make a
+    /// crash in between repeat the whole transaction.
+    resumed: Option<Split>,
     /// What is on its way to the progress topic.
     storing: Option<Mark>,
     stored: Option<Mark>,
@@ -140,6 +144,7 @@ impl Ledger {
             unsettled_bytes: 0,
             received: start.end,
             acknowledged: start.end,
+            resumed: start.split,
             storing: None,
             stored: durable.then_some(start),
             confirmed: Confirmed(if durable { start.end } else { Lsn::ZERO }),
@@ -223,9 +228,12 @@ impl Ledger {
                 records_done,
             })
         });
+        let resumed = self
+            .resumed
+            .filter(|split| split.commit_lsn.0 >= self.acknowledged);
         Mark {
             end: self.acknowledged,
-            split,
+            split: split.or(resumed),
         }
     }
 

@@ -25,7 +25,9 @@ mod transaction;
 pub use catalog::Counts;
 pub use error::RelayError;
 pub use feedback::Feedback;
-pub use interface::{Closing, Describe, Now, Output, Positions, Settings, TableCounts, Totals};
+pub use interface::{
+    Captures, Closing, Describe, Now, Output, Positions, Settings, TableCounts, Totals,
+};
 pub use ledger::{Confirmed, Ledger, Located, Mark, Split, Ticket};
 pub use limits::Limits;
 pub use progress::{Progress, SnapshotState};

@@ -394,8 +394,11 @@ impl Relay {
         }
     }
 
-    /// A message that belongs to no transaction is one of its own, at its own position: the server
-    /// sends it when it decodes it, and skips it by the same rule as a transaction.
+    /// A message that belongs to no transaction is one of its own: the server sends it when it
+    /// decodes it, and skips it by the same rule as a transaction.
+    ///
+    /// It is named by its last byte. Where it ends, a commit record may start (emit a message as
+    /// the last thing in a transaction), and that position names the transaction.
     fn handle_message_outside(
         &mut self,
         now: Now,
@@ -407,8 +410,9 @@ impl Relay {
         }
         let unix_micros = now.unix_nanos / 1000;
         let commit_time = PgTimestamp::from_unix_micros(unix_micros);
+        let last_byte = Lsn::new(logical.lsn.as_u64().saturating_sub(1));
         let begin = Begin {
-            commit_lsn: CommitLsn(logical.lsn),
+            commit_lsn: CommitLsn(last_byte),
             commit_time,
             xid: 0,
         };

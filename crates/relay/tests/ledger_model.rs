@@ -105,22 +105,7 @@ impl Model {
 
 fn apply(step: Step, ledger: &mut Ledger, model: &mut Model) {
     match step {
-        Step::Begin { gap } if !model.open() => {
-            model.head += gap;
-            // Only the very first transaction can be one that an earlier run had begun.
-            let first_ordinal = if model.transactions.is_empty() {
-                gap
-            } else {
-                0
-            };
-            ledger.begin(CommitLsn(Lsn::new(model.head)), 0, first_ordinal);
-            model.transactions.push(ModelTransaction {
-                commit_lsn: model.head,
-                end_lsn: None,
-                first_ordinal,
-                records: Vec::new(),
-            });
-        }
+        Step::Begin { gap } if !model.open() => begin(gap, ledger, model),
         Step::Issue { bytes } => {
             let issued = ledger.issue(bytes, 0);
             assert_eq!(issued.is_some(), model.open());
@@ -184,6 +169,23 @@ fn apply(step: Step, ledger: &mut Ledger, model: &mut Model) {
     }
 }
 
+fn begin(gap: u64, ledger: &mut Ledger, model: &mut Model) {
+    model.head += gap;
+    // Only the very first transaction can be one that an earlier run had begun.
+    let first_ordinal = if model.transactions.is_empty() {
+        gap
+    } else {
+        0
+    };
+    ledger.begin(CommitLsn(Lsn::new(model.head)), 0, first_ordinal);
+    model.transactions.push(ModelTransaction {
+        commit_lsn: model.head,
+        end_lsn: None,
+        first_ordinal,
+        records: Vec::new(),
+    });
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
 
@@ -238,4 +240,32 @@ fn a_record_in_flight_is_found_with_its_transaction() {
     ledger.settle(second);
     assert!(ledger.locate(first).is_none());
     assert_eq!(find(&ledger, third), (20, 0, 79));
+}
+
+#[test]
+fn what_an_earlier_run_did_of_a_transaction_counts_until_it_has_come_again() {
+    let split = Some(Split {
+        commit_lsn: CommitLsn(Lsn::new(120)),
+        records_done: 7,
+    });
+    let start = Mark {
+        end: Lsn::new(100),
+        split,
+    };
+    let mut ledger = Ledger::new(start, true);
+    assert_eq!(ledger.mark(), start);
+    assert_eq!(ledger.store(), None, "that very mark is stored");
+
+    // The server goes through what is done already, and tells its position.
+    ledger.begin(CommitLsn(Lsn::new(80)), 0, 0);
+    assert_eq!(ledger.mark(), start);
+    ledger.commit(EndLsn(Lsn::new(90)));
+    ledger.keepalive(KeepaliveLsn(Lsn::new(110)));
+    let end = Lsn::new(110);
+    assert_eq!(ledger.mark(), Mark { end, split });
+
+    ledger.begin(CommitLsn(Lsn::new(120)), 0, 7);
+    assert_eq!(ledger.mark(), Mark { end, split });
+    ledger.commit(EndLsn(Lsn::new(130)));
+    assert_eq!(ledger.mark(), Mark::at(Lsn::new(130)));
 }
