@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use envelope::{EncodeError, Encoder, Options, Record, Records, RelationDetails, Table};
+use envelope::{Context, EncodeError, Encoder, Options, Record, Records, RelationDetails, Table};
 use pgoutput::{
     Begin, Commit, CommitLsn, DecodeError, Delete, EndLsn, Insert, LogicalMessage, Lsn, Message,
     PgTimestamp, Relation, ServerMessage, Truncate, Update,
@@ -367,11 +367,14 @@ impl Relay {
                 .captured(*relation, commit_lsn)?
                 .map(|table| encoder.delete(table, &context, *old, out)),
             Message::Truncate(Truncate { relations, .. }) => {
+                let first_ordinal = context.first_ordinal;
                 relations.iter().try_for_each(|oid| {
-                    match catalog.captured(oid, commit_lsn)? {
-                        Some(table) => encode(commit_lsn, encoder.truncate(table, &context, out)),
-                        None => Ok(()),
-                    }
+                    let Some(table) = catalog.captured(oid, commit_lsn)? else {
+                        return Ok(());
+                    };
+                    let first_ordinal = first_ordinal + out.len() as u64;
+                    let context = Context { first_ordinal, ..context };
+                    encode(commit_lsn, encoder.truncate(table, &context, out))
                 })?;
                 None
             }

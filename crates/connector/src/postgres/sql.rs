@@ -114,6 +114,7 @@ pub async fn describe(
         let name: String = row.try_get("name")?;
         match part {
             "key" => details.primary_key.push(name),
+            "identity" => details.identity_index.push(name),
             "not null" => details.not_null.push(name),
             _ => details.types.push(type_details(name, &row)?),
         }

@@ -22,6 +22,12 @@ CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
 JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
 WHERE i.indrelid = $1 AND i.indisprimary AND k.place <= i.indnkeyatts
 UNION ALL
+SELECT 'identity', k.place::int8, a.attname::text, NULL, NULL, NULL, NULL, NULL, NULL
+FROM pg_catalog.pg_index i
+CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place)
+JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+WHERE i.indrelid = $1 AND i.indisreplident AND k.place <= i.indnkeyatts
+UNION ALL
 SELECT 'not null', a.attnum, a.attname::text, NULL, NULL, NULL, NULL, NULL, NULL
 FROM pg_catalog.pg_attribute a
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull
