@@ -151,7 +151,8 @@ impl Config {
         command.arg(subcommand).arg("-c").arg(path);
         for (name, _) in std::env::vars_os() {
             // A developer's own settings must not decide a test.
-            if name.to_string_lossy().starts_with("PG") {
+            let text = name.to_string_lossy();
+            if text.starts_with("PG") || text.starts_with("WALFERRY_") {
                 command.env_remove(name);
             }
         }
