@@ -75,7 +75,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     let mut stage = set_the_stage(arguments, &mut screen)?;
     let mut arrivals = Arrivals::of(&stage.bootstrap_servers(), &stage.topics())?;
     // Until the consumer knows its partitions; nothing has happened yet that could come.
-    ensure!(arrivals.next(SILENCE)?.is_none(), "an event came before there was a change");
+    ensure!(
+        arrivals.next(SILENCE)?.is_none(),
+        "an event came before there was a change"
+    );
     tell_the_story(&mut stage, &mut arrivals, &mut screen)?;
     let rate = match usize::try_from(arguments.rows)? {
         0 => None,
