@@ -24,6 +24,7 @@ fn every_major_reads_as_expected() {
             files.len()
         );
         for file in files {
+            assert!(file.messages.len() >= 5, "{}", file.path.display());
             let mut text = String::new();
             for bytes in &file.messages {
                 match file.scenario() {

@@ -1,4 +1,4 @@
-//! Golden bytes for the decoder: plays the scenarios of `crates/pgoutput/testdata/scenarios` on a
+//! `cargo xtask capture`: golden bytes for the decoder. Plays the scenarios of `crates/pgoutput/testdata/scenarios` on a
 //! real server and writes what pgoutput said into `testdata/pgNN/*.hex`, one message a line.
 //!
 //! A scenario is a file of SQL. What stands before `-- captured` is setup; what stands after it is
@@ -7,23 +7,54 @@
 //! `-- copy` (the query after it goes through `COPY … TO STDOUT` instead). A publication named
 //! `capture` is made for all tables unless the setup makes it.
 
+use std::error::Error;
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 
-/// The server's settings that the scenarios need, for `postgresql.conf`.
-pub const SETTINGS: [(&str, &str); 4] = [
-    ("wal_level", "logical"),
-    ("max_prepared_transactions", "5"),
-    // The smallest: a few hundred rows of an open transaction are streamed.
-    ("logical_decoding_work_mem", "64kB"),
-    ("max_replication_slots", "10"),
-];
+use xtask::servers::{PostgresOptions, PostgresServer};
+use xtask::workspace_root;
+
+/// Arguments of `cargo xtask capture`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Only this major, 14 to 18; again for another
+    #[arg(long = "postgres", value_name = "MAJOR")]
+    majors: Vec<u32>,
+}
+
+/// Captures from a server of each major.
+pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    let majors = match arguments.majors.as_slice() {
+        [] => &[14, 15, 16, 17, 18],
+        majors => majors,
+    };
+    let testdata = workspace_root().join("crates/pgoutput/testdata");
+    for major in majors {
+        let settings = SETTINGS.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let options = PostgresOptions {
+            major: *major,
+            settings: settings.into(),
+            ..PostgresOptions::default()
+        };
+        let postgres = PostgresServer::start(&options)?;
+        // Not every installation of a server has it, and any one of them talks to every server.
+        let psql = postgres.binaries().client_program("psql");
+        let server = Server {
+            psql: &psql.unwrap_or_else(|| "psql".into()),
+            conninfo: &postgres.conninfo(),
+        };
+        let written = capture(&server, &testdata)?;
+        eprintln!("Postgres {major}: {} scenarios", written.len());
+    }
+    eprintln!("Next: UPDATE_EXPECT=1 cargo test -p walferry-pgoutput --test golden");
+    Ok(ExitCode::SUCCESS)
+}
 
 /// Why nothing could be captured.
 #[derive(Debug, thiserror::Error)]
-pub enum CaptureError {
+enum CaptureError {
     /// A scenario could not be read, or a golden file not be written.
     #[error("{path}: {cause}")]
     File {
@@ -52,11 +83,11 @@ pub enum CaptureError {
 
 /// The server to capture from: a superuser on a server of its own, started with [`SETTINGS`].
 #[derive(Debug)]
-pub struct Server<'a> {
+struct Server<'a> {
     /// The `psql` to use; any supported major talks to any server.
-    pub psql: &'a Path,
-    /// libpq's keywords, without `dbname`: `host=/tmp/socket port=5432 user=postgres`.
-    pub conninfo: &'a str,
+    psql: &'a Path,
+    /// libpq's keywords; of a `dbname` said twice the last one counts.
+    conninfo: &'a str,
 }
 
 /// Plays every scenario that the server's major can play, and writes `testdata/pgNN/NAME.hex`.
@@ -64,7 +95,7 @@ pub struct Server<'a> {
 ///
 /// # Errors
 /// The first file or statement that failed; files written until then stay.
-pub fn capture(server: &Server<'_>, testdata: &Path) -> Result<Vec<PathBuf>, CaptureError> {
+fn capture(server: &Server<'_>, testdata: &Path) -> Result<Vec<PathBuf>, CaptureError> {
     let version = server.sql("server version", "postgres", "SHOW server_version_num")?;
     let major = version.trim().parse::<u32>().unwrap_or(0) / 10_000;
     let directory = testdata.join(format!("pg{major}"));
@@ -265,3 +296,14 @@ const PINNED: &str = "-c datestyle=ISO -c intervalstyle=postgres -c extra_float_
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+/// The server's settings that the scenarios need, for `postgresql.conf`.
+const SETTINGS: [(&str, &str); 5] = [
+    ("wal_level", "logical"),
+    // A slot shows what is flushed only; servers for tests do not wait for that.
+    ("synchronous_commit", "on"),
+    ("max_prepared_transactions", "5"),
+    // The smallest: a few hundred rows of an open transaction are streamed.
+    ("logical_decoding_work_mem", "64kB"),
+    ("max_replication_slots", "10"),
+];

@@ -1,7 +1,6 @@
 //! Dev only: what the demo, the tests and the benchmarks share. Real servers come from here; nothing
 //! in this crate is linked into walferry.
 
-pub mod capture;
 pub mod servers;
 
 use std::path::{Path, PathBuf};

@@ -3,6 +3,7 @@
 
 mod bench;
 mod binary;
+mod capture;
 mod checks;
 mod demo;
 mod foreground;
@@ -28,6 +29,8 @@ enum Command {
     Test(checks::Arguments),
     /// Feed mutated bytes to everything that reads a peer's bytes
     Fuzz(fuzz::Arguments),
+    /// Take the decoder's golden bytes from real servers of every major
+    Capture(capture::Arguments),
     /// Start Postgres and Kafka, print their addresses, and keep them until Ctrl-C
     Servers(foreground::Arguments),
     /// Measure walferry beside `pg_recvlogical` and a tuned Debezium, on real servers
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments).map_err(Into::into),
         Command::Test(arguments) => checks::run(&arguments),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Capture(arguments) => capture::run(&arguments),
         Command::Servers(arguments) => foreground::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments).map_err(Into::into),
     };
