@@ -40,6 +40,19 @@ pub(crate) fn build(profile: Profile) -> Result<PathBuf> {
     Ok(target_directory().join(directory).join("walferry"))
 }
 
+/// A command that runs it with nothing but its file to go by: what our own environment says by
+/// `WALFERRY_*` and `PG*` is meant for us, or for the user's own servers.
+pub(crate) fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("WALFERRY_") || text.starts_with("PG") {
+            command.env_remove(&name);
+        }
+    }
+    command
+}
+
 /// Cargo's target directory.
 pub(crate) fn target_directory() -> PathBuf {
     let given = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);

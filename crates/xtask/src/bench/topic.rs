@@ -13,6 +13,7 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{Offset, TopicPartitionList};
 
 /// How long the broker may take for one answer before the run is given up.
@@ -25,6 +26,23 @@ const PARTITION: i32 = 0;
 pub(super) struct Topic {
     name: String,
     consumer: BaseConsumer,
+}
+
+/// Lets the broker serve its first idempotent producer: until it has been given a block of producer
+/// ids it sends such producers away for a while, and the first competitor would pay for that.
+///
+/// # Errors
+/// When the broker does not take the record.
+pub(super) fn warm_up(bootstrap_servers: &str) -> Result<()> {
+    let topic = Topic::create(bootstrap_servers, "warm-up")?;
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("enable.idempotence", "true")
+        .create()?;
+    let record = BaseRecord::<(), [u8]>::to(&topic.name).payload(b"first");
+    producer.send(record).map_err(|(error, _)| error)?;
+    producer.flush(ANSWER_TIMEOUT)?;
+    Ok(())
 }
 
 impl Topic {

@@ -11,8 +11,9 @@ use super::competitor::{
     Addresses, Competitor, PUBLICATION, Phase, Program, Socket, debezium_properties, walferry_yaml,
 };
 use super::running::Running;
-use super::topic::Topic;
+use super::topic::{self, Topic};
 use super::workload::{Database, TABLE};
+use crate::binary;
 use xtask::servers::process::{ServerProcess, wait_until};
 use xtask::servers::{
     Directory, Durability, KafkaOptions, KafkaServer, PostgresOptions, PostgresServer, directory,
@@ -48,6 +49,7 @@ impl World {
             heap_mib: 1024,
             properties: Vec::new(),
         })?;
+        topic::warm_up(&kafka.bootstrap_servers())?;
         let database = Database::connect(&postgres.socket_url_for(DATABASE))?;
         database.execute(TABLE)?;
         database.execute(&format!("create publication {PUBLICATION} for table users"))?;
@@ -200,7 +202,7 @@ impl World {
             .path()
             .join(format!("{}.yaml", who.slot(phase)));
         fs::write(&config, walferry_yaml(who, phase, &self.addresses()))?;
-        let mut command = Command::new(program);
+        let mut command = binary::command(program);
         command.arg("run").arg("-c").arg(&config);
         if let Some(end) = end {
             command.args(["--until", end]);

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -12,6 +11,7 @@ use xtask::servers::{Directory, Durability, Port, PostgresOptions, PostgresServe
 
 use super::broker::Broker;
 use super::shop;
+use crate::binary;
 
 const DATABASE: &str = "shop";
 const ROLE: &str = "walferry";
@@ -142,7 +142,7 @@ impl Stage {
     pub(super) fn start_walferry(&mut self, program: &Path) -> Result<Duration> {
         fs::write(self.config_file(), self.yaml())?;
         let log = self.directory.path().join("walferry.log");
-        let mut command = Command::new(program);
+        let mut command = binary::command(program);
         command.arg("run").arg("-c").arg(self.config_file());
         let start = Instant::now();
         self.walferry = Some(ServerProcess::spawn(&mut command, &log, "TERM")?);
