@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use connector::postgres::{Class, Conninfo, PostgresError, ReplicationSession};
+use pgoutput::Lsn;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -23,7 +24,13 @@ async fn script(answers: &'static [&'static [u8]]) -> (u16, JoinHandle<Vec<u8>>)
                 break;
             }
         }
-        // Until the client goes, so that it is never told by a closed connection.
+        if answers
+            .last()
+            .is_some_and(|answer| answer.starts_with(b"d"))
+        {
+            return heard;
+        }
+        // Until the client goes, so that it is not told by a closed connection.
         let _ = tokio::time::timeout(Duration::from_secs(5), socket.read_to_end(&mut heard)).await;
         heard
     });
@@ -119,4 +126,72 @@ async fn an_authentication_that_failed_is_final() {
         Some("28P01")
     );
     assert!(!other.is_finished(), "the second host must not be asked");
+}
+
+/// AuthenticationOk, the version, ReadyForQuery.
+const GREETING: &[u8] = b"R\0\0\0\x08\0\0\0\0S\0\0\0\x19server_version\x0015.18\0Z\0\0\0\x05I";
+
+/// CopyBothResponse and a CopyData.
+const STREAM: &[u8] = b"W\0\0\0\x07\0\0\0d\0\0\0\x07one";
+
+#[tokio::test]
+async fn how_a_stream_ends_is_told_after_what_came_before() {
+    let cases: [(&'static [&'static [u8]], &str, Class); 6] = [
+        (
+            &[GREETING, STREAM, b"E\0\0\0\x16VFATAL\0C57P01\0Mx\0\0"],
+            "57P01",
+            Class::Retry,
+        ),
+        (&[GREETING, STREAM, b"c\0\0\0\x04"], "ended", Class::Retry),
+        (
+            &[GREETING, STREAM, b"C\0\0\0\x0bCOPY 0\0"],
+            "ended",
+            Class::Retry,
+        ),
+        (
+            &[GREETING, STREAM, b"N\0\0\0\x18VWARNING\0C55000\0Mx\0\0"],
+            "leaves changes out",
+            Class::Permanent,
+        ),
+        (
+            &[GREETING, STREAM, b"R\0\0\0\x08\0\0\0\0"],
+            "not expected",
+            Class::Permanent,
+        ),
+        // Half a frame, and the connection is closed.
+        (
+            &[GREETING, STREAM, b"d\0\0\0\x09tw"],
+            "without a word",
+            Class::Retry,
+        ),
+    ];
+    for (answers, part, class) in cases {
+        let (port, server) = script(answers).await;
+        let text = format!("host=127.0.0.1 port={port} user=u sslmode=disable");
+        let conninfo = Conninfo::parse(&text, &|_| None).unwrap();
+        let session = ReplicationSession::connect(&conninfo).await.unwrap();
+        let mut stream = session
+            .start_replication("s", "p", Lsn::ZERO)
+            .await
+            .unwrap();
+        let mut payloads = Vec::new();
+        // Anything at all, so that the server says its last words.
+        stream.send(b"r").await.unwrap();
+        let error = loop {
+            stream.readable().await.unwrap();
+            if let Err(error) = stream.fill() {
+                break error;
+            }
+            match stream.next_payload() {
+                Ok(Some(payload)) => payloads.push(payload.to_vec()),
+                Ok(None) => {}
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(payloads, [b"one"], "{part}");
+        assert!(error.to_string().contains(part), "{part}: {error}");
+        assert_eq!(error.class(), class, "{error}");
+        drop(stream);
+        server.await.unwrap();
+    }
 }
