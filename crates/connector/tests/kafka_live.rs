@@ -8,15 +8,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use connector::halt::Halt;
-use connector::kafka::progress::{self, SnapshotState};
+use connector::kafka::progress;
 use connector::kafka::topics::{Created, NewTopic, Setting, TopicDescription, TopicState};
-use connector::kafka::{
-    Batch, Class, KafkaError, Producer, Progress, ProgressError, Settings, Topics,
-};
+use connector::kafka::{Batch, Class, KafkaError, Producer, ProgressError, Settings, Topics};
 use kafka_support::*;
-use pgoutput::Lsn;
+use pgoutput::{CommitLsn, Lsn};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, AlterConfig, ResourceSpecifier};
+use relay::{Progress, SnapshotState, Split};
 
 /// The cluster's address, or the test's end.
 macro_rules! bootstrap_or_skip {
@@ -176,9 +175,9 @@ async fn progress_is_read_to_the_end_through_segments_and_compaction() {
         timeline: 3,
         epoch: 7_412_345_678_901_234_567,
         commit_end_lsn: Lsn::ZERO,
-        split: Some(progress::Split {
-            commit_lsn: Lsn::new(77),
-            ordinal_done: 5,
+        split: Some(Split {
+            commit_lsn: CommitLsn(Lsn::new(77)),
+            records_done: 5,
         }),
         snapshot: SnapshotState::Running,
     };

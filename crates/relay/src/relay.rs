@@ -373,7 +373,10 @@ impl Relay {
                         return Ok(());
                     };
                     let first_ordinal = first_ordinal + out.len() as u64;
-                    let context = Context { first_ordinal, ..context };
+                    let context = Context {
+                        first_ordinal,
+                        ..context
+                    };
                     encode(commit_lsn, encoder.truncate(table, &context, out))
                 })?;
                 None
