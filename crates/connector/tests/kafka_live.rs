@@ -186,7 +186,7 @@ async fn progress_is_read_to_the_end_through_segments_and_compaction() {
         for ticket in 0..400 {
             value.clear();
             progress.commit_end_lsn = Lsn::new(round * 1_000 + ticket);
-            progress.encode("mine", 0, &mut value);
+            progress::encode(&progress, "mine", 0, &mut value);
             producer
                 .store_progress(ticket, &topic, b"mine", &value)
                 .unwrap();
