@@ -12,6 +12,7 @@
 //! for, so that little has to be repeated and no straggler can follow its own repetition.
 
 use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pgoutput::Lsn;
@@ -28,13 +29,16 @@ use crate::kafka::{KafkaError, Producer};
 use crate::observer::Observer;
 use crate::postgres::sql::SqlClient;
 use crate::postgres::{PostgresError, ReplicationStream};
+use crate::slot_watch::SlotWatch;
 
 /// Everything one connection needs; made by `start.rs`.
 pub struct Parts {
     /// The stream of the slot, owned.
     pub stream: ReplicationStream,
     /// The session for questions to the catalog.
-    pub sql: SqlClient,
+    pub sql: Arc<SqlClient>,
+    /// Who looks at the slot from outside for as long as the connection lasts.
+    pub slot_watch: SlotWatch,
     /// The producer.
     pub producer: Producer,
     /// The topics known to exist.
@@ -54,7 +58,8 @@ pub struct Parts {
 /// The loop and its state.
 pub struct Driver {
     stream: Option<ReplicationStream>,
-    sql: SqlClient,
+    sql: Arc<SqlClient>,
+    _slot_watch: SlotWatch,
     producer: Producer,
     topics: Ensured,
     progress: ProgressWriter,
@@ -88,6 +93,7 @@ impl Driver {
         Self {
             stream: Some(parts.stream),
             sql: parts.sql,
+            _slot_watch: parts.slot_watch,
             producer: parts.producer,
             topics: parts.topics,
             progress: parts.progress,

@@ -15,6 +15,7 @@ pub mod postgres;
 pub mod preflight;
 pub mod resume;
 pub mod secret;
+pub mod slot_watch;
 pub mod start;
 pub mod supervisor;
 pub mod telemetry;

@@ -5,14 +5,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pgoutput::PgTimestamp;
+use pgoutput::{Lsn, PgTimestamp};
 use relay::{Limits, Relay};
 use tracing::{error, info, warn};
 
 use crate::kafka::Producer;
 use crate::preflight::finding::Severity;
 use crate::preflight::report::Report;
-use crate::telemetry::{Peer, Reading, Stage, TableCounts, Telemetry};
+use crate::telemetry::{Peer, Reading, SlotHealth, Stage, TableCounts, Telemetry};
 
 /// A handle on everything that watches.
 #[derive(Clone)]
@@ -54,7 +54,6 @@ impl Observer {
         });
         let (records, bytes) = positions.in_flight;
         self.telemetry.report(Reading {
-            server_lsn: positions.received,
             received_lsn: positions.received,
             published_lsn: positions.published,
             acknowledged_lsn: positions.acknowledged,
@@ -97,9 +96,9 @@ impl Observer {
             .enter(Stage::Retrying, Some(reason.to_owned()));
     }
 
-    /// Stopped, until a person has decided something.
-    pub fn halted(&self, reason: &str) {
-        self.telemetry.enter(Stage::Halted, Some(reason.to_owned()));
+    /// What the server says about the slot, if there is one, and how far its WAL is flushed.
+    pub fn slot(&self, health: Option<SlotHealth>, wal_end: Lsn) {
+        self.telemetry.slot(health, wal_end);
     }
 }
 

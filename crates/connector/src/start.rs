@@ -9,6 +9,7 @@
 //! end. Nothing is published, and nothing confirmed, before the comparison.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use pgoutput::Lsn;
@@ -34,6 +35,7 @@ use crate::preflight::finding::Finding;
 use crate::preflight::report::Report;
 use crate::preflight::wanted::StoredProgress;
 use crate::resume::{self, Identity, Resume};
+use crate::slot_watch::SlotWatch;
 
 /// Why no connection came about.
 #[derive(Debug)]
@@ -185,15 +187,17 @@ impl Start<'_> {
         if let Some(Until::Position(position)) = *self.until {
             relay.stop_at(position);
         }
-        info!(slot = config.postgres.slot, at = %start.end, "streaming");
+        let (slot, sql) = (&config.postgres.slot, Arc::new(made.sql));
+        info!(slot, at = %start.end, "streaming");
         Ok(Driver::new(Parts {
             stream: made.stream,
-            sql: made.sql,
+            slot_watch: SlotWatch::begin(Arc::clone(&sql), slot, self.observer.clone()),
+            sql,
             producer,
             topics: made.topics,
             relay,
             clock,
-            progress: ProgressWriter::new(&config.topics.progress, &config.postgres.slot),
+            progress: ProgressWriter::new(&config.topics.progress, slot),
             observer: self.observer.clone(),
             drain_timeout: config.shutdown_timeout,
         }))

@@ -18,10 +18,12 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use pgoutput::Lsn;
+
 pub use self::health::{Health, Verdict};
 pub use self::logs::{LogError, init};
 pub use self::metrics::{CONTENT_TYPE, exposition};
-pub use self::reading::{Counts, Peer, Reading, SlotHealth, Stage, TableCounts};
+pub use self::reading::{Counts, Peer, Reading, SlotHealth, Stage, TableCounts, WalStatus};
 pub use self::statistics::ProducerStatistics;
 pub use self::status_line::StatusLine;
 pub use self::view::View;
@@ -42,6 +44,8 @@ struct State {
     /// Sums of the runs before this one: a reconnect begins a new run in the same process.
     before: Totals,
     slot: Option<SlotHealth>,
+    /// The end of the WAL when the slot was looked at last.
+    wal_end: Lsn,
     producer: Option<ProducerStatistics>,
     retries: BTreeMap<Peer, u64>,
     /// Records and bytes published by when, for the rates.
@@ -89,6 +93,7 @@ impl Telemetry {
             reason: None,
             before: Totals::default(),
             slot: None,
+            wal_end: Lsn::ZERO,
             producer: None,
             retries: BTreeMap::new(),
             history: VecDeque::new(),
@@ -120,7 +125,6 @@ impl Telemetry {
         state.before.add(&reading);
         // Positions stay as they were until the new run knows better.
         state.reading = Reading {
-            server_lsn: reading.server_lsn,
             received_lsn: reading.received_lsn,
             published_lsn: reading.published_lsn,
             acknowledged_lsn: reading.acknowledged_lsn,
@@ -136,9 +140,11 @@ impl Telemetry {
         *self.lock().retries.entry(peer).or_default() += 1;
     }
 
-    /// What the server says about the slot.
-    pub fn slot(&self, health: SlotHealth) {
-        self.lock().slot = Some(health);
+    /// What the server says about the slot, if it knows it, and how far its WAL is flushed.
+    pub fn slot(&self, health: Option<SlotHealth>, wal_end: Lsn) {
+        let mut state = self.lock();
+        state.slot = health;
+        state.wal_end = wal_end;
     }
 
     /// librdkafka's statistics, as it emits them; what cannot be read is passed over.

@@ -68,6 +68,49 @@ pub async fn look(client: &Client, name: &str) -> Result<Option<SlotRow>, Postgr
     }))
 }
 
+/// What those who watch want to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SlotState {
+    /// How far the WAL is flushed; on a standby, replayed. Nothing beyond it is decoded.
+    pub wal_end: Lsn,
+    /// `wal_status`; `None` when there is no such slot.
+    pub wal_status: Option<String>,
+    /// The oldest WAL that the server keeps for it.
+    pub restart_lsn: Option<Lsn>,
+    /// `safe_wal_size`: bytes of WAL that may still be written before the slot can be lost. `None`
+    /// when there is no bound, or when it is lost.
+    pub safe_wal_bytes: Option<i64>,
+}
+
+/// Looks at one slot and the end of the WAL, in one round trip.
+///
+/// # Errors
+/// Of the server or the connection.
+pub async fn state(client: &Client, name: &str) -> Result<SlotState, PostgresError> {
+    const QUERY: &str = "SELECT wal_end::text, wal_status, restart_lsn::text, safe_wal_size \
+         FROM (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() \
+              THEN pg_catalog.pg_last_wal_replay_lsn() \
+              ELSE pg_catalog.pg_current_wal_flush_lsn() END AS wal_end) AS server \
+         LEFT JOIN pg_catalog.pg_replication_slots ON slot_name = $1";
+    const DOING: &str = "look at the slot";
+    let asked = client.query_typed(QUERY, &[(&name, Type::NAME)]).await;
+    let rows = asked.map_err(sql(DOING))?;
+    let row = rows.first().ok_or(PostgresError::Answer {
+        command: DOING,
+        field: "row",
+    })?;
+    let lsn = |column: &str| -> Result<Option<Lsn>, PostgresError> {
+        let text: Option<&str> = row.try_get(column).map_err(sql(DOING))?;
+        Ok(text.and_then(|text| text.parse().ok()))
+    };
+    Ok(SlotState {
+        wal_end: lsn("wal_end")?.unwrap_or_default(),
+        wal_status: row.try_get("wal_status").map_err(sql(DOING))?,
+        restart_lsn: lsn("restart_lsn")?,
+        safe_wal_bytes: row.try_get("safe_wal_size").map_err(sql(DOING))?,
+    })
+}
+
 /// Where the WAL ends: the position that a slot reaches when everything committed by now is sent.
 ///
 /// Decoding reads what is flushed. What is inserted and not flushed yet (commits with

@@ -83,13 +83,6 @@ mod tests {
                 no("retrying: refused"),
             ),
             (Stage::Draining, None, 0, Verdict::Yes, no("draining")),
-            (
-                Stage::Halted,
-                Some("SLOT_LOST"),
-                0,
-                Verdict::Yes,
-                no("halted: SLOT_LOST"),
-            ),
         ] {
             let health = judge(stage, reason, Duration::from_secs(silent));
             assert_eq!(health, Health { live, ready }, "{stage:?} after {silent} s");

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::statistics::{Broker, ProducerStatistics};
-use super::{Stage, Telemetry, View};
+use super::{Stage, Telemetry, View, WalStatus};
 
 /// The content type of [`exposition`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -251,14 +251,17 @@ fn slot(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
         let help = "WAL that may still be written before the slot can be lost.";
         writer.gauges("walferry_slot_safe_wal_bytes", help, [(name, safe)])?;
     }
-    let status = [
-        ("slot", slot.name.as_str()),
-        ("status", slot.wal_status.as_str()),
-    ];
+    let statuses = WalStatus::ALL.map(|status| {
+        let now = if status == slot.wal_status { 1.0 } else { 0.0 };
+        (
+            [("slot", slot.name.as_str()), ("status", status.as_str())],
+            now,
+        )
+    });
     writer.gauges(
         "walferry_slot_wal_status",
         "1 for the slot's wal_status.",
-        [(status, 1.0)],
+        statuses,
     )
 }
 

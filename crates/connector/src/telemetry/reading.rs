@@ -8,8 +8,6 @@ use pgoutput::{Lsn, PgTimestamp};
 /// The driver's numbers at one moment. Totals count from the start of its run.
 #[derive(Clone, Debug, Default)]
 pub struct Reading {
-    /// The end of the server's WAL, as its last message told.
-    pub server_lsn: Lsn,
     /// How far the stream was read: ends of commits and keepalives.
     pub received_lsn: Lsn,
     /// How far records were handed to Kafka.
@@ -102,20 +100,17 @@ pub enum Stage {
     Retrying,
     /// Told to stop: waiting for Kafka's acknowledgements.
     Draining,
-    /// Stopped, and not by itself to go on.
-    Halted,
 }
 
 impl Stage {
     /// Every stage.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 6] = [
         Self::Starting,
         Self::Checking,
         Self::Snapshot,
         Self::Streaming,
         Self::Retrying,
         Self::Draining,
-        Self::Halted,
     ];
 
     /// Its word in metrics and on the page.
@@ -127,7 +122,6 @@ impl Stage {
             Self::Streaming => "streaming",
             Self::Retrying => "retrying",
             Self::Draining => "draining",
-            Self::Halted => "halted",
         }
     }
 }
@@ -152,14 +146,49 @@ impl Peer {
 }
 
 /// What `pg_replication_slots` says about our slot.
-#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct SlotHealth {
     /// The slot's name.
     pub name: String,
-    /// `wal_status`: reserved, extended, unreserved or lost.
-    pub wal_status: String,
+    /// `wal_status`.
+    pub wal_status: WalStatus,
     /// Bytes of WAL that the server keeps for it: from `restart_lsn` to the end.
     pub retained_bytes: u64,
     /// `safe_wal_size`: bytes that may still be written before it can be lost; `None` is no bound.
     pub safe_wal_bytes: Option<i64>,
+}
+
+/// Whether the server holds the WAL that the slot needs: `wal_status` (Postgres' manual,
+/// `pg_replication_slots`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WalStatus {
+    /// Within `max_wal_size`.
+    Reserved,
+    /// Beyond `max_wal_size`, and kept for the slot.
+    Extended,
+    /// No longer kept: gone at the next checkpoint, unless the slot catches up before.
+    Unreserved,
+    /// Gone.
+    Lost,
+}
+
+impl WalStatus {
+    /// Every status, the best first.
+    pub const ALL: [Self; 4] = [Self::Reserved, Self::Extended, Self::Unreserved, Self::Lost];
+
+    /// The server's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Extended => "extended",
+            Self::Unreserved => "unreserved",
+            Self::Lost => "lost",
+        }
+    }
+
+    /// From the server's word.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == word)
+    }
 }

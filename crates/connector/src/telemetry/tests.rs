@@ -17,7 +17,6 @@ fn counts(operations: &[(envelope::Operation, u64)]) -> Counts {
 fn reading() -> Reading {
     use envelope::Operation::{Create, Delete, Tombstone};
     Reading {
-        server_lsn: Lsn::new(0x1_0000_5000),
         received_lsn: Lsn::new(0x1_0000_4000),
         published_lsn: Lsn::new(0x1_0000_3000),
         acknowledged_lsn: Lsn::new(0x1_0000_2000),
@@ -44,18 +43,22 @@ fn reading() -> Reading {
     }
 }
 
+fn slot() -> SlotHealth {
+    SlotHealth {
+        name: "walferry_shop".into(),
+        wal_status: WalStatus::Reserved,
+        retained_bytes: 16 << 20,
+        safe_wal_bytes: Some(-5),
+    }
+}
+
 #[test]
 fn metrics_show_every_number() {
     let telemetry = Telemetry::new("shop");
     telemetry.enter(Stage::Streaming, None);
     telemetry.report(reading());
     telemetry.count_retry(Peer::Postgres);
-    telemetry.slot(SlotHealth {
-        name: "walferry_shop".into(),
-        wal_status: "reserved".into(),
-        retained_bytes: 16 << 20,
-        safe_wal_bytes: Some(-5),
-    });
+    telemetry.slot(Some(slot()), Lsn::new(0x1_0000_5000));
     telemetry.producer(
         r#"{"msg_cnt":7,"brokers":{"b/1":{"nodeid":1,"nodename":"b:9092","state":"UP",
         "rtt":{"avg":2500}}}}"#,
@@ -63,7 +66,7 @@ fn metrics_show_every_number() {
     let text = exposition(&telemetry);
     for line in [
         "walferry_stage{stage=\"streaming\"} 1.0",
-        "walferry_stage{stage=\"halted\"} 0.0",
+        "walferry_stage{stage=\"draining\"} 0.0",
         "walferry_server_lsn_bytes 4294987776",
         "walferry_confirmed_lsn_bytes 4294971392",
         "walferry_lag_bytes 16384",
@@ -76,6 +79,7 @@ fn metrics_show_every_number() {
         "walferry_events_total{table=\"public.we\\\"ird\\n\",operation=\"delete\"} 3",
         "walferry_slot_safe_wal_bytes{slot=\"walferry_shop\"} -5.0",
         "walferry_slot_wal_status{slot=\"walferry_shop\",status=\"reserved\"} 1.0",
+        "walferry_slot_wal_status{slot=\"walferry_shop\",status=\"lost\"} 0.0",
         "walferry_producer_queue_records 7",
         "walferry_broker_up{broker=\"b:9092\"} 1.0",
         "walferry_broker_round_trip_seconds{broker=\"b:9092\"} 0.0025",
@@ -133,6 +137,30 @@ fn lag_is_the_age_of_the_oldest_pending_change() {
     assert_eq!(telemetry.view().lag_seconds, 0.0);
 }
 
+/// What was received is near what is confirmed while a backlog drains; the server's end is far.
+#[test]
+fn lag_in_bytes_is_to_the_end_of_the_servers_wal() {
+    let telemetry = Telemetry::new("shop");
+    telemetry.report(reading());
+    assert_eq!(
+        telemetry.view().lag_bytes,
+        0x3000,
+        "received, before the first look"
+    );
+    telemetry.slot(Some(slot()), Lsn::new(0x9_0000_1000));
+    assert_eq!(telemetry.view().lag_bytes, 0x8_0000_0000);
+    telemetry.begin_run();
+    assert_eq!(
+        telemetry.view().lag_bytes,
+        0x8_0000_0000,
+        "a new connection knows it still"
+    );
+    // A look is a few seconds old when the stream has gone on.
+    telemetry.slot(None, Lsn::new(0x1_0000_1000));
+    let view = telemetry.view();
+    assert_eq!((view.lag_bytes, view.slot), (0x3000, None));
+}
+
 #[test]
 fn the_status_line_says_what_matters() {
     let telemetry = Telemetry::new("shop");
@@ -141,6 +169,7 @@ fn the_status_line_says_what_matters() {
         oldest_pending: None,
         ..reading()
     });
+    telemetry.slot(None, Lsn::new(0x1_0000_5000));
     assert_eq!(
         status_line::render(&telemetry.view()),
         "retrying · connection refused [2J · 5 records · 0/s · lag 16.0 KiB, 0.0 s · \

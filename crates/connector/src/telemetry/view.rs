@@ -54,7 +54,7 @@ pub struct View {
 /// The ladder of positions, the furthest first.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Positions {
-    /// The end of the server's WAL.
+    /// The end of the server's WAL when it was asked last, or what was received if that is further.
     #[serde(serialize_with = "as_text")]
     pub server: Lsn,
     /// Read.
@@ -112,6 +112,7 @@ pub struct TableView {
 impl View {
     pub(super) fn of(state: &State, now_unix: Duration) -> Self {
         let reading = &state.reading;
+        let server = state.wal_end.max(reading.received_lsn);
         let totals = state.totals();
         let (records_per_second, bytes_per_second) = rates(state);
         let mut tables: Vec<TableView> = totals
@@ -132,13 +133,13 @@ impl View {
             started_unix_seconds: state.started_unix.as_secs_f64(),
             uptime_seconds: state.started.elapsed().as_secs(),
             positions: Positions {
-                server: reading.server_lsn,
+                server,
                 received: reading.received_lsn,
                 published: reading.published_lsn,
                 acknowledged: reading.acknowledged_lsn,
                 confirmed: reading.confirmed_lsn,
             },
-            lag_bytes: reading.server_lsn.bytes_since(reading.confirmed_lsn),
+            lag_bytes: server.bytes_since(reading.confirmed_lsn),
             lag_seconds: lag_seconds(state, now_unix),
             records_per_second,
             bytes_per_second,

@@ -1,0 +1,122 @@
+//! Looks at the slot from outside, now and then: how much WAL the server keeps for it, whether it
+//! may be lost, and where the WAL ends.
+//!
+//! A task beside the loop, over the loop's SQL session: a server that takes its time to answer
+//! holds up nothing. It only tells; a slot that is lost is the next start's to find.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval, timeout};
+use tracing::{debug, warn};
+
+use crate::observer::Observer;
+use crate::postgres::slots::{self, SlotState};
+use crate::postgres::sql::SqlClient;
+use crate::telemetry::{SlotHealth, WalStatus};
+
+/// The watch; it ends with this handle.
+#[derive(Debug)]
+pub struct SlotWatch(JoinHandle<()>);
+
+impl SlotWatch {
+    /// Begins to look, at once and then every few seconds, for as long as the session lasts.
+    #[must_use]
+    pub fn begin(sql: Arc<SqlClient>, slot: &str, observer: Observer) -> Self {
+        let slot = slot.to_owned();
+        Self(tokio::spawn(
+            async move { watch(&sql, &slot, &observer).await },
+        ))
+    }
+}
+
+impl Drop for SlotWatch {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+async fn watch(sql: &SqlClient, slot: &str, observer: &Observer) {
+    let mut ticks = interval(EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut status = None;
+    while !sql.is_closed() {
+        ticks.tick().await;
+        match timeout(PATIENCE, slots::state(sql, slot)).await {
+            Ok(Ok(state)) => {
+                let health = health(slot, &state);
+                let now = health.as_ref().map(|health| health.wal_status);
+                if now != status {
+                    told(slot, now);
+                    status = now;
+                }
+                observer.slot(health, state.wal_end);
+            }
+            Ok(Err(error)) => debug!(%error, "the slot could not be looked at"),
+            Err(_) => debug!("the server does not answer a question about the slot"),
+        }
+    }
+}
+
+/// What is shown; `None` when the server shows no such slot, or says a word about it that no
+/// version up to 18 has.
+fn health(slot: &str, state: &SlotState) -> Option<SlotHealth> {
+    Some(SlotHealth {
+        name: slot.to_owned(),
+        wal_status: WalStatus::from_word(state.wal_status.as_deref()?)?,
+        // A lost slot has no restart_lsn, and keeps nothing.
+        retained_bytes: state
+            .restart_lsn
+            .map_or(0, |restart| state.wal_end.bytes_since(restart)),
+        safe_wal_bytes: state.safe_wal_bytes,
+    })
+}
+
+/// Says it in the log, while there is still something to be done about it.
+fn told(slot: &str, status: Option<WalStatus>) {
+    match status {
+        Some(WalStatus::Unreserved) => warn!(
+            slot,
+            "the slot has fallen behind max_slot_wal_keep_size and is lost at the next checkpoint \
+             unless it catches up; raise that setting now (a reload is enough)"
+        ),
+        Some(WalStatus::Lost) => warn!(slot, "the server no longer holds the slot's WAL"),
+        Some(WalStatus::Reserved | WalStatus::Extended) | None => {}
+    }
+}
+
+/// Lag in bytes is as old as this at most; the question takes the server a fraction of a
+/// millisecond.
+const EVERY: Duration = Duration::from_secs(5);
+/// The session is shared with the catalog's questions, which wait behind this one.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use pgoutput::Lsn;
+
+    use super::*;
+
+    #[test]
+    fn what_the_server_says_becomes_bytes() {
+        let state = |status: Option<&str>, restart: Option<u64>| SlotState {
+            wal_end: Lsn::new(5_000),
+            wal_status: status.map(str::to_owned),
+            restart_lsn: restart.map(Lsn::new),
+            safe_wal_bytes: Some(-7),
+        };
+        let of = |status, restart| health("s", &state(status, restart));
+        let kept = of(Some("extended"), Some(2_000)).unwrap();
+        assert_eq!(kept.wal_status, WalStatus::Extended);
+        assert_eq!(
+            (kept.retained_bytes, kept.safe_wal_bytes),
+            (3_000, Some(-7))
+        );
+        assert_eq!(of(Some("lost"), None).unwrap().retained_bytes, 0);
+        // The slot's restart_lsn is younger than the flushed end that was asked a moment before.
+        assert_eq!(of(Some("reserved"), Some(6_000)).unwrap().retained_bytes, 0);
+        assert_eq!(of(None, None), None);
+        assert_eq!(of(Some("borrowed"), Some(1)), None);
+    }
+}
