@@ -4,6 +4,7 @@ mod check;
 mod idle_advance;
 mod kafka_outage;
 mod large_transaction;
+mod observation;
 mod postgres_outage;
 mod reader;
 mod refusals;

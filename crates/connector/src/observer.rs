@@ -96,9 +96,10 @@ impl Observer {
             .enter(Stage::Retrying, Some(reason.to_owned()));
     }
 
-    /// What the server says about the slot, if there is one, and how far its WAL is flushed.
-    pub fn slot(&self, health: Option<SlotHealth>, wal_end: Lsn) {
-        self.telemetry.slot(health, wal_end);
+    /// What the server says about the slot, if it knows it; how far its WAL is flushed, and how far
+    /// the slot is confirmed.
+    pub fn slot(&self, health: Option<SlotHealth>, wal_end: Lsn, confirmed: Lsn) {
+        self.telemetry.slot(health, wal_end, confirmed);
     }
 }
 

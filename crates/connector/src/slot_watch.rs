@@ -51,7 +51,8 @@ async fn watch(sql: &SqlClient, slot: &str, observer: &Observer) {
                     told(slot, now);
                     status = now;
                 }
-                observer.slot(health, state.wal_end);
+                let confirmed = state.confirmed_flush_lsn.unwrap_or_default();
+                observer.slot(health, state.wal_end, confirmed);
             }
             Ok(Err(error)) => debug!(%error, "the slot could not be looked at"),
             Err(_) => debug!("the server does not answer a question about the slot"),
@@ -104,6 +105,7 @@ mod tests {
             wal_end: Lsn::new(5_000),
             wal_status: status.map(str::to_owned),
             restart_lsn: restart.map(Lsn::new),
+            confirmed_flush_lsn: None,
             safe_wal_bytes: Some(-7),
         };
         let of = |status, restart| health("s", &state(status, restart));

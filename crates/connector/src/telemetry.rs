@@ -46,6 +46,8 @@ struct State {
     slot: Option<SlotHealth>,
     /// The end of the WAL when the slot was looked at last.
     wal_end: Lsn,
+    /// How far the slot was confirmed then: a run that has confirmed nothing does not know.
+    slot_confirmed: Lsn,
     producer: Option<ProducerStatistics>,
     retries: BTreeMap<Peer, u64>,
     /// Records and bytes published by when, for the rates.
@@ -94,6 +96,7 @@ impl Telemetry {
             before: Totals::default(),
             slot: None,
             wal_end: Lsn::ZERO,
+            slot_confirmed: Lsn::ZERO,
             producer: None,
             retries: BTreeMap::new(),
             history: VecDeque::new(),
@@ -140,11 +143,13 @@ impl Telemetry {
         *self.lock().retries.entry(peer).or_default() += 1;
     }
 
-    /// What the server says about the slot, if it knows it, and how far its WAL is flushed.
-    pub fn slot(&self, health: Option<SlotHealth>, wal_end: Lsn) {
+    /// What the server says about the slot, if it knows it; how far its WAL is flushed, and how far
+    /// the slot is confirmed.
+    pub fn slot(&self, health: Option<SlotHealth>, wal_end: Lsn, confirmed: Lsn) {
         let mut state = self.lock();
         state.slot = health;
         state.wal_end = wal_end;
+        state.slot_confirmed = confirmed;
     }
 
     /// librdkafka's statistics, as it emits them; what cannot be read is passed over.

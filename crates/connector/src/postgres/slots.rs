@@ -77,6 +77,8 @@ pub struct SlotState {
     pub wal_status: Option<String>,
     /// The oldest WAL that the server keeps for it.
     pub restart_lsn: Option<Lsn>,
+    /// How far it is confirmed.
+    pub confirmed_flush_lsn: Option<Lsn>,
     /// `safe_wal_size`: bytes of WAL that may still be written before the slot can be lost. `None`
     /// when there is no bound, or when it is lost.
     pub safe_wal_bytes: Option<i64>,
@@ -87,7 +89,8 @@ pub struct SlotState {
 /// # Errors
 /// Of the server or the connection.
 pub async fn state(client: &Client, name: &str) -> Result<SlotState, PostgresError> {
-    const QUERY: &str = "SELECT wal_end::text, wal_status, restart_lsn::text, safe_wal_size \
+    const QUERY: &str = "SELECT wal_end::text, wal_status, restart_lsn::text, \
+              confirmed_flush_lsn::text, safe_wal_size \
          FROM (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() \
               THEN pg_catalog.pg_last_wal_replay_lsn() \
               ELSE pg_catalog.pg_current_wal_flush_lsn() END AS wal_end) AS server \
@@ -107,6 +110,7 @@ pub async fn state(client: &Client, name: &str) -> Result<SlotState, PostgresErr
         wal_end: lsn("wal_end")?.unwrap_or_default(),
         wal_status: row.try_get("wal_status").map_err(sql(DOING))?,
         restart_lsn: lsn("restart_lsn")?,
+        confirmed_flush_lsn: lsn("confirmed_flush_lsn")?,
         safe_wal_bytes: row.try_get("safe_wal_size").map_err(sql(DOING))?,
     })
 }

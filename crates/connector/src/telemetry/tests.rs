@@ -58,7 +58,7 @@ fn metrics_show_every_number() {
     telemetry.enter(Stage::Streaming, None);
     telemetry.report(reading());
     telemetry.count_retry(Peer::Postgres);
-    telemetry.slot(Some(slot()), Lsn::new(0x1_0000_5000));
+    telemetry.slot(Some(slot()), Lsn::new(0x1_0000_5000), Lsn::ZERO);
     telemetry.producer(
         r#"{"msg_cnt":7,"brokers":{"b/1":{"nodeid":1,"nodename":"b:9092","state":"UP",
         "rtt":{"avg":2500}}}}"#,
@@ -147,7 +147,7 @@ fn lag_in_bytes_is_to_the_end_of_the_servers_wal() {
         0x3000,
         "received, before the first look"
     );
-    telemetry.slot(Some(slot()), Lsn::new(0x9_0000_1000));
+    telemetry.slot(Some(slot()), Lsn::new(0x9_0000_1000), Lsn::ZERO);
     assert_eq!(telemetry.view().lag_bytes, 0x8_0000_0000);
     telemetry.begin_run();
     assert_eq!(
@@ -156,9 +156,17 @@ fn lag_in_bytes_is_to_the_end_of_the_servers_wal() {
         "a new connection knows it still"
     );
     // A look is a few seconds old when the stream has gone on.
-    telemetry.slot(None, Lsn::new(0x1_0000_1000));
+    telemetry.slot(None, Lsn::new(0x1_0000_1000), Lsn::ZERO);
     let view = telemetry.view();
     assert_eq!((view.lag_bytes, view.slot), (0x3000, None));
+    // A run that has confirmed nothing yet goes by what the slot says.
+    telemetry.report(Reading {
+        confirmed_lsn: Lsn::ZERO,
+        ..reading()
+    });
+    assert_eq!(telemetry.view().lag_bytes, 0, "nothing is known");
+    telemetry.slot(None, Lsn::new(0x1_0000_5000), Lsn::new(0x1_0000_3000));
+    assert_eq!(telemetry.view().lag_bytes, 0x2000);
 }
 
 #[test]
@@ -169,7 +177,7 @@ fn the_status_line_says_what_matters() {
         oldest_pending: None,
         ..reading()
     });
-    telemetry.slot(None, Lsn::new(0x1_0000_5000));
+    telemetry.slot(None, Lsn::new(0x1_0000_5000), Lsn::ZERO);
     assert_eq!(
         status_line::render(&telemetry.view()),
         "retrying · connection refused [2J · 5 records · 0/s · lag 16.0 KiB, 0.0 s · \

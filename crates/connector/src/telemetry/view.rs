@@ -113,6 +113,7 @@ impl View {
     pub(super) fn of(state: &State, now_unix: Duration) -> Self {
         let reading = &state.reading;
         let server = state.wal_end.max(reading.received_lsn);
+        let confirmed = state.slot_confirmed.max(reading.confirmed_lsn);
         let totals = state.totals();
         let (records_per_second, bytes_per_second) = rates(state);
         let mut tables: Vec<TableView> = totals
@@ -137,9 +138,9 @@ impl View {
                 received: reading.received_lsn,
                 published: reading.published_lsn,
                 acknowledged: reading.acknowledged_lsn,
-                confirmed: reading.confirmed_lsn,
+                confirmed,
             },
-            lag_bytes: server.bytes_since(reading.confirmed_lsn),
+            lag_bytes: lag_bytes(server, confirmed),
             lag_seconds: lag_seconds(state, now_unix),
             records_per_second,
             bytes_per_second,
@@ -164,6 +165,15 @@ impl View {
             producer: state.producer.clone(),
             tables,
         }
+    }
+}
+
+/// None while nothing is known to be confirmed: the distance to the beginning of all WAL says nothing.
+fn lag_bytes(server: Lsn, confirmed: Lsn) -> u64 {
+    if confirmed == Lsn::ZERO {
+        0
+    } else {
+        server.bytes_since(confirmed)
     }
 }
 
