@@ -10,6 +10,8 @@ use crate::catalog::Counts;
 use crate::feedback::Feedback;
 use crate::limits::Limits;
 use crate::progress::Progress;
+#[cfg(doc)]
+use crate::relay::Relay;
 use crate::schedule::Timing;
 
 /// The time, handed in.
