@@ -6,7 +6,7 @@ use relay::Limits;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 use crate::admin::Admin;
 use crate::cli::{self, Check, Cli, Command, Run};
@@ -42,6 +42,9 @@ fn run(run: &Run) -> Exit {
         Ok(config) => config,
         Err(error) => return complain(&error, Exit::Usage),
     };
+    for set in &config.effective {
+        debug!(key = set.path, value = set.value, from = %set.origin, "configuration");
+    }
     let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return complain(&error, Exit::Unexpected),

@@ -69,6 +69,7 @@ impl Observer {
             published_bytes: positions.totals.record_bytes,
             transactions: positions.totals.transactions,
             records: positions.totals.records,
+            kafka_error: producer.last_connection_error(),
             tables: tables.collect(),
         });
         if let Some(statistics) = producer.statistics() {

@@ -124,12 +124,6 @@ pub fn identify_system() -> &'static str {
     "IDENTIFY_SYSTEM"
 }
 
-/// `TIMELINE_HISTORY tli`.
-#[must_use]
-pub fn timeline_history(timeline: u32) -> String {
-    format!("TIMELINE_HISTORY {timeline}")
-}
-
 /// `CREATE_REPLICATION_SLOT`: options in parentheses from 15 on, as keywords before.
 ///
 /// # Errors

@@ -38,11 +38,6 @@ impl TableFilter {
     pub fn include(&self) -> &[TablePattern] {
         &self.include
     }
-
-    /// The patterns of `tables.exclude`, in their order.
-    pub fn exclude(&self) -> &[TablePattern] {
-        &self.exclude
-    }
 }
 
 /// Schemas of the server itself, which logical decoding does not publish.

@@ -23,6 +23,6 @@ mod transport;
 
 pub use conninfo::Conninfo;
 pub use error::{Class, PostgresError};
-pub use replication::{CreatedSlot, ReplicationSession, SystemIdentity, TimelineSwitch};
+pub use replication::{CreatedSlot, ReplicationSession, SystemIdentity};
 pub use sql::SqlClient;
 pub use stream::ReplicationStream;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 use pgoutput::Lsn;
 use pgwire::command::{self, NewSlot};
-use pgwire::{QueryStep, Rows, ServerError, ServerVersion, SimpleQuery};
+use pgwire::{QueryStep, Rows, ServerError, SimpleQuery};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tracing::{info, warn};
 
@@ -41,15 +41,6 @@ pub struct CreatedSlot {
     pub snapshot_name: Option<String>,
 }
 
-/// Where a timeline ended and the next began.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimelineSwitch {
-    /// The timeline that ended.
-    pub timeline: u32,
-    /// Its end.
-    pub switch_point: Lsn,
-}
-
 /// A walsender session that is not streaming yet.
 pub struct ReplicationSession {
     connected: Connected,
@@ -70,22 +61,10 @@ impl ReplicationSession {
         })
     }
 
-    /// The server's version.
-    #[must_use]
-    pub fn server_version(&self) -> ServerVersion {
-        self.connected.version
-    }
-
     /// The backend's process id, as `pg_replication_slots.active_pid` shows it.
     #[must_use]
     pub fn process_id(&self) -> i32 {
         self.connected.greeting.process_id
-    }
-
-    /// Host and port of the server in use.
-    #[must_use]
-    pub fn server(&self) -> &str {
-        &self.connected.peer
     }
 
     /// `IDENTIFY_SYSTEM`.
@@ -100,28 +79,6 @@ impl ReplicationSession {
             timeline: cell(&rows, COMMAND, "timeline")?,
             wal_position: cell(&rows, COMMAND, "xlogpos")?,
             database: cell(&rows, COMMAND, "dbname")?,
-        })
-    }
-
-    /// The timelines before this one, oldest first. The first timeline has none.
-    ///
-    /// # Errors
-    /// Of the server or the connection, and a history that cannot be read.
-    pub async fn timeline_history(
-        &mut self,
-        timeline: u32,
-    ) -> Result<Vec<TimelineSwitch>, PostgresError> {
-        const COMMAND: &str = "TIMELINE_HISTORY";
-        if timeline <= 1 {
-            return Ok(Vec::new());
-        }
-        let rows = self
-            .command(COMMAND, &command::timeline_history(timeline))
-            .await?;
-        let content: String = cell(&rows, COMMAND, "content")?;
-        timeline_switches(&content).ok_or(PostgresError::Answer {
-            command: COMMAND,
-            field: "content",
         })
     }
 
@@ -254,39 +211,4 @@ fn cell<T: FromStr>(
     rows.text(0, field)
         .and_then(|text| text.parse().ok())
         .ok_or(PostgresError::Answer { command, field })
-}
-
-/// Lines of `timeline <tab> switch point <tab> reason`.
-fn timeline_switches(content: &str) -> Option<Vec<TimelineSwitch>> {
-    content
-        .lines()
-        .map(str::trim)
-        .filter(|line| !line.is_empty() && !line.starts_with('#'))
-        .map(|line| {
-            let mut fields = line.split_whitespace();
-            let timeline = fields.next()?.parse().ok()?;
-            let switch_point = fields.next()?.parse().ok()?;
-            Some(TimelineSwitch {
-                timeline,
-                switch_point,
-            })
-        })
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_timeline_history_is_read() {
-        let content = "1\t0/3000158\tno recovery target specified\n\n2\t1/A\tbefore 2026\n";
-        let switches = timeline_switches(content).unwrap();
-        let seen: Vec<_> = switches
-            .iter()
-            .map(|s| (s.timeline, s.switch_point.to_string()))
-            .collect();
-        assert_eq!(seen, [(1, "0/3000158".to_owned()), (2, "1/A".to_owned())]);
-        assert!(timeline_switches("1 nonsense").is_none());
-    }
 }

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use envelope::{RelationDetails, TypeDetails, TypeKind};
-use pgwire::{Greeting, ServerVersion};
+use pgwire::Greeting;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::types::Type;
 use tokio_postgres::{NoTls, Row};
@@ -24,8 +24,6 @@ use super::transport::Transport;
 /// A session for queries and COPY; everything of [`tokio_postgres::Client`].
 pub struct SqlClient {
     client: tokio_postgres::Client,
-    version: ServerVersion,
-    peer: String,
 }
 
 impl Deref for SqlClient {
@@ -43,7 +41,6 @@ impl SqlClient {
     /// Everything that keeps a session from coming about.
     pub async fn connect(conninfo: &Conninfo) -> Result<Self, PostgresError> {
         let connected = Box::pin(connect(conninfo, Purpose::Sql)).await?;
-        let (version, peer) = (connected.version, connected.peer.clone());
         let mut config = tokio_postgres::Config::new();
         config
             .user(&conninfo.user)
@@ -57,23 +54,7 @@ impl SqlClient {
                 debug!(%error, "an SQL session ended");
             }
         });
-        Ok(SqlClient {
-            client,
-            version,
-            peer,
-        })
-    }
-
-    /// The server's version.
-    #[must_use]
-    pub fn server_version(&self) -> ServerVersion {
-        self.version
-    }
-
-    /// Host and port of the server in use.
-    #[must_use]
-    pub fn server(&self) -> &str {
-        &self.peer
+        Ok(SqlClient { client })
     }
 
     /// What the catalog says now about a relation and the types of its columns, in one round trip.

@@ -153,12 +153,6 @@ impl ReplicationStream {
         }
     }
 
-    /// Bytes that have arrived and are not yet cut.
-    #[must_use]
-    pub fn buffered(&self) -> usize {
-        self.frames.buffered()
-    }
-
     /// Reads of the socket so far.
     #[must_use]
     pub fn reads(&self) -> u64 {

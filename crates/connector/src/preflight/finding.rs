@@ -91,16 +91,6 @@ pub enum Remedy {
     Text(String),
 }
 
-impl Remedy {
-    /// The step's words, whatever its kind.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        match self {
-            Self::Sql(text) | Self::Setting(text) | Self::Text(text) => text,
-        }
-    }
-}
-
 /// One complaint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {

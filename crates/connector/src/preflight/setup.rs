@@ -56,12 +56,6 @@ pub fn plan(
 }
 
 impl SetupPlan {
-    /// True when there is nothing to create.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        *self == Self::default()
-    }
-
     /// Runs the SQL part; the slot is the replication session's to make, afterwards.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ pub struct Reading {
     pub transactions: u64,
     /// Total records handed to Kafka.
     pub records: u64,
+    /// What the Kafka client last said about a connection; it may be long ago.
+    pub kafka_error: Option<String>,
     /// Total events by table.
     pub tables: Vec<TableCounts>,
 }
@@ -62,11 +64,6 @@ impl FromIterator<(Operation, u64)> for Counts {
 }
 
 impl Counts {
-    /// One more.
-    pub fn count(&mut self, operation: Operation) {
-        self.0[operation as usize] += 1;
-    }
-
     /// Each operation with its count, in the order of [`Operation::ALL`].
     pub fn iter(&self) -> impl Iterator<Item = (Operation, u64)> + '_ {
         Operation::ALL

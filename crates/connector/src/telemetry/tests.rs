@@ -4,16 +4,6 @@ use pgoutput::{Lsn, PgTimestamp};
 
 use super::*;
 
-fn counts(operations: &[(envelope::Operation, u64)]) -> Counts {
-    let mut counts = Counts::default();
-    for (operation, number) in operations {
-        for _ in 0..*number {
-            counts.count(*operation);
-        }
-    }
-    counts
-}
-
 fn reading() -> Reading {
     use envelope::Operation::{Create, Delete, Tombstone};
     Reading {
@@ -30,14 +20,15 @@ fn reading() -> Reading {
         published_bytes: 200,
         transactions: 3,
         records: 5,
+        kafka_error: None,
         tables: vec![
             TableCounts {
                 table: "public.users".into(),
-                counts: counts(&[(Create, 2)]),
+                counts: [(Create, 2)].into_iter().collect(),
             },
             TableCounts {
                 table: "public.we\"ird\n".into(),
-                counts: counts(&[(Delete, 3), (Tombstone, 3)]),
+                counts: [(Delete, 3), (Tombstone, 3)].into_iter().collect(),
             },
         ],
     }
@@ -167,6 +158,28 @@ fn lag_in_bytes_is_to_the_end_of_the_servers_wal() {
     assert_eq!(telemetry.view().lag_bytes, 0, "nothing is known");
     telemetry.slot(None, Lsn::new(0x1_0000_5000), Lsn::new(0x1_0000_3000));
     assert_eq!(telemetry.view().lag_bytes, 0x2000);
+}
+
+/// The stream runs on while Kafka is away: only the reason tells of it.
+#[test]
+fn a_kafka_that_is_away_is_the_reason_when_there_is_no_other() {
+    let telemetry = Telemetry::new("shop");
+    telemetry.enter(Stage::Streaming, None);
+    telemetry.report(Reading {
+        kafka_error: Some("refused".into()),
+        ..reading()
+    });
+    let brokers = |state: &str| {
+        telemetry.producer(&format!(
+            r#"{{"brokers":{{"b/1":{{"nodeid":1,"nodename":"b:9092","state":"{state}"}}}}}}"#
+        ));
+        telemetry.view().reason
+    };
+    assert_eq!(brokers("UP"), None, "an error of long ago");
+    let away = "no broker of Kafka is connected: refused";
+    assert_eq!(brokers("DOWN").as_deref(), Some(away));
+    telemetry.enter(Stage::Retrying, Some("the server is gone".into()));
+    assert_eq!(brokers("DOWN").as_deref(), Some("the server is gone"));
 }
 
 #[test]

@@ -130,7 +130,7 @@ impl View {
             name: state.name.clone(),
             version: env!("CARGO_PKG_VERSION"),
             stage: state.stage,
-            reason: state.reason.clone(),
+            reason: state.reason.clone().or_else(|| kafka_is_away(state)),
             started_unix_seconds: state.started_unix.as_secs_f64(),
             uptime_seconds: state.started.elapsed().as_secs(),
             positions: Positions {
@@ -166,6 +166,17 @@ impl View {
             tables,
         }
     }
+}
+
+/// Kafka's absence ends no connection to Postgres, so it is no stage: records wait for it.
+fn kafka_is_away(state: &State) -> Option<String> {
+    let brokers = &state.producer.as_ref()?.brokers;
+    let any_up = brokers.values().any(|broker| broker.state == "UP");
+    if any_up || brokers.is_empty() || state.reading.in_flight_records == 0 {
+        return None;
+    }
+    let said = state.reading.kafka_error.as_deref().unwrap_or("no error");
+    Some(format!("no broker of Kafka is connected: {said}"))
 }
 
 /// None while nothing is known to be confirmed: the distance to the beginning of all WAL says nothing.
