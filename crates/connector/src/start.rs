@@ -106,15 +106,19 @@ impl Start<'_> {
             .application_name
             .clone_from(&conninfo.application_name);
         let properties = properties(self.config).await?;
-        let sql = SqlClient::connect(&conninfo).await?;
+        let mut topics = self.ensured(&properties)?;
+        // The two servers do not wait for each other.
+        let (sql, wanted) = {
+            let progress = topics.progress(&self.config.topics.progress);
+            let kafka = async { progress.await.map_err(StartError::from) };
+            tokio::try_join!(self.examined(&conninfo), kafka)?.0
+        };
         if let Some(Until::Now) = self.until {
             *self.until = Some(Until::Position(slots::wal_end(&sql).await?));
         }
-        let mut topics = self.ensured(&properties)?;
-        topics.progress(&self.config.topics.progress).await?;
-        if !self.memory.checked {
-            self.check(&sql, &mut topics).await?;
-        }
+        topics.data(&wanted).await?;
+        // It meets its brokers while the slot is being taken.
+        let producer = self.producer(&properties, &topics)?;
         let mut session = ReplicationSession::connect(&conninfo).await?;
         let identity = session.identify_system().await?;
         let server = Identity {
@@ -132,32 +136,39 @@ impl Start<'_> {
         let resume = self.compare(&sql, server, &properties).await?;
         self.memory.checked = true;
         let timing = Timing::for_server(timeout, self.memory.silence_max);
-        self.driver(Made {
+        Ok(self.driver(Made {
             stream,
             sql,
             topics,
-            properties,
+            producer,
             server,
             resume,
             timing,
-        })
+        }))
     }
 
-    fn driver(&self, made: Made) -> Result<Driver, StartError> {
-        let config = self.config;
-        let in_flight_bytes = config.limits.in_flight_bytes;
-        let limits = Limits {
-            in_flight_records: config.limits.in_flight_records,
-            in_flight_bytes: usize::try_from(in_flight_bytes).unwrap_or(usize::MAX),
-        };
+    fn limits(&self) -> Limits {
+        let limits = self.config.limits;
+        Limits {
+            in_flight_records: limits.in_flight_records,
+            in_flight_bytes: usize::try_from(limits.in_flight_bytes).unwrap_or(usize::MAX),
+        }
+    }
+
+    fn producer(&self, properties: &Properties, topics: &Ensured) -> Result<Producer, StartError> {
+        let limits = self.config.limits;
         let overshoot = Limits::OVERSHOOT as u64;
         let settings = kafka::Settings {
             in_flight_records_max: limits.in_flight_records as u64 + overshoot,
-            in_flight_bytes_max: in_flight_bytes,
-            topic_bytes_min: made.topics.bytes_min(),
-            auto_creation: made.topics.auto_creation(),
+            in_flight_bytes_max: limits.in_flight_bytes,
+            topic_bytes_min: topics.bytes_min(),
+            auto_creation: topics.auto_creation(),
         };
-        let producer = Producer::new(&made.properties, &settings)?;
+        Ok(Producer::new(properties, &settings)?)
+    }
+
+    fn driver(&self, made: Made) -> Driver {
+        let config = self.config;
         let clock = Clock::start();
         let tables = config.tables.clone();
         let Resume {
@@ -178,7 +189,7 @@ impl Start<'_> {
                     snapshot,
                 },
                 start_is_durable: durable,
-                limits,
+                limits: self.limits(),
                 timing: made.timing,
                 captures: Box::new(move |schema, table| tables.matches(schema, table)),
             },
@@ -189,18 +200,18 @@ impl Start<'_> {
         }
         let (slot, sql) = (&config.postgres.slot, Arc::new(made.sql));
         info!(slot, at = %start.end, "streaming");
-        Ok(Driver::new(Parts {
+        Driver::new(Parts {
             stream: made.stream,
             slot_watch: SlotWatch::begin(Arc::clone(&sql), slot, self.observer.clone()),
             sql,
-            producer,
+            producer: made.producer,
             topics: made.topics,
             relay,
             clock,
             progress: ProgressWriter::new(&config.topics.progress, slot),
             observer: self.observer.clone(),
             drain_timeout: config.shutdown_timeout,
-        }))
+        })
     }
 
     fn ensured(&self, properties: &Properties) -> Result<Ensured, StartError> {
@@ -217,8 +228,18 @@ impl Start<'_> {
         ))
     }
 
-    /// The whole check, and the creation of publication and topics.
-    async fn check(&mut self, sql: &SqlClient, topics: &mut Ensured) -> Result<(), StartError> {
+    /// An ordinary session, after the check; and the topics that are wanted.
+    async fn examined(&self, conninfo: &Conninfo) -> Result<(SqlClient, Vec<String>), StartError> {
+        let sql = SqlClient::connect(conninfo).await?;
+        let wanted = match self.memory.checked {
+            true => Vec::new(),
+            false => self.check(&sql).await?,
+        };
+        Ok((sql, wanted))
+    }
+
+    /// The whole check, and the creation of the publication. Gives the topics that are wanted.
+    async fn check(&self, sql: &SqlClient) -> Result<Vec<String>, StartError> {
         let name = self.memory.application_name.clone();
         let unknown = StoredProgress::Unknown;
         let mut found = preflight::of_config(self.config, &name, unknown, sql).await;
@@ -233,13 +254,11 @@ impl Start<'_> {
         }
         let applied = found.plan.apply_sql(sql).await;
         applied.map_err(sql::sql("create the publication"))?;
-        let names: Vec<String> = found
+        Ok(found
             .captured
             .into_iter()
             .map(|table| table.topic)
-            .collect();
-        topics.data(&names).await?;
-        Ok(())
+            .collect())
     }
 
     /// Makes the slot, if nothing tells that there was one.
@@ -351,7 +370,7 @@ struct Made {
     stream: ReplicationStream,
     sql: SqlClient,
     topics: Ensured,
-    properties: Properties,
+    producer: Producer,
     server: Identity,
     resume: Resume,
     timing: Timing,
