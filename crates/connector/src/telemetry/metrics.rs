@@ -38,6 +38,7 @@ impl Collector for Page {
         process(&mut writer, &view)?;
         positions(&mut writer, &view)?;
         throughput(&mut writer, &view)?;
+        events(&mut writer, &view)?;
         slot(&mut writer, &view)?;
         producer(&mut writer, &view)
     }
@@ -114,7 +115,11 @@ fn process(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
     )?;
     if let Some(process) = Process::read() {
         let memory = process.resident_bytes;
-        writer.position("process_resident_memory_bytes", "Memory in use.", memory)?;
+        writer.position(
+            "process_resident_memory_bytes",
+            "Memory in use (Linux only).",
+            memory,
+        )?;
     }
     Ok(())
 }
@@ -124,27 +129,27 @@ fn positions(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
     for (name, help, lsn) in [
         (
             "walferry_server_lsn_bytes",
-            "End of the server's WAL.",
+            "How far the server's WAL is flushed, as of the last look at the slot.",
             at.server,
         ),
         (
             "walferry_received_lsn_bytes",
-            "How far the stream was read.",
+            "How far the stream was received.",
             at.received,
         ),
         (
             "walferry_published_lsn_bytes",
-            "How far records were handed to Kafka.",
+            "Commit of the last transaction handed to Kafka.",
             at.published,
         ),
         (
             "walferry_acknowledged_lsn_bytes",
-            "How far Kafka acknowledged all.",
+            "How far Kafka has acknowledged everything.",
             at.acknowledged,
         ),
         (
             "walferry_confirmed_lsn_bytes",
-            "How far Postgres may forget.",
+            "How far the slot is confirmed: Postgres may forget what is before.",
             at.confirmed,
         ),
     ] {
@@ -152,7 +157,7 @@ fn positions(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
     }
     writer.position(
         "walferry_lag_bytes",
-        "WAL that is not confirmed.",
+        "WAL from the confirmed position to the server's end.",
         view.lag_bytes,
     )?;
     writer.gauge(
@@ -167,22 +172,22 @@ fn throughput(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
     for (name, help, value) in [
         (
             "walferry_in_flight_records",
-            "Not acknowledged by Kafka.",
+            "Records that Kafka has not acknowledged.",
             in_flight.records,
         ),
         (
             "walferry_in_flight_bytes",
-            "Not acknowledged by Kafka.",
+            "Bytes that Kafka has not acknowledged.",
             in_flight.bytes,
         ),
         (
             "walferry_in_flight_records_max",
-            "Reading pauses there.",
+            "The most records in flight; reading pauses there.",
             in_flight.limit_records,
         ),
         (
             "walferry_in_flight_bytes_max",
-            "Reading pauses there.",
+            "The most bytes in flight; reading pauses there.",
             in_flight.limit_bytes,
         ),
     ] {
@@ -192,7 +197,7 @@ fn throughput(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
     for (name, help, value) in [
         (
             "walferry_records",
-            "Records handed to Kafka.",
+            "Records handed to Kafka, repeats included.",
             totals.records,
         ),
         (
@@ -213,13 +218,21 @@ fn throughput(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
     ] {
         writer.counter(name, help, value)?;
     }
+    Ok(())
+}
+
+fn events(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
     let retries = ["postgres", "kafka"].map(|peer| {
         (
             [("peer", peer)],
             view.retries.get(peer).copied().unwrap_or_default(),
         )
     });
-    writer.counters("walferry_retries", "Connections lost or refused.", retries)?;
+    writer.counters(
+        "walferry_retries",
+        "Connections that were lost or refused, and tried again.",
+        retries,
+    )?;
     let events = view.tables.iter().flat_map(|table| {
         let some = table.counts.iter().filter(|(_, count)| *count > 0);
         some.map(|(operation, count)| {
@@ -232,7 +245,11 @@ fn throughput(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
             )
         })
     });
-    writer.counters("walferry_events", "Records by table and operation.", events)
+    writer.counters(
+        "walferry_events",
+        "Records handed to Kafka, by table and operation.",
+        events,
+    )
 }
 
 fn slot(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
@@ -248,7 +265,8 @@ fn slot(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
     if let Some(safe) = slot.safe_wal_bytes {
         #[allow(clippy::cast_precision_loss)] // A distance for an alert.
         let safe = safe as f64;
-        let help = "WAL that may still be written before the slot can be lost.";
+        let help =
+            "WAL that may still be written before the slot can be lost; absent without a limit.";
         writer.gauges("walferry_slot_safe_wal_bytes", help, [(name, safe)])?;
     }
     let statuses = WalStatus::ALL.map(|status| {
@@ -260,7 +278,7 @@ fn slot(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
     });
     writer.gauges(
         "walferry_slot_wal_status",
-        "1 for the slot's wal_status.",
+        "1 for what pg_replication_slots.wal_status says.",
         statuses,
     )
 }
@@ -272,12 +290,12 @@ fn producer(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
     for (name, help, value) in [
         (
             "walferry_producer_queue_records",
-            "In the client's queue.",
+            "Messages in the Kafka client's queue.",
             producer.queue_messages,
         ),
         (
             "walferry_producer_queue_bytes",
-            "In the client's queue.",
+            "Their bytes.",
             producer.queue_bytes,
         ),
     ] {
@@ -286,12 +304,12 @@ fn producer(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
     for (name, help, value) in [
         (
             "walferry_producer_sent_records",
-            "Sent by the client.",
+            "Messages sent by the Kafka client, progress included; from 0 with each connection.",
             producer.sent_messages,
         ),
         (
             "walferry_producer_sent_bytes",
-            "Sent over the network.",
+            "Bytes sent by the Kafka client, compressed; from 0 with each connection.",
             producer.sent_bytes,
         ),
     ] {
@@ -304,7 +322,7 @@ fn brokers(writer: &mut Writer<'_>, producer: &ProducerStatistics) -> fmt::Resul
     let brokers = || producer.brokers.values();
     writer.gauges(
         "walferry_broker_up",
-        "1 when connected.",
+        "1 when the broker is connected.",
         brokers().map(|broker| {
             let up = if broker.state == "UP" { 1.0 } else { 0.0 };
             ([("broker", broker.nodename.as_str())], up)
@@ -312,7 +330,7 @@ fn brokers(writer: &mut Writer<'_>, producer: &ProducerStatistics) -> fmt::Resul
     )?;
     writer.gauges(
         "walferry_broker_round_trip_seconds",
-        "From request to answer, mean of the last interval.",
+        "From request to answer, mean of the last five seconds.",
         brokers().map(|broker| {
             (
                 [("broker", broker.nodename.as_str())],
