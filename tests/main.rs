@@ -14,5 +14,6 @@ mod schema_change;
 mod secrets;
 mod servers;
 mod shutdown;
+mod snapshot;
 mod too_large;
 mod types;

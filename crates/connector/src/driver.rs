@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clock::Clock;
+use crate::copy::{Copy, Handed};
 use crate::end::{End, Lost, Refusal};
 use crate::kafka::deliveries::{Batch, Refused};
 use crate::kafka::ensure::Ensured;
@@ -49,6 +50,8 @@ pub struct Parts {
     pub relay: Relay,
     /// The clock that the relay was made with.
     pub clock: Clock,
+    /// The first copy of the rows that are there, if the relay expects one.
+    pub copy: Option<Copy>,
     /// Who is told.
     pub observer: Observer,
     /// How long to wait for Kafka's acknowledgements once no more input is wanted.
@@ -65,6 +68,7 @@ pub struct Driver {
     progress: ProgressWriter,
     relay: Relay,
     clock: Clock,
+    copy: Option<Copy>,
     observer: Observer,
     drain_timeout: Duration,
     batch: Batch,
@@ -99,6 +103,7 @@ impl Driver {
             progress: parts.progress,
             relay: parts.relay,
             clock: parts.clock,
+            copy: parts.copy,
             observer: parts.observer,
             drain_timeout: parts.drain_timeout,
             batch: Batch::default(),
@@ -113,6 +118,9 @@ impl Driver {
     /// Runs until the connection ends, one way or another, and tells the position confirmed then.
     /// `shutdown` turns true when a signal asks to stop.
     pub async fn run(mut self, shutdown: &mut watch::Receiver<bool>) -> (End, Lsn) {
+        if self.copy.is_some() {
+            self.observer.copying();
+        }
         let end = self.turn_until_end(shutdown).await;
         self.observer.observe(&self.relay, &self.producer);
         if let Some(stream) = self.stream.take() {
@@ -149,7 +157,7 @@ impl Driver {
     /// Takes in what is there, and does what the relay wants done.
     async fn turn(&mut self) -> Result<Turn, End> {
         self.take_deliveries()?;
-        let more = self.take_payloads()?;
+        let more = self.take_payloads()? | self.take_copied().await?;
         loop {
             match self.relay.poll(self.clock.now()) {
                 Output::Describe(question) => {
@@ -217,6 +225,38 @@ impl Driver {
         Ok(true)
     }
 
+    /// Hands rows of the copy to the relay, as [`Driver::take_payloads`] does with the stream's.
+    async fn take_copied(&mut self) -> Result<bool, End> {
+        let Some(copy) = &mut self.copy else {
+            return Ok(false);
+        };
+        let now = self.clock.now();
+        if let Some(point) = self.relay.copy_due() {
+            self.relay.begin_copy(now, point);
+        }
+        for _ in 0..PAYLOADS_PER_TURN {
+            if !self.relay.wants_copy() {
+                return Ok(false);
+            }
+            let handed = copy.hand_in(&mut self.relay, now)?;
+            publish(&mut self.relay, &self.producer)?;
+            match handed {
+                Handed::Something => {}
+                Handed::Nothing => return Ok(false),
+                Handed::Table(relation) => {
+                    self.ensure_topic(relation).await?;
+                    return Ok(true);
+                }
+                Handed::Over { rows } => {
+                    self.copy = None;
+                    self.observer.copied(rows);
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// Asks the catalog, and sees to it that the table's topic exists before its first record.
     async fn describe(&mut self, question: &Describe) -> Result<(), End> {
         let asked = self.sql.describe(question.relation, &question.types);
@@ -230,7 +270,11 @@ impl Driver {
         self.relay
             .handle_description(&details.map_err(lost)?)
             .map_err(End::Stream)?;
-        let topic = self.relay.topic(question.relation).map(str::to_owned);
+        self.ensure_topic(question.relation).await
+    }
+
+    async fn ensure_topic(&mut self, relation: u32) -> Result<(), End> {
+        let topic = self.relay.topic(relation).map(str::to_owned);
         if let Some(topic) = topic.filter(|topic| !self.topics.knows(topic)) {
             self.topics.data(&[topic]).await.map_err(End::Producer)?;
         }
@@ -241,12 +285,14 @@ impl Driver {
     async fn wait(&mut self, at: Instant, shutdown: &mut watch::Receiver<bool>) -> Result<(), End> {
         let at = at.min(self.observe_at).min(self.give_up_at.unwrap_or(at));
         let stream = self.stream.as_mut().filter(|_| self.relay.wants_input());
+        let copy = self.copy.as_mut().filter(|_| self.relay.wants_copy());
         tokio::select! {
             biased;
             _ = shutdown.wait_for(|asked| *asked), if self.ending.is_none() => {
                 return Err(End::Drained);
             }
             () = self.producer.ready() => {}
+            () = ready(copy) => {}
             read = read(stream) => {
                 read.map_err(lost)?;
                 self.relay.handle_sign_of_life(self.clock.now());
@@ -265,6 +311,7 @@ impl Driver {
         if matches!(end, End::Lost(_)) {
             self.stream = None;
         }
+        self.copy = None;
         if self.ending.is_none() {
             self.observer.draining();
             self.ending = Some(end);
@@ -331,6 +378,14 @@ async fn read(stream: Option<&mut ReplicationStream>) -> Result<(), PostgresErro
             stream.readable().await?;
             stream.fill().map(drop)
         }
+        None => pending().await,
+    }
+}
+
+/// Waits for the copy's next rows; for ever, when none are wanted.
+async fn ready(copy: Option<&mut Copy>) {
+    match copy {
+        Some(copy) => copy.ready().await,
         None => pending().await,
     }
 }

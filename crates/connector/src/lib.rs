@@ -5,6 +5,7 @@ pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod copy;
 pub mod driver;
 pub mod end;
 pub mod exit;

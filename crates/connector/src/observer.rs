@@ -39,6 +39,20 @@ impl Observer {
         self.telemetry.enter(Stage::Streaming, None);
     }
 
+    /// Rows that were there before are to be published first.
+    pub fn copying(&self) {
+        self.telemetry.enter(Stage::Snapshot, None);
+    }
+
+    /// They are, and changes follow.
+    pub fn copied(&self, rows: u64) {
+        info!(
+            rows,
+            "all rows that were there are handed over; changes follow"
+        );
+        self.telemetry.enter(Stage::Streaming, None);
+    }
+
     /// Told to stop.
     pub fn draining(&self) {
         info!("draining: waiting for Kafka's acknowledgements");

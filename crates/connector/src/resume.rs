@@ -7,6 +7,7 @@
 use pgoutput::Lsn;
 use relay::{Mark, Progress, SnapshotState};
 
+use crate::config::SnapshotMode;
 use crate::halt::{Halt, Halted};
 
 /// The slot as `pg_replication_slots` shows it while this process holds it.
@@ -56,11 +57,18 @@ pub struct Resume {
 /// Decides where the stream goes on.
 ///
 /// A slot without any progress is adopted where it stands: it holds all that it was made for, and
-/// nothing of it was published by this connector.
+/// nothing of it was published by this connector. Where the rows that are there are to be copied
+/// (`wanted`), that is said from the first stored record on, with the position 0/0 until something
+/// of the stream is done; a copy that is not finished is begun again.
 ///
 /// # Errors
 /// The named halt, with the positions that contradict each other.
-pub fn resume(slot: &Slot, server: Identity, stored: Option<&Progress>) -> Result<Resume, Halted> {
+pub fn resume(
+    slot: &Slot,
+    server: Identity,
+    stored: Option<&Progress>,
+    wanted: SnapshotMode,
+) -> Result<Resume, Halted> {
     if let Validity::Invalidated(reason) = &slot.validity {
         let position = stored.map_or(slot.confirmed_flush_lsn, |progress| progress.commit_end_lsn);
         let seen = format!(
@@ -70,21 +78,39 @@ pub fn resume(slot: &Slot, server: Identity, stored: Option<&Progress>) -> Resul
         return Err(Halted::new(Halt::SlotLost, seen));
     }
     let Some(stored) = stored else {
-        return Ok(Resume {
-            start: Mark::at(slot.confirmed_flush_lsn),
-            durable: false,
-            epoch: server.system_identifier,
-            snapshot: SnapshotState::None,
-        });
+        return Ok(adopted(slot, server.system_identifier, wanted));
     };
     same_cluster(server, stored)?;
+    let untouched = stored.commit_end_lsn == Lsn::ZERO;
+    if untouched && stored.snapshot == SnapshotState::Running {
+        return Ok(adopted(slot, stored.epoch, wanted));
+    }
     not_ahead(slot, stored)?;
+    let snapshot = match (stored.snapshot, wanted) {
+        // Asked for once, and not any more.
+        (SnapshotState::Running, SnapshotMode::NoData) => SnapshotState::None,
+        (state, _) => state,
+    };
     Ok(Resume {
         start: stored.mark(),
-        durable: true,
+        durable: snapshot == stored.snapshot,
         epoch: stored.epoch,
-        snapshot: stored.snapshot,
+        snapshot,
     })
+}
+
+/// Nothing of the slot is published.
+fn adopted(slot: &Slot, epoch: u64, wanted: SnapshotMode) -> Resume {
+    let (start, snapshot) = match wanted {
+        SnapshotMode::Initial => (Lsn::ZERO, SnapshotState::Running),
+        SnapshotMode::NoData => (slot.confirmed_flush_lsn, SnapshotState::None),
+    };
+    Resume {
+        start: Mark::at(start),
+        durable: false,
+        epoch,
+        snapshot,
+    }
 }
 
 /// The halt for a slot that is not there although progress tells of it.
@@ -162,12 +188,14 @@ mod tests {
     }
 
     fn halt(slot: &Slot, server: Identity, stored: &Progress) -> Halt {
-        resume(slot, server, Some(stored)).unwrap_err().halt
+        resume(slot, server, Some(stored), SnapshotMode::Initial)
+            .unwrap_err()
+            .halt
     }
 
     #[test]
     fn a_slot_without_progress_is_adopted_where_it_stands() {
-        let resume = resume(&slot(80, 100), SERVER, None).unwrap();
+        let resume = resume(&slot(80, 100), SERVER, None, SnapshotMode::NoData).unwrap();
         assert_eq!(resume.start, Mark::at(Lsn::new(100)));
         assert!(!resume.durable);
         assert_eq!(resume.epoch, 7);
@@ -176,11 +204,50 @@ mod tests {
     #[test]
     fn the_stored_position_counts_and_the_slot_may_be_behind_it() {
         for confirmed in [90, 100] {
-            let resume = resume(&slot(80, confirmed), SERVER, Some(&progress(100))).unwrap();
+            let stored = progress(100);
+            let resume = resume(
+                &slot(80, confirmed),
+                SERVER,
+                Some(&stored),
+                SnapshotMode::Initial,
+            );
+            let resume = resume.unwrap();
             assert_eq!(resume.start, Mark::at(Lsn::new(100)));
             assert!(resume.durable);
             assert_eq!(resume.epoch, 9);
         }
+    }
+
+    #[test]
+    fn a_copy_is_wanted_until_it_is_finished_or_given_up() {
+        let at = |stored: Option<&Progress>, wanted| {
+            let resume = resume(&slot(80, 100), SERVER, stored, wanted).unwrap();
+            (resume.start.end.as_u64(), resume.durable, resume.snapshot)
+        };
+        let running = |end| Progress {
+            snapshot: SnapshotState::Running,
+            ..progress(end)
+        };
+        use SnapshotMode::{Initial, NoData};
+        assert_eq!(at(None, Initial), (0, false, SnapshotState::Running));
+        let untouched = running(0);
+        let copy_again = (0, false, SnapshotState::Running);
+        assert_eq!(at(Some(&untouched), Initial), copy_again);
+        let given_up = (100, false, SnapshotState::None);
+        assert_eq!(at(Some(&untouched), NoData), given_up);
+        // Some of the stream went before the copy: the position counts.
+        let begun = running(110);
+        assert_eq!(
+            at(Some(&begun), Initial),
+            (110, true, SnapshotState::Running)
+        );
+        assert_eq!(at(Some(&begun), NoData), (110, false, SnapshotState::None));
+        let finished = progress(110);
+        let streams_on = (110, true, SnapshotState::Finished);
+        assert_eq!(at(Some(&finished), Initial), streams_on);
+        assert_eq!(at(Some(&finished), NoData), streams_on);
+        let ahead = resume(&slot(80, 100), SERVER, Some(&running(90)), Initial);
+        assert_eq!(ahead.unwrap_err().halt, Halt::SlotAhead);
     }
 
     #[test]

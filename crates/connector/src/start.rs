@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use pgoutput::Lsn;
 use pgwire::command::{Failover, NewSlot, SlotLife, SlotSnapshot};
-use relay::{Limits, Progress, Relay, Settings, Timing};
+use relay::{Limits, Progress, Relay, Settings, SnapshotState, Timing};
 use tokio::time::{Instant, sleep};
 use tracing::info;
 
 use crate::cli::Until;
 use crate::clock::Clock;
-use crate::config::{Config, Create};
+use crate::config::{Config, Create, SnapshotMode};
+use crate::copy::{self, Copy, Snapshot, Source};
 use crate::driver::{Driver, Parts};
 use crate::end::End;
 use crate::halt::{Halt, Halted};
@@ -29,7 +30,9 @@ use crate::kafka::{self, KafkaError, Producer, ProgressError, ProgressWriter, Pr
 use crate::observer::Observer;
 use crate::postgres::slots;
 use crate::postgres::sql::{self, SqlClient};
-use crate::postgres::{Conninfo, PostgresError, ReplicationSession, ReplicationStream};
+use crate::postgres::{
+    Conninfo, CreatedSlot, PostgresError, ReplicationSession, ReplicationStream,
+};
 use crate::preflight;
 use crate::preflight::finding::Finding;
 use crate::preflight::report::Report;
@@ -126,12 +129,14 @@ impl Start<'_> {
             timeline: identity.timeline,
         };
         let timeout = session.wal_sender_timeout().await?.unwrap_or_default();
-        if slots::look(&sql, &self.config.postgres.slot)
-            .await?
-            .is_none()
-        {
-            self.create_slot(&mut session, &properties).await?;
-        }
+        let seen = slots::look(&sql, &self.config.postgres.slot).await?;
+        let rows = match seen {
+            Some(_) => Source::Present(conninfo.clone()),
+            None => {
+                let made = self.create_slot(&mut session, &properties).await?;
+                self.rows_of(&made, &conninfo).await?
+            }
+        };
         let stream = self.own_slot(session, &conninfo, &sql).await?;
         let resume = self.compare(&sql, server, &properties).await?;
         self.memory.checked = true;
@@ -143,8 +148,32 @@ impl Start<'_> {
             producer,
             server,
             resume,
+            rows,
             timing,
         }))
+    }
+
+    /// Takes over the snapshot of a new slot, before anything else is done with its session.
+    async fn rows_of(
+        &self,
+        made: &CreatedSlot,
+        conninfo: &Conninfo,
+    ) -> Result<Source, PostgresError> {
+        match self.config.snapshot {
+            SnapshotMode::Initial => Snapshot::import(conninfo, made).await.map(Source::Taken),
+            SnapshotMode::NoData => Ok(Source::Present(conninfo.clone())),
+        }
+    }
+
+    /// Begins to read the rows that are there, if they are to be published.
+    fn copy(&self, rows: Source, state: SnapshotState) -> Option<Copy> {
+        let publication = self.config.postgres.publication.clone();
+        let tables = self.config.tables.clone();
+        let wanted = copy::Wanted {
+            publication,
+            tables,
+        };
+        (state == SnapshotState::Running).then(|| Copy::begin(rows, wanted))
     }
 
     fn limits(&self) -> Limits {
@@ -208,6 +237,7 @@ impl Start<'_> {
             topics: made.topics,
             relay,
             clock,
+            copy: self.copy(made.rows, snapshot),
             progress: ProgressWriter::new(&config.topics.progress, slot),
             observer: self.observer.clone(),
             drain_timeout: config.shutdown_timeout,
@@ -266,7 +296,7 @@ impl Start<'_> {
         &self,
         session: &mut ReplicationSession,
         properties: &Properties,
-    ) -> Result<(), StartError> {
+    ) -> Result<CreatedSlot, StartError> {
         let name = &self.config.postgres.slot;
         if let Some(stored) = self.stored(properties).await? {
             return Err(StartError::Halted(resume::slot_is_gone(name, &stored)));
@@ -278,12 +308,15 @@ impl Start<'_> {
         let slot = NewSlot {
             name,
             life: SlotLife::Permanent,
-            snapshot: SlotSnapshot::Nothing,
+            snapshot: match self.config.snapshot {
+                SnapshotMode::Initial => SlotSnapshot::Export,
+                SnapshotMode::NoData => SlotSnapshot::Nothing,
+            },
             failover: Failover::Off,
         };
         let created = session.create_slot(&slot).await?;
         info!(slot = name, consistent_point = %created.consistent_point, "created the slot");
-        Ok(())
+        Ok(created)
     }
 
     /// Starts the stream. A slot in other hands is waited for; hands of our own, left behind by a
@@ -356,7 +389,8 @@ impl Start<'_> {
             return Err(StartError::Halted(Halted::new(Halt::SlotRecreated, seen)));
         };
         let stored = self.stored(properties).await?;
-        resume::resume(&row.into_slot(name), server, stored.as_ref()).map_err(StartError::Halted)
+        let (slot, wanted) = (row.into_slot(name), self.config.snapshot);
+        resume::resume(&slot, server, stored.as_ref(), wanted).map_err(StartError::Halted)
     }
 
     async fn stored(&self, properties: &Properties) -> Result<Option<Progress>, ProgressError> {
@@ -373,6 +407,8 @@ struct Made {
     producer: Producer,
     server: Identity,
     resume: Resume,
+    /// Where existing rows would come from.
+    rows: Source,
     timing: Timing,
 }
 

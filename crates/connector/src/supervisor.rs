@@ -101,6 +101,13 @@ fn next_after(end: End) -> Next {
         // also how it says that the slot is lost): the next start looks at the slot itself.
         End::Lost(Lost::Error(error)) => match error {
             PostgresError::Wire { .. } => Next::halt(Halt::ProtocolViolation, &error),
+            error
+                if error
+                    .sqlstate()
+                    .is_some_and(|state| state.as_str() == "42501") =>
+            {
+                Next::halt(Halt::Authorization, &error)
+            }
             PostgresError::PublicationSkipped(_) => Next::halt(Halt::PublicationMissing, &error),
             error => Next::Again(Peer::Postgres, error.to_string()),
         },

@@ -1,46 +1,141 @@
 //! The rows that were there before the stream: they enter by the same door as changes.
 //!
-//! The copy is one transaction at the slot's consistent point. Until all its rows are acknowledged
-//! nothing is confirmed, and the stored progress says that it is running; the stream goes on
-//! exactly where the copy stood.
+//! A copy is one transaction at the consistent point of the snapshot that it reads. A slot made for
+//! it begins at that point. Any other slot is older: the stream then goes first, up to the point,
+//! and stands still there while the rows are published, so that each key's events stay in order and
+//! no change in between is missing (a row of an interrupted copy may have been deleted since).
+//!
+//! ```text
+//!   Expected ──> After(point) ──> Due(point) ──> Rows(point) ──> Over(point)
+//!       │     the stream goes on      it stands         ^     it goes on
+//!       └───────────── a slot made at the point ────────┘
+//! ```
+//!
+//! Until all rows are acknowledged, what is acknowledged stays before the point, and the stored
+//! progress says that the copy is running; a part of a copy counts for nothing.
 
 use envelope::{RelationDetails, SnapshotMark, Table};
-use pgoutput::{Begin, CommitLsn, EndLsn, Lsn, PgTimestamp, Relation, Tuple};
+use pgoutput::{Begin, CommitLsn, EndLsn, Lsn, Message, PgTimestamp, Relation, Tuple};
 
 use crate::error::RelayError;
 use crate::interface::Now;
 use crate::ledger::Mark;
+use crate::progress::SnapshotState;
 use crate::relay::{Relay, encode};
 use crate::transaction::Transaction;
 
-/// How far the copy is. The position is the slot's consistent point.
+/// The copy, and what it keeps of the stream meanwhile.
+#[derive(Debug)]
+pub(crate) struct Copying {
+    stage: Stage,
+    /// The stream's first message beyond the point, and where it was.
+    held: Option<(Lsn, Vec<u8>)>,
+    /// The stream's own descriptions of tables that the copy describes, too: rows after the copy
+    /// have the stream's shape.
+    shadowed: Vec<Table>,
+}
+
+/// How far the copy is. The position is the consistent point of its snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Copying {
+enum Stage {
     /// There is none in this run.
     No,
+    /// There will be one; its point is not known yet.
+    Expected,
+    /// The stream goes first, up to the point.
+    After(Lsn),
+    /// The stream stands at the point.
+    Due(Lsn),
     /// Rows are coming.
     Rows(Lsn),
     /// All rows were handed in.
     Over(Lsn),
 }
 
+impl Copying {
+    /// A copy that was begun and not finished is expected again.
+    pub(crate) fn new(start: SnapshotState) -> Self {
+        let stage = match start {
+            SnapshotState::Running => Stage::Expected,
+            SnapshotState::None | SnapshotState::Finished => Stage::No,
+        };
+        Self {
+            stage,
+            held: None,
+            shadowed: Vec::new(),
+        }
+    }
+
+    /// Whether the stream stands still for the copy.
+    pub(crate) fn blocks_stream(&self) -> bool {
+        matches!(self.stage, Stage::Expected | Stage::Due(_) | Stage::Rows(_))
+    }
+
+    /// Whether the copy is still to come to its end at this confirmed position.
+    pub(crate) fn is_behind(&self, confirmed: Lsn) -> bool {
+        match self.stage {
+            Stage::No => false,
+            Stage::Over(point) => confirmed < point,
+            Stage::Expected | Stage::After(_) | Stage::Due(_) | Stage::Rows(_) => true,
+        }
+    }
+
+    /// What is to be stored with the position `end`; `start` is what was stored before this run.
+    pub(crate) fn state(&self, end: Lsn, start: SnapshotState) -> SnapshotState {
+        match self.stage {
+            Stage::No => start,
+            Stage::Over(point) if end >= point => SnapshotState::Finished,
+            _ => SnapshotState::Running,
+        }
+    }
+
+    /// A position of the stream, kept below the point as long as the copy is to come there.
+    pub(crate) fn before_point(&self, position: Lsn) -> Lsn {
+        match self.stage {
+            Stage::After(point) | Stage::Due(point) => position.min(last_byte_before(point)),
+            _ => position,
+        }
+    }
+}
+
 impl Relay {
+    /// The copy's snapshot is of this point, and the slot is older: the stream is wanted up to
+    /// there, and then the rows, when [`Relay::copy_due`] tells so.
+    pub fn copy_at(&mut self, point: Lsn) {
+        self.copy.stage = Stage::After(point);
+        self.hurry(true);
+    }
+
+    /// The point, once the stream has come to it and stands there.
+    #[must_use]
+    pub fn copy_due(&self) -> Option<Lsn> {
+        match self.copy.stage {
+            Stage::Due(point) => Some(point),
+            _ => None,
+        }
+    }
+
     /// The rows of `point` follow; the stream is not wanted until [`Relay::end_copy`].
     pub fn begin_copy(&mut self, now: Now, point: Lsn) {
         let unix_micros = now.unix_nanos / 1000;
-        let commit_time = PgTimestamp::from_unix_micros(unix_micros);
         let begin = Begin {
-            commit_lsn: CommitLsn(point),
-            commit_time,
+            // No commit record starts at a record's last byte, so that no transaction has this
+            // name. At the point itself one may start.
+            commit_lsn: CommitLsn(last_byte_before(point)),
+            commit_time: PgTimestamp::from_unix_micros(unix_micros),
             xid: 0,
         };
-        self.ledger.begin(begin.commit_lsn, unix_micros, 0);
+        self.ledger.begin_whole(begin.commit_lsn, unix_micros);
         self.transaction = Some(Transaction::begin(&begin, Mark::at(Lsn::ZERO)));
-        self.copy = Copying::Rows(point);
+        self.copy.stage = Stage::Rows(point);
+        self.hurry(false);
     }
 
     /// The table whose rows follow, as the catalog describes it in the snapshot.
     pub fn handle_copy_table(&mut self, relation: &Relation<'_>, details: &RelationDetails) {
+        if let Some(streamed) = self.catalog.table(relation.oid) {
+            self.copy.shadowed.push(streamed.clone());
+        }
         let table = Table::new(relation, details, &self.options);
         self.catalog.describe(relation.oid, table);
     }
@@ -48,7 +143,7 @@ impl Relay {
     /// One row of a table given to [`Relay::handle_copy_table`] before.
     ///
     /// # Errors
-    /// When it holds a value that cannot be published, or no copy was begun.
+    /// When it holds a value that cannot be published.
     pub fn handle_copy_row(
         &mut self,
         now: Now,
@@ -58,11 +153,11 @@ impl Relay {
     ) -> Result<(), RelayError> {
         self.records.clear();
         self.taken = 0;
-        let Some(open) = &self.transaction else {
+        let (Some(open), Stage::Rows(point)) = (&self.transaction, self.copy.stage) else {
             return Ok(());
         };
         let commit_lsn = open.commit_lsn;
-        let mut context = open.context(self.settings.start.epoch, commit_lsn.0, now.unix_nanos);
+        let mut context = open.context(self.settings.start.epoch, point, now.unix_nanos);
         context.snapshot = mark;
         if let Some(table) = self.catalog.captured(relation, commit_lsn)? {
             encode(
@@ -74,22 +169,63 @@ impl Relay {
         Ok(())
     }
 
-    /// Whether the next row may be handed in.
+    /// Whether something of the copy may be handed in: its point, or its next row.
     #[must_use]
     pub fn wants_copy(&self) -> bool {
-        self.is_copying() && self.has_room()
+        matches!(self.copy.stage, Stage::Expected | Stage::Rows(_)) && self.has_room()
     }
 
     /// All rows were handed in; the stream is wanted now.
-    pub fn end_copy(&mut self) {
-        if let Copying::Rows(point) = self.copy {
-            self.copy = Copying::Over(point);
-            self.transaction = None;
-            self.ledger.commit(EndLsn(point));
+    ///
+    /// # Errors
+    /// Of the stream's message that waited behind the copy, as [`Relay::handle_payload`].
+    pub fn end_copy(&mut self, now: Now) -> Result<(), RelayError> {
+        let Stage::Rows(point) = self.copy.stage else {
+            return Ok(());
+        };
+        self.copy.stage = Stage::Over(point);
+        self.transaction = None;
+        self.ledger.commit(EndLsn(point));
+        for table in self.copy.shadowed.drain(..) {
+            self.catalog.describe(table.relation(), table);
+        }
+        self.records.clear();
+        self.taken = 0;
+        match self.copy.held.take() {
+            Some((at, payload)) => self.handle_message(now, at, &payload),
+            None => Ok(()),
         }
     }
 
-    pub(crate) fn is_copying(&self) -> bool {
-        matches!(self.copy, Copying::Rows(_))
+    /// Keeps the first message beyond the point for later. Only between transactions.
+    pub(crate) fn hold_back(&mut self, message: &Message<'_>, at: Lsn, payload: &[u8]) -> bool {
+        let Stage::After(point) = self.copy.stage else {
+            return false;
+        };
+        // The server's own rule for a slot of that point; a message outside is named by its end.
+        let beyond = match message {
+            Message::Begin(begin) => begin.commit_lsn.0 >= point,
+            Message::Logical(logical) => !logical.transactional && logical.lsn > point,
+            _ => false,
+        };
+        if beyond {
+            self.copy.held = Some((at, payload.to_vec()));
+            self.copy.stage = Stage::Due(point);
+        }
+        beyond
     }
+
+    /// The server has sent everything before `wal_end`.
+    pub(crate) fn stream_came_to(&mut self, wal_end: Lsn) {
+        if let Stage::After(point) = self.copy.stage
+            && wal_end >= point
+            && self.transaction.is_none()
+        {
+            self.copy.stage = Stage::Due(point);
+        }
+    }
+}
+
+fn last_byte_before(point: Lsn) -> Lsn {
+    Lsn::new(point.as_u64().saturating_sub(1))
 }

@@ -122,6 +122,8 @@ struct Transaction {
     first_ticket: u64,
     first_ordinal: u64,
     issued: u64,
+    /// A part of it counts for nothing: if it is interrupted it comes again from its first record.
+    whole: bool,
 }
 
 #[derive(Debug)]
@@ -155,15 +157,12 @@ impl Ledger {
     /// only when the beginning of the transaction was published by an earlier run.
     /// `commit_time` is in microseconds of the Unix epoch.
     pub fn begin(&mut self, commit_lsn: CommitLsn, commit_time: i64, first_ordinal: u64) {
-        debug_assert!(self.open().is_none(), "a transaction is open already");
-        self.transactions.push_back(Transaction {
-            commit_lsn,
-            end_lsn: None,
-            commit_time,
-            first_ticket: self.next_ticket(),
-            first_ordinal,
-            issued: 0,
-        });
+        self.push(commit_lsn, commit_time, first_ordinal, false);
+    }
+
+    /// A transaction begins of which a part is worth nothing: [`Mark::split`] never tells of it.
+    pub fn begin_whole(&mut self, commit_lsn: CommitLsn, commit_time: i64) {
+        self.push(commit_lsn, commit_time, 0, true);
     }
 
     /// A record of the open transaction leaves for Kafka. `None` when no transaction is open.
@@ -220,7 +219,8 @@ impl Ledger {
     /// What is acknowledged now, to be written to the progress topic.
     #[must_use]
     pub fn mark(&self) -> Mark {
-        let split = self.transactions.front().and_then(|front| {
+        let front = self.transactions.front().filter(|front| !front.whole);
+        let split = front.and_then(|front| {
             let records = self.first_in_flight.saturating_sub(front.first_ticket);
             let records_done = front.first_ordinal + records;
             (records_done > 0).then_some(Split {
@@ -327,6 +327,19 @@ impl Ledger {
             ordinal: of.first_ordinal + (ticket.0 - of.first_ticket),
             relation: record.relation,
         })
+    }
+
+    fn push(&mut self, commit_lsn: CommitLsn, commit_time: i64, first_ordinal: u64, whole: bool) {
+        debug_assert!(self.open().is_none(), "a transaction is open already");
+        self.transactions.push_back(Transaction {
+            commit_lsn,
+            end_lsn: None,
+            commit_time,
+            first_ticket: self.next_ticket(),
+            first_ordinal,
+            issued: 0,
+            whole,
+        });
     }
 
     fn open(&self) -> Option<&Transaction> {

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use envelope::{Context, EncodeError, Encoder, Options, Record, Records, RelationDetails, Table};
 use pgoutput::{
-    Begin, Commit, CommitLsn, DecodeError, Delete, EndLsn, Insert, LogicalMessage, Lsn, Message,
-    PgTimestamp, Relation, ServerMessage, Truncate, Update,
+    Begin, Commit, CommitLsn, DecodeError, Delete, EndLsn, Insert, KeepaliveLsn, LogicalMessage,
+    Lsn, Message, PgTimestamp, Relation, ServerMessage, Truncate, Update,
 };
 
 use crate::catalog::{Captured, Catalog};
@@ -14,7 +14,7 @@ use crate::error::RelayError;
 use crate::feedback::Feedback;
 use crate::interface::{Closing, Describe, Now, Output, Positions, Settings, TableCounts, Totals};
 use crate::ledger::{Confirmed, Ledger, Located, Mark, Ticket};
-use crate::progress::{Progress, SnapshotState};
+use crate::progress::Progress;
 use crate::schedule::{Report, Schedule};
 use crate::transaction::{self, Replay, Transaction};
 
@@ -77,7 +77,7 @@ impl Relay {
             until: None,
             draining: false,
             server_leaving: None,
-            copy: Copying::No,
+            copy: Copying::new(settings.start.snapshot),
             published: settings.start.commit_end_lsn,
             totals: Totals::default(),
             settings,
@@ -99,7 +99,12 @@ impl Relay {
     /// Whether the next payload may be handed in.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        self.undescribed.is_none() && !self.is_copying() && self.has_room()
+        self.undescribed.is_none() && !self.copy.blocks_stream() && self.has_room()
+    }
+
+    /// Whether somebody waits for the stream to come to a position.
+    pub(crate) fn hurry(&mut self, copy_waits: bool) {
+        self.schedule.hurried = copy_waits || self.until.is_some() || self.draining;
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -146,7 +151,9 @@ impl Relay {
                 reply_requested,
                 ..
             } => {
-                self.ledger.keepalive(wal_end);
+                let before = self.copy.before_point(wal_end.0);
+                self.ledger.keepalive(KeepaliveLsn(before));
+                self.stream_came_to(wal_end.0);
                 self.schedule
                     .keepalive(now.since_start, wal_end, reply_requested);
                 Ok(())
@@ -270,8 +277,16 @@ impl Relay {
         Some((located, self.catalog.table(located.relation)))
     }
 
-    fn handle_message(&mut self, now: Now, at: Lsn, payload: &[u8]) -> Result<(), RelayError> {
+    pub(crate) fn handle_message(
+        &mut self,
+        now: Now,
+        at: Lsn,
+        payload: &[u8],
+    ) -> Result<(), RelayError> {
         let message = Message::decode(payload).map_err(|source| self.malformed(source))?;
+        if self.transaction.is_none() && self.hold_back(&message, at, payload) {
+            return Ok(());
+        }
         match &message {
             Message::Begin(begin) => self.handle_begin(begin),
             Message::Commit(commit) => self.handle_commit(commit),
@@ -315,7 +330,8 @@ impl Relay {
         };
         open.ends_with(commit)?;
         self.published = self.published.max(commit.commit_lsn.0);
-        self.ledger.commit(commit.end_lsn);
+        let end = self.copy.before_point(commit.end_lsn.0);
+        self.ledger.commit(EndLsn(end));
         self.totals.transactions += 1;
         self.totals.replayed_transactions += u64::from(open.replay == Replay::Whole);
         Ok(())
@@ -441,13 +457,7 @@ impl Relay {
     }
 
     fn progress(&self, mark: Mark) -> Progress {
-        let snapshot = match self.copy {
-            Copying::No => self.settings.start.snapshot,
-            Copying::Rows(point) | Copying::Over(point) if mark.end < point => {
-                SnapshotState::Running
-            }
-            Copying::Rows(_) | Copying::Over(_) => SnapshotState::Finished,
-        };
+        let snapshot = self.copy.state(mark.end, self.settings.start.snapshot);
         let Mark {
             end: commit_end_lsn,
             split,
@@ -467,7 +477,7 @@ impl Relay {
     fn closing(&self, time: Duration) -> Option<Closing> {
         let confirmed = self.ledger.confirmed().lsn();
         let still = self.ledger.in_flight_records() == 0 && self.ledger.durable().is_some();
-        if self.until.is_some_and(|until| confirmed >= until) {
+        if self.until.is_some_and(|until| confirmed >= until) && !self.copy.is_behind(confirmed) {
             Some(Closing::Reached)
         } else if self.draining && still && !self.storable() && !self.ledger.is_storing() {
             Some(Closing::Drained)

@@ -112,6 +112,12 @@ pub enum PostgresError {
         /// The column.
         field: &'static str,
     },
+    /// A table is not stored any more as a copy's snapshot knows it.
+    #[error("table {table} was rewritten or emptied while its copy began: it begins again")]
+    Rewritten {
+        /// Which.
+        table: String,
+    },
     /// An error of an ordinary SQL session.
     #[error("{doing}: {}", sql_message(.error))]
     Sql {
@@ -157,6 +163,7 @@ impl PostgresError {
             | PostgresError::Timeout { .. }
             | PostgresError::Closed { .. }
             | PostgresError::StreamEnded
+            | PostgresError::Rewritten { .. }
             | PostgresError::WrongServer { .. } => Class::Retry,
             // A certificate may have run out at the other end or here: people mend that.
             PostgresError::Handshake { .. }

@@ -12,6 +12,7 @@ use std::task::{Context, Poll};
 use envelope::{RelationDetails, TypeDetails, TypeKind};
 use pgwire::Greeting;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::AbortHandle;
 use tokio_postgres::types::Type;
 use tokio_postgres::{NoTls, Row};
 use tracing::debug;
@@ -24,6 +25,7 @@ use super::transport::Transport;
 /// A session for queries and COPY; everything of [`tokio_postgres::Client`].
 pub struct SqlClient {
     client: tokio_postgres::Client,
+    connection: AbortHandle,
 }
 
 impl Deref for SqlClient {
@@ -49,12 +51,21 @@ impl SqlClient {
             .connect_raw(Greeted::new(connected), NoTls)
             .await
             .map_err(sql("start an SQL session"))?;
-        tokio::spawn(async move {
+        let connection = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!(%error, "an SQL session ended");
             }
         });
-        Ok(SqlClient { client })
+        Ok(SqlClient {
+            client,
+            connection: connection.abort_handle(),
+        })
+    }
+
+    /// Ends the session at once when aborted, whatever it is about. A client that is dropped in
+    /// the middle of an answer would read it to its end.
+    pub(crate) fn abort_handle(&self) -> AbortHandle {
+        self.connection.clone()
     }
 
     /// What the catalog says now about a relation and the types of its columns, in one round trip.

@@ -1,0 +1,95 @@
+//! The snapshot that a copy reads: a transaction at the consistent point of a slot (manual:
+//! "Logical Decoding Concepts", "Exported Snapshots").
+
+use pgoutput::Lsn;
+use pgwire::command::{Failover, NewSlot, SlotLife, SlotSnapshot, quote_literal};
+use tracing::info;
+
+use crate::postgres::sql::{self, SqlClient};
+use crate::postgres::{Conninfo, CreatedSlot, PostgresError, ReplicationSession};
+
+/// Where the snapshot comes from.
+pub enum Source {
+    /// It was taken when the slot was made.
+    Taken(Snapshot),
+    /// A slot that is there already has none to give any more; one that goes with its session
+    /// gives one of the present.
+    Present(Conninfo),
+}
+
+/// The point of a snapshot against the slot's own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SlotAge {
+    /// The slot begins at that very point.
+    New,
+    /// The slot was there before: the stream goes first.
+    Older,
+}
+
+/// A session inside a transaction that sees what was committed before a point of the WAL.
+pub struct Snapshot {
+    /// The session.
+    pub(super) sql: SqlClient,
+    /// Every transaction whose commit record starts before it is visible, and no other.
+    pub(super) point: Lsn,
+    pub(super) slot: SlotAge,
+}
+
+impl Snapshot {
+    /// Takes over the snapshot that the creation of a slot has exported. That session must run no
+    /// command before this is done.
+    ///
+    /// # Errors
+    /// Of the server or the connection.
+    pub async fn import(conninfo: &Conninfo, made: &CreatedSlot) -> Result<Self, PostgresError> {
+        const DOING: &str = "import the slot's snapshot";
+        // 17 and later have this one, too; a copy takes as long as it takes.
+        const UNBOUNDED: &str = "SELECT pg_catalog.set_config(name, '0', false) \
+             FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'";
+        let name = made.snapshot_name.as_deref().ok_or(PostgresError::Answer {
+            command: "CREATE_REPLICATION_SLOT",
+            field: "snapshot_name",
+        })?;
+        let sql = SqlClient::connect(conninfo).await?;
+        sql.batch_execute(UNBOUNDED)
+            .await
+            .map_err(sql::sql(DOING))?;
+        // With row security a role that it binds gets an error, and not a part of the rows.
+        let begin = format!(
+            "SET row_security = off; \
+             BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
+            quote_literal(name)
+        );
+        sql.batch_execute(&begin).await.map_err(sql::sql(DOING))?;
+        Ok(Self {
+            sql,
+            point: made.consistent_point,
+            slot: SlotAge::New,
+        })
+    }
+
+    /// Makes one of the present.
+    pub(super) async fn of(source: Source) -> Result<Self, PostgresError> {
+        let conninfo = match source {
+            Source::Taken(snapshot) => return Ok(snapshot),
+            Source::Present(conninfo) => conninfo,
+        };
+        let mut session = ReplicationSession::connect(&conninfo).await?;
+        let name = format!("walferry_copy_{}", session.process_id());
+        info!("taking a snapshot; the server lets running transactions end first");
+        let made = session
+            .create_slot(&NewSlot {
+                name: &name,
+                life: SlotLife::Temporary,
+                snapshot: SlotSnapshot::Export,
+                failover: Failover::Off,
+            })
+            .await?;
+        let snapshot = Self::import(&conninfo, &made).await?;
+        session.close().await;
+        Ok(Self {
+            slot: SlotAge::Older,
+            ..snapshot
+        })
+    }
+}
