@@ -1,6 +1,7 @@
 //! End-to-end tests on real servers, one behaviour a file. Run by `cargo xtask test`.
 
 mod check;
+mod committed_only;
 mod idle_advance;
 mod kafka_outage;
 mod large_transaction;
