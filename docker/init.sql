@@ -35,7 +35,7 @@ grant usage on schema public to walferry;
 grant select on all tables in schema public to walferry;
 create publication walferry_shop for table users, orders, order_items;
 
--- Some rows to change. They are older than the slot, therefore not events themselves.
+-- Some rows to change. They are older than the slot: the snapshot publishes them.
 insert into users (name, email) values
     ('Ada', 'ada@example.com'), ('Grace', 'grace@example.com'), ('Edsger', null);
 insert into orders (user_id, total) values (1, 42.50), (2, 7.00);
