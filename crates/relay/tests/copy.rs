@@ -1,0 +1,330 @@
+//! The copy of existing rows and the stream around it: their order, and what is stored when.
+
+use std::time::Duration;
+
+use envelope::{Options, RelationDetails, SnapshotMark};
+use pgoutput::{
+    Begin, Cell, ColumnsBuf, Commit, CommitLsn, EndLsn, Insert, KeepaliveLsn, Lsn, Message,
+    PgTimestamp, Relation, RelationColumn, ReplicaIdentity, ServerMessage, TupleBuf,
+};
+use relay::{
+    Closing, Limits, Now, Output, Progress, Relay, Settings, SnapshotState, Ticket, Timing,
+};
+
+const TABLE: u32 = 16_400;
+const POINT: Lsn = Lsn::new(1000);
+const TIME: PgTimestamp = PgTimestamp(0);
+
+/// A relay with all that it says.
+struct Bench {
+    relay: Relay,
+    seconds: u64,
+    published: Vec<(Ticket, String)>,
+    stored: Vec<(u64, SnapshotState, bool)>,
+    closed: Option<Closing>,
+}
+
+impl Bench {
+    /// A run that was left with a copy to make.
+    fn new(start: u64) -> Self {
+        let settings = Settings {
+            envelope: Options::new("srv", "db"),
+            start: Progress {
+                system_identifier: 7,
+                timeline: 1,
+                epoch: 7,
+                commit_end_lsn: Lsn::new(start),
+                split: None,
+                snapshot: SnapshotState::Running,
+            },
+            start_is_durable: false,
+            limits: Limits {
+                in_flight_records: 3,
+                in_flight_bytes: 1 << 20,
+            },
+            timing: Timing::for_server(Duration::from_secs(60), None),
+            captures: Box::new(|_, _| true),
+        };
+        let mut bench = Self {
+            relay: Relay::new(settings, now(0)),
+            seconds: 0,
+            published: Vec::new(),
+            stored: Vec::new(),
+            closed: None,
+        };
+        bench.settle_down();
+        bench
+    }
+
+    /// Takes all that the relay wants done; what it stores is durable at once. Ten seconds pass,
+    /// so that nothing is put off.
+    fn settle_down(&mut self) {
+        self.seconds += 10;
+        let now = now(self.seconds);
+        while let Some((ticket, record)) = self.relay.next_record() {
+            let id = String::from_utf8_lossy(record.id).into_owned();
+            self.published.push((ticket, id));
+        }
+        self.relay.handle_sign_of_life(now);
+        loop {
+            match self.relay.poll(now) {
+                Output::Describe(_) => self
+                    .relay
+                    .handle_description(&RelationDetails::default())
+                    .unwrap(),
+                Output::StoreProgress(progress) => {
+                    let (end, split) = (progress.commit_end_lsn.as_u64(), progress.split.is_some());
+                    self.stored.push((end, progress.snapshot, split));
+                    self.relay.handle_stored();
+                }
+                Output::Feedback(_) => {}
+                Output::Close(closing) => {
+                    self.closed = Some(closing);
+                    return;
+                }
+                Output::WaitUntil(_) => return,
+            }
+        }
+    }
+
+    fn acknowledge_all(&mut self) {
+        for (ticket, _) in &self.published {
+            self.relay.handle_delivery(*ticket);
+        }
+        self.settle_down();
+    }
+
+    fn rows(&mut self, count: usize) {
+        let columns = columns();
+        self.relay
+            .handle_copy_table(&relation(&columns), &RelationDetails::default());
+        for _ in 0..count {
+            let mut row = TupleBuf::default();
+            row.push(Cell::Text(b"1"));
+            let now = now(self.seconds);
+            self.relay
+                .handle_copy_row(now, TABLE, row.tuple(), SnapshotMark::Row)
+                .unwrap();
+            self.settle_down();
+        }
+    }
+
+    fn message(&mut self, message: &Message<'_>) {
+        let mut payload = Vec::new();
+        message.encode(&mut payload);
+        let at = Lsn::ZERO;
+        self.body(&ServerMessage::WalData {
+            data_start: at,
+            wal_end: at,
+            send_time: TIME,
+            payload: &payload,
+        });
+    }
+
+    fn keepalive(&mut self, wal_end: u64) {
+        self.body(&ServerMessage::Keepalive {
+            wal_end: KeepaliveLsn(Lsn::new(wal_end)),
+            send_time: TIME,
+            reply_requested: false,
+        });
+    }
+
+    fn body(&mut self, message: &ServerMessage<'_>) {
+        assert!(self.relay.wants_input());
+        let mut body = Vec::new();
+        message.encode(&mut body);
+        let now = now(self.seconds);
+        self.relay.handle_payload(now, &body).unwrap();
+        self.settle_down();
+    }
+
+    fn begin(&mut self, at: u64) {
+        self.message(&Message::Begin(Begin {
+            commit_lsn: CommitLsn(Lsn::new(at)),
+            commit_time: TIME,
+            xid: 5,
+        }));
+    }
+
+    /// What follows a Begin: a row and the commit.
+    fn insert_and_commit(&mut self, at: u64) {
+        let columns = columns();
+        self.message(&Message::Relation(relation(&columns)));
+        let mut row = TupleBuf::default();
+        row.push(Cell::Text(b"2"));
+        self.message(&Message::Insert(Insert {
+            relation: TABLE,
+            new: row.tuple(),
+        }));
+        self.message(&Message::Commit(Commit {
+            commit_lsn: CommitLsn(Lsn::new(at)),
+            end_lsn: EndLsn(Lsn::new(at + 8)),
+            commit_time: TIME,
+        }));
+    }
+
+    fn begin_copy(&mut self) {
+        self.relay.begin_copy(now(self.seconds), POINT);
+        self.settle_down();
+    }
+
+    fn end_copy(&mut self) {
+        self.relay.end_copy(now(self.seconds)).unwrap();
+        self.settle_down();
+    }
+
+    fn ids(&self) -> Vec<&str> {
+        self.published.iter().map(|(_, id)| id.as_str()).collect()
+    }
+}
+
+fn now(seconds: u64) -> Now {
+    Now {
+        since_start: Duration::from_secs(seconds),
+        unix_nanos: 1_800_000_000_000_000_000,
+    }
+}
+
+fn columns() -> ColumnsBuf {
+    let id = RelationColumn {
+        in_identity: true,
+        name: "id",
+        type_oid: 23,
+        type_modifier: -1,
+    };
+    [id].into_iter().collect()
+}
+
+fn relation(columns: &ColumnsBuf) -> Relation<'_> {
+    Relation {
+        oid: TABLE,
+        schema: "public",
+        name: "users",
+        replica_identity: ReplicaIdentity::Default,
+        columns: columns.columns(),
+    }
+}
+
+use SnapshotState::{Finished, Running};
+
+#[test]
+fn it_is_finished_when_all_rows_are_acknowledged_and_not_before() {
+    let mut bench = Bench::new(0);
+    assert!(!bench.relay.wants_input() && bench.relay.wants_copy());
+    bench.begin_copy();
+    bench.rows(2);
+    bench.relay.handle_delivery(bench.published[0].0);
+    bench.settle_down();
+    assert!(!bench.relay.wants_input());
+    bench.end_copy();
+    assert!(bench.relay.wants_input());
+    assert_eq!(
+        bench.stored,
+        [(0, Running, false)],
+        "a part is worth nothing"
+    );
+    bench.acknowledge_all();
+    assert_eq!(bench.stored[1..], [(1000, Finished, false)]);
+    // 0/3E7 is the last byte before 0/3E8: no transaction has that name.
+    assert_eq!(bench.ids(), ["7:0/3E7:0", "7:0/3E7:1"]);
+}
+
+#[test]
+fn a_copy_without_rows_is_finished_at_once() {
+    let mut bench = Bench::new(0);
+    bench.begin_copy();
+    bench.end_copy();
+    assert_eq!(bench.stored, [(0, Running, false), (1000, Finished, false)]);
+}
+
+#[test]
+fn rows_wait_for_room() {
+    let mut bench = Bench::new(0);
+    bench.begin_copy();
+    bench.rows(3);
+    assert!(!bench.relay.wants_copy());
+    bench.acknowledge_all();
+    assert!(bench.relay.wants_copy());
+}
+
+#[test]
+fn an_older_slot_streams_up_to_the_point_and_goes_on_behind_it() {
+    let mut bench = Bench::new(0);
+    bench.relay.copy_at(POINT);
+    bench.begin(900);
+    bench.insert_and_commit(900);
+    assert_eq!(bench.relay.copy_due(), None);
+    bench.begin(1000);
+    assert_eq!(bench.relay.copy_due(), Some(POINT));
+    assert!(!bench.relay.wants_input(), "it stands at the point");
+    bench.begin_copy();
+    bench.rows(1);
+    bench.acknowledge_all();
+    bench.end_copy();
+    bench.insert_and_commit(1000);
+    let ids = ["7:0/384:0", "7:0/3E7:0", "7:0/3E8:0"];
+    assert_eq!(bench.ids(), ids);
+    bench.acknowledge_all();
+    let stored: Vec<_> = bench
+        .stored
+        .iter()
+        .map(|(end, state, _)| (*end, *state))
+        .collect();
+    assert_eq!(
+        stored,
+        [
+            (0, Running),
+            (908, Running),
+            (1000, Finished),
+            (1008, Finished)
+        ]
+    );
+}
+
+#[test]
+fn a_position_beyond_the_point_is_not_stored_before_the_rows_are_there() {
+    let mut bench = Bench::new(500);
+    bench.relay.copy_at(POINT);
+    bench.keepalive(999);
+    assert_eq!(bench.relay.copy_due(), None);
+    bench.keepalive(5000);
+    assert_eq!(bench.relay.copy_due(), Some(POINT));
+    bench.begin_copy();
+    bench.rows(1);
+    bench.end_copy();
+    assert!(
+        bench
+            .stored
+            .iter()
+            .all(|(end, state, _)| *end < 1000 && *state == Running)
+    );
+    bench.acknowledge_all();
+    assert_eq!(bench.stored.last(), Some(&(1000, Finished, false)));
+}
+
+#[test]
+fn until_means_behind_the_copy() {
+    let mut bench = Bench::new(500);
+    bench.relay.stop_at(Lsn::new(400));
+    bench.settle_down();
+    assert_eq!(bench.closed, None);
+    bench.begin_copy();
+    bench.rows(1);
+    bench.end_copy();
+    assert_eq!(bench.closed, None);
+    bench.acknowledge_all();
+    assert_eq!(bench.closed, Some(Closing::Reached));
+}
+
+#[test]
+fn a_drained_copy_is_still_to_be_made() {
+    let mut bench = Bench::new(0);
+    bench.begin_copy();
+    bench.rows(2);
+    bench.relay.drain();
+    bench.settle_down();
+    assert_eq!((bench.closed, bench.relay.wants_copy()), (None, false));
+    bench.acknowledge_all();
+    assert_eq!(bench.closed, Some(Closing::Drained));
+    assert_eq!(bench.stored, [(0, Running, false)]);
+}
