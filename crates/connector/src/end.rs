@@ -29,7 +29,7 @@ pub enum End {
 impl End {
     /// Whether nothing under way is worth waiting for.
     pub(crate) fn is_immediate(&self) -> bool {
-        matches!(self, Self::Reached | Self::Refused(_) | Self::Producer(_))
+        matches!(self, Self::Refused(_) | Self::Producer(_))
     }
 }
 

@@ -477,7 +477,8 @@ impl Relay {
     fn closing(&self, time: Duration) -> Option<Closing> {
         let confirmed = self.ledger.confirmed().lsn();
         let still = self.ledger.in_flight_records() == 0 && self.ledger.durable().is_some();
-        if self.until.is_some_and(|until| confirmed >= until) && !self.copy.is_behind(confirmed) {
+        let reached = self.until.is_some_and(|until| confirmed >= until);
+        if reached && !self.draining && !self.copy.is_behind(confirmed) {
             Some(Closing::Reached)
         } else if self.draining && still && !self.storable() && !self.ledger.is_storing() {
             Some(Closing::Drained)

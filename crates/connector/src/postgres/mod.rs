@@ -14,6 +14,7 @@ pub mod error;
 pub mod pacing;
 pub mod passfile;
 mod pause;
+mod pump;
 mod replication;
 pub mod slots;
 pub mod sql;

@@ -23,6 +23,7 @@ use super::connect::{Connected, wire};
 use super::error::PostgresError;
 use super::pacing::{Pacing, ReadPlan};
 use super::pause::Pause;
+use super::pump::pumped;
 use super::replication::handle_notice;
 use super::transport::Transport;
 
@@ -58,11 +59,12 @@ enum End {
 
 impl ReplicationStream {
     pub(super) fn new(connected: Connected) -> Self {
-        let pacing = Pacing::new(connected.transport.kind());
+        let transport = pumped(connected.transport);
+        let pacing = Pacing::new(transport.kind());
         // A server can send its first message together with the start of the stream.
         let arrived = connected.frames.buffered();
         ReplicationStream {
-            transport: connected.transport,
+            transport,
             frames: connected.frames,
             copy: CopyBoth::default(),
             out: BytesMut::new(),

@@ -1,4 +1,4 @@
-//! A connected byte stream, whichever kind: TCP, unix socket, or TLS over TCP.
+//! A connected byte stream, whichever kind: TCP, unix socket (pumped or not), or TLS over TCP.
 
 use std::io;
 use std::pin::Pin;
@@ -8,6 +8,8 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
+use super::pump::Pumped;
+
 /// TLS records are taken from the socket through a buffer of this size: a walsender puts each
 /// small message into a record of its own, and one read a record would cost more than the rest.
 pub(super) const TLS_READ_BYTES: usize = 256 << 10;
@@ -16,6 +18,8 @@ pub(super) const TLS_READ_BYTES: usize = 256 << 10;
 pub(super) enum Transport {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// A unix socket that a task of its own empties; see `pump.rs`.
+    Pumped(Pumped),
     Tls(Box<TlsStream<BufReader<TcpStream>>>),
 }
 
@@ -36,6 +40,11 @@ impl Transport {
         let tcp = match self {
             Transport::Tcp(stream) => stream,
             Transport::Unix(_) => return SocketKind::Unix,
+            Transport::Pumped(pumped) => {
+                return SocketKind::Tcp {
+                    receive_buffer: pumped.capacity(),
+                };
+            }
             Transport::Tls(stream) => stream.get_ref().0.get_ref(),
         };
         let receive_buffer = socket2::SockRef::from(tcp).recv_buffer_size().unwrap_or(0);
@@ -52,6 +61,7 @@ impl AsyncRead for Transport {
         match self.get_mut() {
             Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Transport::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Transport::Pumped(pumped) => Pin::new(&mut pumped.read).poll_read(cx, buffer),
             Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
@@ -66,6 +76,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Transport::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Transport::Pumped(pumped) => Pin::new(&mut pumped.write).poll_write(cx, bytes),
             Transport::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
@@ -74,6 +85,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Transport::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Transport::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Transport::Pumped(pumped) => Pin::new(&mut pumped.write).poll_flush(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -82,6 +94,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Transport::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Transport::Pumped(pumped) => Pin::new(&mut pumped.write).poll_shutdown(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
