@@ -121,7 +121,11 @@ pub fn slot_is_gone(name: &str, stored: &Progress) -> Halted {
     Halted::new(Halt::SlotRecreated, seen)
 }
 
-fn same_cluster(server: Identity, stored: &Progress) -> Result<(), Halted> {
+/// Whether the progress is of this cluster, and of its present timeline.
+///
+/// # Errors
+/// The named halt.
+pub fn same_cluster(server: Identity, stored: &Progress) -> Result<(), Halted> {
     if server.system_identifier != stored.system_identifier {
         let seen = format!(
             "progress is of system {}, the server is {}",
@@ -184,6 +188,7 @@ mod tests {
             commit_end_lsn: Lsn::new(end),
             split: None,
             snapshot: SnapshotState::Finished,
+            shape: 0,
         }
     }
 

@@ -69,6 +69,8 @@ pub struct Memory {
     silence_max: Option<Duration>,
     confirmed: Lsn,
     application_name: String,
+    /// The topics of the captured tables.
+    topics: Vec<String>,
 }
 
 impl Memory {
@@ -120,6 +122,7 @@ impl Start<'_> {
             *self.until = Some(Until::Position(slots::wal_end(&sql).await?));
         }
         topics.data(&wanted).await?;
+        self.memory.topics = wanted;
         // It meets its brokers while the slot is being taken.
         let producer = self.producer(&properties, &topics)?;
         let mut session = ReplicationSession::connect(&conninfo).await?;
@@ -133,7 +136,7 @@ impl Start<'_> {
         let rows = match seen {
             Some(_) => Source::Present(conninfo.clone()),
             None => {
-                let made = self.create_slot(&mut session, &properties).await?;
+                let made = self.create_slot(&mut session, server, &properties).await?;
                 self.rows_of(&made, &conninfo).await?
             }
         };
@@ -216,6 +219,7 @@ impl Start<'_> {
                     commit_end_lsn: start.end,
                     split: start.split,
                     snapshot,
+                    shape: config.shape(),
                 },
                 start_is_durable: durable,
                 limits: self.limits(),
@@ -262,7 +266,7 @@ impl Start<'_> {
     async fn examined(&self, conninfo: &Conninfo) -> Result<(SqlClient, Vec<String>), StartError> {
         let sql = SqlClient::connect(conninfo).await?;
         let wanted = match self.memory.checked {
-            true => Vec::new(),
+            true => self.memory.topics.clone(),
             false => self.check(&sql).await?,
         };
         Ok((sql, wanted))
@@ -295,10 +299,12 @@ impl Start<'_> {
     async fn create_slot(
         &self,
         session: &mut ReplicationSession,
+        server: Identity,
         properties: &Properties,
     ) -> Result<CreatedSlot, StartError> {
         let name = &self.config.postgres.slot;
         if let Some(stored) = self.stored(properties).await? {
+            resume::same_cluster(server, &stored).map_err(StartError::Halted)?;
             return Err(StartError::Halted(resume::slot_is_gone(name, &stored)));
         }
         if self.config.postgres.create == Create::Never {
@@ -395,7 +401,15 @@ impl Start<'_> {
 
     async fn stored(&self, properties: &Properties) -> Result<Option<Progress>, ProgressError> {
         let (topic, slot) = (&self.config.topics.progress, &self.config.postgres.slot);
-        kafka::progress::read(properties, topic, slot, KAFKA_TIMEOUT).await
+        let stored = kafka::progress::read(properties, topic, slot, KAFKA_TIMEOUT).await?;
+        let shape = self.config.shape();
+        Ok(stored.map(|mut progress| {
+            if progress.split.is_some() && progress.shape != shape {
+                info!("the settings have changed: a transaction done in part is published whole");
+                progress.split = None;
+            }
+            Progress { shape, ..progress }
+        }))
     }
 }
 

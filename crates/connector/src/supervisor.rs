@@ -108,6 +108,14 @@ fn next_after(end: End) -> Next {
             {
                 Next::halt(Halt::Authorization, &error)
             }
+            // Up to 17 a publication that is gone ends the stream with undefined_object.
+            error
+                if error
+                    .sqlstate()
+                    .is_some_and(|state| state.as_str() == "42704") =>
+            {
+                Next::halt(Halt::PublicationMissing, &error)
+            }
             PostgresError::PublicationSkipped(_) => Next::halt(Halt::PublicationMissing, &error),
             error => Next::Again(Peer::Postgres, error.to_string()),
         },

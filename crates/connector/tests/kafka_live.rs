@@ -180,6 +180,7 @@ async fn progress_is_read_to_the_end_through_segments_and_compaction() {
             records_done: 5,
         }),
         snapshot: SnapshotState::Running,
+        shape: 0,
     };
     let mut value = Vec::new();
     for round in 1..=5 {

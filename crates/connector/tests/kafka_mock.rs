@@ -304,6 +304,7 @@ fn progress(commit_end_lsn: u64) -> Progress {
         commit_end_lsn: Lsn::new(commit_end_lsn),
         split: None,
         snapshot: SnapshotState::None,
+        shape: 0,
     }
 }
 

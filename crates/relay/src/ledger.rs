@@ -306,6 +306,12 @@ impl Ledger {
         self.unsettled_records
     }
 
+    /// How many entries are kept, settled ones behind an unsettled one included.
+    #[must_use]
+    pub fn span(&self) -> usize {
+        self.in_flight.len().max(self.transactions.len())
+    }
+
     /// How many bytes of keys and values wait for their acknowledgement.
     #[must_use]
     pub fn in_flight_bytes(&self) -> usize {

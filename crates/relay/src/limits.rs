@@ -17,7 +17,16 @@ impl Limits {
     /// tombstone and create; a truncate: one for each table).
     pub const OVERSHOOT: usize = 4096;
 
+    /// Behind one record that does not come back (a single partition without its replicas), the
+    /// ledger keeps all that comes after it: that is bounded as well.
+    pub(crate) fn allow_span(&self, span: usize) -> bool {
+        span < self.in_flight_records.saturating_mul(SPAN)
+    }
+
     pub(crate) fn allow(&self, records: usize, bytes: usize) -> bool {
         records < self.in_flight_records && bytes < self.in_flight_bytes
     }
 }
+
+/// How many times the cap on records may be spanned by the oldest and the newest one kept.
+const SPAN: usize = 4;

@@ -20,6 +20,9 @@ pub struct Progress {
     pub split: Option<Split>,
     /// How far the copy of the existing rows has come.
     pub snapshot: SnapshotState,
+    /// A fingerprint of the settings that decide which records a transaction makes: with others,
+    /// the count in `split` would mean other records.
+    pub shape: u64,
 }
 
 impl Progress {

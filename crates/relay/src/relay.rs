@@ -112,7 +112,9 @@ impl Relay {
             self.ledger.in_flight_records(),
             self.ledger.in_flight_bytes(),
         );
-        !self.draining && self.settings.limits.allow(records, bytes)
+        !self.draining
+            && self.settings.limits.allow(records, bytes)
+            && self.settings.limits.allow_span(self.ledger.span())
     }
 
     /// The socket gave something, whatever it was: the server lives.

@@ -36,6 +36,7 @@ impl Bench {
                 commit_end_lsn: Lsn::new(start),
                 split: None,
                 snapshot: SnapshotState::Running,
+                shape: 0,
             },
             start_is_durable: false,
             limits: Limits {

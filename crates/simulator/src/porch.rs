@@ -385,6 +385,7 @@ fn adopted(slot: &Slot) -> Progress {
         commit_end_lsn,
         split,
         snapshot: SnapshotState::None,
+        shape: 0,
     }
 }
 

@@ -28,6 +28,7 @@ mod tests;
 pub mod topic_settings;
 mod yaml;
 
+use std::hash::{Hash as _, Hasher as _};
 use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
@@ -127,6 +128,16 @@ from_words!(SnapshotMode { "initial" => Initial, "no_data" => NoData });
 from_words!(Delivery { "at-least-once" => AtLeastOnce });
 
 impl Config {
+    /// A fingerprint of what decides which records a transaction makes: the tables and the
+    /// envelope, as this version writes it.
+    #[must_use]
+    pub fn shape(&self) -> u64 {
+        let mut hasher = std::hash::DefaultHasher::new();
+        let version = env!("CARGO_PKG_VERSION");
+        format!("{version} {:?} {:?}", self.tables, self.envelope).hash(&mut hasher);
+        hasher.finish()
+    }
+
     /// Reads the file and the environment.
     ///
     /// # Errors

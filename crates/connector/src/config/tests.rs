@@ -429,3 +429,19 @@ fn admin_can_be_off_or_default() {
         Listen::Off
     );
 }
+
+#[test]
+fn what_decides_the_records_of_a_transaction_has_a_fingerprint() {
+    let contract = contract_without("outbox");
+    let shape = good(&contract, &[]).shape();
+    assert_eq!(good(&contract, &[]).shape(), shape);
+    for (variable, value) in [
+        ("WALFERRY_TABLES_EXCLUDE", "public.a"),
+        ("WALFERRY_ENVELOPE_TOMBSTONES_ON_DELETE", "false"),
+    ] {
+        let other = good(&contract, &[(variable, value)]).shape();
+        assert_ne!(other, shape, "{variable}");
+    }
+    let elsewhere = [("WALFERRY_SHUTDOWN_TIMEOUT", "7s")];
+    assert_eq!(good(&contract, &elsewhere).shape(), shape);
+}

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::error::KafkaError;
 use super::producer::AutoCreation;
+use super::progress::{ProgressError, suitable};
 use super::topics::{NewTopic, TopicState, Topics};
 
 /// How topics are made.
@@ -79,11 +80,11 @@ impl Ensured {
         .await
     }
 
-    /// Sees to it that the progress topic exists.
+    /// Sees to it that the progress topic exists, and can hold progress.
     ///
     /// # Errors
-    /// As [`Ensured::data`].
-    pub async fn progress(&mut self, name: &str) -> Result<(), KafkaError> {
+    /// As [`Ensured::data`]; or it has several partitions, or may delete what it must keep.
+    pub async fn progress(&mut self, name: &str) -> Result<(), ProgressError> {
         let replication_factor = self.making.replication_factor;
         let new = |name: &str| {
             // Small segments let compaction keep up, so that a start reads little.
@@ -93,7 +94,15 @@ impl Ensured {
             ]);
             NewTopic::progress(name, replication_factor, settings)
         };
-        self.ensure(&[name.to_owned()], new).await
+        let names = [name.to_owned()];
+        self.ensure(&names, new).await?;
+        for topic in self.topics.describe(&names).await? {
+            // A cluster that makes no topics on request makes it at the first record.
+            if topic.state != TopicState::Missing || self.auto_creation == AutoCreation::Forbidden {
+                suitable(&topic)?;
+            }
+        }
+        Ok(())
     }
 
     async fn ensure(

@@ -28,7 +28,7 @@ pub use writer::ProgressWriter;
 /// {"format":1,"slot":"walferry_shop","system_identifier":"7412345678901234567","timeline":1,
 ///  "epoch":"7412345678901234567","commit_end_lsn":"0/16B3748",
 ///  "split":{"commit_lsn":"0/16B3800","records_done":42},
-///  "snapshot":"finished","written_at_ms":1764150000123,"walferry":"0.1.0"}
+///  "snapshot":"finished","shape":"1234567890","written_at_ms":1764150000123,"walferry":"0.1.0"}
 /// ```
 ///
 /// `split` is absent when no transaction is done in part. A reader of format 1 ignores fields that it
@@ -51,6 +51,7 @@ pub fn encode(progress: &Progress, slot: &str, written_at_ms: i64, out: &mut Vec
             records_done: split.records_done,
         }),
         snapshot: progress.snapshot,
+        shape: progress.shape.to_string(),
         written_at_ms,
         walferry: env!("CARGO_PKG_VERSION").to_owned(),
     };
@@ -109,6 +110,8 @@ pub fn decode(slot: &str, bytes: &[u8]) -> Result<Progress, ProgressError> {
             })
             .transpose()?,
         snapshot: value.snapshot,
+        // Absent in records of the first days: then the split is of an unknown shape.
+        shape: value.shape.parse().unwrap_or_default(),
     })
 }
 
@@ -130,6 +133,8 @@ struct Value {
     split: Option<SplitValue>,
     #[serde(with = "SnapshotWord")]
     snapshot: SnapshotState,
+    #[serde(default)]
+    shape: String,
     written_at_ms: i64,
     walferry: String,
 }

@@ -11,6 +11,7 @@ fn progress() -> Progress {
         commit_end_lsn: Lsn::new(0x16B_3748),
         split: None,
         snapshot: SnapshotState::Finished,
+        shape: 0,
     }
 }
 
@@ -26,7 +27,7 @@ fn the_format_is_stable() {
     let text = String::from_utf8(encoded(&progress()))
         .unwrap()
         .replace(version, "VERSION");
-    expect![[r#"{"format":1,"slot":"walferry_shop","system_identifier":"7412345678901234567","timeline":1,"epoch":"7412345678901234567","commit_end_lsn":"0/16B3748","snapshot":"finished","written_at_ms":1764150000123,"walferry":"VERSION"}"#]]
+    expect![[r#"{"format":1,"slot":"walferry_shop","system_identifier":"7412345678901234567","timeline":1,"epoch":"7412345678901234567","commit_end_lsn":"0/16B3748","snapshot":"finished","shape":"0","written_at_ms":1764150000123,"walferry":"VERSION"}"#]]
     .assert_eq(&text);
 }
 
@@ -120,7 +121,7 @@ proptest! {
         });
         let commit_end_lsn = Lsn::new(lsn);
         let progress =
-            Progress { system_identifier, timeline, epoch, commit_end_lsn, split, snapshot };
+            Progress { system_identifier, timeline, epoch, commit_end_lsn, split, snapshot, shape: 7 };
         prop_assert_eq!(decode("walferry_shop", &encoded(&progress)), Ok(progress));
     }
 }
