@@ -12,6 +12,8 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use xtask::servers::process;
+
 use super::event::Event;
 
 /// Long enough for a broker that has just come back; a test that hangs longer has failed.
@@ -137,17 +139,24 @@ impl TopicReader {
         self.consumer.assign(&list).expect("an assignment");
     }
 
+    /// A partition that was made a moment ago has no leader yet: asked again until it has.
     fn high_watermarks(&self) -> Vec<i64> {
-        let partitions = (0_i32..).zip(&self.positions);
-        let high = |(partition, _)| {
-            let watermarks = self
-                .consumer
-                .fetch_watermarks(&self.topic, partition, READ_LIMIT);
+        let high = |partition| {
+            let mut refusal = None;
+            let watermarks = process::wait_until(READ_LIMIT, || {
+                let asked = self
+                    .consumer
+                    .fetch_watermarks(&self.topic, partition, READ_LIMIT);
+                asked.map_err(|error| refusal = Some(error)).ok()
+            });
             watermarks
-                .unwrap_or_else(|error| panic!("{}: {error}", self.topic))
+                .unwrap_or_else(|| panic!("{}: {refusal:?}", self.topic))
                 .1
         };
-        partitions.map(high).collect()
+        (0_i32..)
+            .zip(&self.positions)
+            .map(|(partition, _)| high(partition))
+            .collect()
     }
 
     fn follow_position(&mut self) {
