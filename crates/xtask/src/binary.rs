@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use xtask::workspace_root;
 
 /// Cargo's profiles that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,10 +58,4 @@ pub(crate) fn command(program: &Path) -> Command {
 pub(crate) fn target_directory() -> PathBuf {
     let given = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     given.unwrap_or_else(|| workspace_root().join("target"))
-}
-
-/// The directory of the workspace's `Cargo.toml`, from which this program was built.
-fn workspace_root() -> PathBuf {
-    let own = Path::new(env!("CARGO_MANIFEST_DIR"));
-    own.ancestors().nth(2).unwrap_or(own).to_owned()
 }
