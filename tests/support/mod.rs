@@ -6,6 +6,7 @@
 pub mod compare;
 pub mod event;
 pub mod proxy;
+mod runs;
 pub mod topic;
 pub mod walferry;
 pub mod workload;

@@ -7,12 +7,14 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Output};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::Signal;
 use xtask::servers::process::{self, ServerProcess, Usage};
-use xtask::servers::{Directory, KafkaServer, Port, PostgresServer, directory};
+use xtask::servers::{KafkaServer, Port, PostgresServer};
+
+use super::runs::{Run, Runs};
 
 /// Start, check, first connection: a busy machine needs longer than the 300 ms we promise.
 const READY_LIMIT: Duration = Duration::from_secs(30);
@@ -25,8 +27,7 @@ pub struct Config {
     /// Section and key to the YAML of the value; the empty section is the top level.
     settings: BTreeMap<(String, String), String>,
     admin: Port,
-    directory: Directory,
-    runs: AtomicU32,
+    runs: Arc<Runs>,
 }
 
 impl Config {
@@ -42,8 +43,7 @@ impl Config {
         let mut config = Self {
             bootstrap_servers: kafka.bootstrap_servers(),
             settings: BTreeMap::new(),
-            directory: directory("walferry").expect("a directory"),
-            runs: AtomicU32::new(0),
+            runs: Arc::new(Runs::new()),
             name,
             admin,
         };
@@ -85,8 +85,7 @@ impl Config {
             bootstrap_servers: self.bootstrap_servers.clone(),
             settings: self.settings.clone(),
             admin,
-            directory: directory("walferry").expect("a directory"),
-            runs: AtomicU32::new(0),
+            runs: Arc::new(Runs::new()),
         };
         other.set("admin.listen", &listen)
     }
@@ -145,7 +144,7 @@ impl Config {
     /// When the file cannot be written.
     #[must_use]
     pub fn command(&self, subcommand: &str) -> Command {
-        let path = self.directory.path().join("walferry.yaml");
+        let path = self.runs.directory().join("walferry.yaml");
         fs::write(&path, self.yaml()).expect("walferry.yaml");
         let mut command = Command::new(binary());
         command.arg(subcommand).arg("-c").arg(path);
@@ -185,14 +184,13 @@ impl Config {
     /// When the binary cannot be started.
     #[must_use]
     pub fn spawn_with(&self, arguments: &[&str]) -> Walferry {
-        let number = self.runs.fetch_add(1, Ordering::Relaxed);
-        let log = self.directory.path().join(format!("walferry.{number}.log"));
+        let run = Run::new(&self.runs);
         let mut command = self.command("run");
         command.args(arguments);
-        let process = ServerProcess::spawn(&mut command, &log, "TERM").expect("walferry");
+        let process = ServerProcess::spawn(&mut command, run.log(), "TERM").expect("walferry");
         Walferry {
             process,
-            log,
+            run,
             admin: self.admin.number(),
         }
     }
@@ -242,8 +240,14 @@ fn binary() -> PathBuf {
 /// A running walferry; killed when dropped.
 pub struct Walferry {
     process: ServerProcess,
-    log: PathBuf,
+    run: Run,
     admin: u16,
+}
+
+impl Drop for Walferry {
+    fn drop(&mut self) {
+        self.run.ended(self.process.try_wait());
+    }
 }
 
 impl Walferry {
@@ -293,7 +297,7 @@ impl Walferry {
     /// All it has written to stderr and stdout.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        fs::read_to_string(self.run.log()).unwrap_or_default()
     }
 
     /// Its memory and processor time.
