@@ -2,11 +2,13 @@
 
 mod check;
 mod committed_only;
+mod failover;
 mod idle_advance;
 mod kafka_outage;
 mod large_transaction;
 mod observation;
 mod postgres_outage;
+mod publication_dropped;
 mod reader;
 mod refusals;
 mod restart_kill9;

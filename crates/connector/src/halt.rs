@@ -249,8 +249,11 @@ static LINES: [Line; 20] = [
         exit_code: 19,
         title: "the publication does not exist",
         choices: &[
-            "create it again as `walferry check` prints it; changes made while it was \
-                     missing are not published",
+            "create it again as `walferry check` prints it, then start: it goes on if no table \
+                     was changed while it was missing",
+            "if it ends with this again: the server cannot decode the changes made meanwhile; start \
+                     anew under a new postgres.slot with snapshot.mode: initial, and keep \
+                     postgres.publication",
             "point postgres.publication to the right one",
         ],
     },

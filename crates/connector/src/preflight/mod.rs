@@ -215,9 +215,14 @@ impl Facts<'_> {
                 &details.types,
             ));
             if let Some(publication) = &self.publication {
-                let publication = publication.as_ref();
-                let found = publication::judge(wanted, publication, relations, selection, columns);
-                findings.extend(found);
+                findings.extend(publication::judge(
+                    wanted,
+                    self.slot.as_ref().and_then(Option::as_ref),
+                    publication.as_ref(),
+                    relations,
+                    selection,
+                    columns,
+                ));
             }
         }
         if let Some(indexes) = &details.indexes {

@@ -11,6 +11,7 @@ use super::columns::{Columns, Generated};
 use super::finding::{Finding, Remedy, Severity, Subject};
 use super::quote::identifier;
 use super::setup;
+use super::slot::Slot;
 use super::tables::{Kind, Relation, Selection, list, several};
 use super::wanted::{Action, Create, Partitions, Wanted};
 
@@ -108,13 +109,14 @@ pub async fn read(
 #[must_use]
 pub fn judge(
     wanted: &Wanted<'_>,
+    slot: Option<&Slot>,
     publication: Option<&Publication>,
     relations: &[Relation],
     selection: &Selection<'_>,
     columns: &Columns,
 ) -> Vec<Finding> {
     let Some(publication) = publication else {
-        return vec![missing(wanted, selection)];
+        return vec![missing(wanted, slot, selection)];
     };
     let mut findings = Vec::new();
     findings.extend(operations(wanted, publication));
@@ -135,7 +137,25 @@ fn subject(wanted: &Wanted<'_>) -> Subject {
     Subject::Publication(wanted.publication.to_owned())
 }
 
-fn missing(wanted: &Wanted<'_>, selection: &Selection<'_>) -> Finding {
+/// A slot that is there, or a stored position, speaks of a publication that was dropped, or of a slot
+/// made too early: the server reads WAL by the catalog of its time, and what was written before the
+/// publication is made cannot be published. So that is a person's to decide.
+fn missing(wanted: &Wanted<'_>, slot: Option<&Slot>, selection: &Selection<'_>) -> Finding {
+    let sql = setup::create_publication(wanted, &selection.targets);
+    if setup::is_under_way(wanted, slot) {
+        return Finding::error(
+            "PUBLICATION_MISSING",
+            subject(wanted),
+            "The publication does not exist, but its slot or a stored position does. Changes made \
+             before it is made cannot be published.",
+        )
+        .sql(sql)
+        .text(
+            "if a start then still ends with this, changes were made without it: choose a new \
+             postgres.slot with snapshot.mode: initial",
+        )
+        .or(Remedy::Setting("postgres: { publication: … }".to_owned()));
+    }
     match wanted.create {
         Create::Auto => Finding::info(
             "PUBLICATION_MISSING",
@@ -150,7 +170,7 @@ fn missing(wanted: &Wanted<'_>, selection: &Selection<'_>) -> Finding {
             subject(wanted),
             "The publication does not exist: nothing would be published. Make it before the slot.",
         )
-        .sql(setup::create_publication(wanted, &selection.targets))
+        .sql(sql)
         .or(Remedy::Setting("postgres: { create: auto }".to_owned())),
     }
 }

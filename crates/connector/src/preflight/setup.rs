@@ -27,7 +27,8 @@ pub struct SetupPlan {
 /// Plans what is missing and may be created. With `create: never` that is nothing.
 ///
 /// The slot is planned only when it is known that no position is stored for it: a slot made anew
-/// starts at the present, and everything since the stored position would be skipped unseen.
+/// starts at the present, and everything since the stored position would be skipped unseen. The
+/// publication only while there is no slot: one made later is invisible to what the slot holds.
 #[must_use]
 pub fn plan(
     wanted: &Wanted<'_>,
@@ -45,7 +46,7 @@ pub fn plan(
         .map(|absent| add_tables(wanted, &absent));
     SetupPlan {
         create_publication: match publication {
-            None if !selection.targets.is_empty() => {
+            None if !selection.targets.is_empty() && !is_under_way(wanted, slot) => {
                 Some(create_publication(wanted, &selection.targets))
             }
             _ => None,
@@ -53,6 +54,11 @@ pub fn plan(
         add_tables,
         create_slot: slot.is_none() && wanted.progress == StoredProgress::Absent,
     }
+}
+
+/// Whether something was read or published before: a publication that is missing then was dropped.
+pub(crate) fn is_under_way(wanted: &Wanted<'_>, slot: Option<&Slot>) -> bool {
+    slot.is_some() || wanted.progress == StoredProgress::Present
 }
 
 impl SetupPlan {

@@ -99,9 +99,34 @@ async fn a_slot_with_a_stored_position_is_never_made_anew() {
     let stored = check(&client, stored).await;
     assert!(!stored.plan.create_slot);
     assert_eq!(find(&stored, "SLOT_RECREATED").severity, Severity::Error);
+    assert_eq!(stored.plan.create_publication, None);
+    assert_eq!(
+        find(&stored, "PUBLICATION_MISSING").severity,
+        Severity::Error
+    );
     let unknown = Setup {
         progress: StoredProgress::Unknown,
         ..AUTO
     };
     assert!(!check(&client, unknown).await.plan.create_slot);
+}
+
+#[tokio::test]
+async fn a_publication_is_not_made_behind_a_slot() {
+    let Some(server) = Server::start(&[LOGICAL]) else {
+        return;
+    };
+    let client = server.client("postgres", "postgres").await;
+    run(&client, TABLES).await;
+    let slot = "SELECT pg_create_logical_replication_slot('walferry_shop', 'pgoutput')";
+    run(&client, slot).await;
+    let dropped = check(&client, AUTO).await;
+    assert_eq!(dropped.plan.create_publication, None);
+    assert_eq!(
+        find(&dropped, "PUBLICATION_MISSING").severity,
+        Severity::Error
+    );
+    mend(&client, &dropped, "PUBLICATION_MISSING").await;
+    let mended = check(&client, AUTO).await;
+    assert_eq!(codes(&mended, Severity::Warning), Vec::<&str>::new());
 }

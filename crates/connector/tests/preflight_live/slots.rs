@@ -8,7 +8,11 @@ async fn a_slot_that_cannot_be_read_is_named() {
         return;
     };
     let client = server.client("postgres", "postgres").await;
-    run(&client, "CREATE TABLE users (id int PRIMARY KEY)").await;
+    run(
+        &client,
+        "CREATE TABLE users (id int PRIMARY KEY); CREATE PUBLICATION walferry_shop FOR TABLE users",
+    )
+    .await;
     run(&client, "CREATE DATABASE other").await;
     let other = server.client("postgres", "other").await;
     for (session, sql, code) in [

@@ -26,7 +26,7 @@ pub use debezium::{DebeziumConnect, DebeziumOptions};
 pub use kafka::{KafkaOptions, KafkaServer};
 pub use leash::{Directory, directory};
 pub use port::Port;
-pub use postgres::{Cluster, Durability, PostgresOptions, PostgresServer, Shutdown};
+pub use postgres::{Cluster, Durability, PostgresOptions, PostgresServer, Shutdown, Slots};
 
 /// Why a server could not be had. Each message ends with what to do.
 #[derive(Debug, thiserror::Error)]

@@ -3,6 +3,7 @@
 mod binaries;
 mod data;
 mod session;
+mod standby;
 mod superuser;
 
 use std::fs;
@@ -20,6 +21,7 @@ use super::process::{self, ServerProcess};
 use super::{Port, ServerError, leash, versions};
 
 pub use self::binaries::Binaries;
+pub use self::standby::Slots;
 
 /// A first start on a busy machine, after kill -9, with recovery.
 const START_LIMIT: Duration = Duration::from_secs(60);
