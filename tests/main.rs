@@ -6,6 +6,7 @@ mod failover;
 mod idle_advance;
 mod kafka_outage;
 mod large_transaction;
+mod new_table;
 mod observation;
 mod postgres_outage;
 mod publication_dropped;

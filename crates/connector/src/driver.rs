@@ -3,12 +3,13 @@
 //!
 //! ```text
 //!   socket ──> ReplicationStream ──> Relay ──> Producer ──> Kafka
-//!                     ^               ^ │          │
-//!                     └── Feedback ───┘ └ Batch <──┘
+//!                     ^              ^ ^ │          │
+//!                     └── Feedback ──┘ │ └─ Batch <─┘
+//!                                      └──── answers to Questions (catalog, topics)
 //! ```
 //!
-//! When the relay wants no input the socket is left unread, and all else goes on: feedback does
-//! not depend on Kafka's speed. When the connection is lost, what is under way to Kafka is waited
+//! When the relay wants no input the socket is left unread, and all else goes on: feedback depends
+//! neither on Kafka's speed nor on a question's answer. When the connection is lost, what is under way to Kafka is waited
 //! for, so that little has to be repeated and no straggler can follow its own repetition.
 
 use std::future::pending;
@@ -16,20 +17,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pgoutput::Lsn;
-use relay::{Closing, Describe, Output, Relay, Ticket};
+use relay::{Closing, Output, Relay, Ticket};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clock::Clock;
 use crate::copy::{Copy, Handed};
-use crate::end::{End, Lost, Refusal};
+use crate::end::{End, Refusal};
 use crate::kafka::deliveries::{Batch, Refused};
 use crate::kafka::ensure::Ensured;
 use crate::kafka::progress::ProgressWriter;
 use crate::kafka::{KafkaError, Producer};
 use crate::observer::Observer;
-use crate::postgres::sql::SqlClient;
-use crate::postgres::{PostgresError, ReplicationStream};
+use crate::postgres::{CatalogSession, PostgresError, ReplicationStream};
+use crate::questions::Questions;
 use crate::slot_watch::SlotWatch;
 
 /// Everything one connection needs; made by `start.rs`.
@@ -37,7 +38,7 @@ pub struct Parts {
     /// The stream of the slot, owned.
     pub stream: ReplicationStream,
     /// The session for questions to the catalog.
-    pub sql: Arc<SqlClient>,
+    pub session: Arc<CatalogSession>,
     /// Who looks at the slot from outside for as long as the connection lasts.
     pub slot_watch: SlotWatch,
     /// The producer.
@@ -61,10 +62,10 @@ pub struct Parts {
 /// The loop and its state.
 pub struct Driver {
     stream: Option<ReplicationStream>,
-    sql: Arc<SqlClient>,
+    session: Arc<CatalogSession>,
     _slot_watch: SlotWatch,
+    questions: Questions,
     producer: Producer,
-    topics: Ensured,
     progress: ProgressWriter,
     relay: Relay,
     clock: Clock,
@@ -77,7 +78,7 @@ pub struct Driver {
     /// What the loop is ending for, once it is.
     ending: Option<End>,
     give_up_at: Option<Instant>,
-    sql_is_closed: bool,
+    session_is_closed: bool,
 }
 
 /// How a turn of the loop came out.
@@ -94,12 +95,13 @@ impl Driver {
     /// A loop that has not begun.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let made_for = parts.producer.made_for();
         Self {
             stream: Some(parts.stream),
-            sql: parts.sql,
+            questions: Questions::new(Arc::clone(&parts.session), parts.topics, made_for),
+            session: parts.session,
             _slot_watch: parts.slot_watch,
             producer: parts.producer,
-            topics: parts.topics,
             progress: parts.progress,
             relay: parts.relay,
             clock: parts.clock,
@@ -111,7 +113,7 @@ impl Driver {
             observe_at: Instant::now(),
             ending: None,
             give_up_at: None,
-            sql_is_closed: false,
+            session_is_closed: false,
         }
     }
 
@@ -139,7 +141,7 @@ impl Driver {
                 Ok(Turn::Close(Closing::Drained)) => {
                     return self.ending.take().unwrap_or(End::Drained);
                 }
-                Ok(Turn::Close(closing)) => Err(closed(closing)),
+                Ok(Turn::Close(closing)) => Err(closing.into()),
                 Err(end) => Err(end),
             };
             if let Err(end) = next
@@ -156,14 +158,12 @@ impl Driver {
 
     /// Takes in what is there, and does what the relay wants done.
     async fn turn(&mut self) -> Result<Turn, End> {
+        self.look_at_session();
         self.take_deliveries()?;
-        let more = self.take_payloads()? | self.take_copied().await?;
+        let more = self.take_payloads()? | self.take_copied()?;
         loop {
             match self.relay.poll(self.clock.now()) {
-                Output::Describe(question) => {
-                    self.describe(&question).await?;
-                    return Ok(Turn::Again);
-                }
+                Output::Describe(question) => self.questions.describe(question),
                 Output::StoreProgress(progress) => {
                     let now = self.clock.now();
                     let stored = self
@@ -175,7 +175,7 @@ impl Driver {
                     if let Some(stream) = &mut self.stream {
                         self.out.clear();
                         feedback.encode(&mut self.out);
-                        stream.send(&self.out).await.map_err(lost)?;
+                        stream.send(&self.out).await?;
                     }
                 }
                 Output::Close(closing) => return Ok(Turn::Close(closing)),
@@ -214,20 +214,18 @@ impl Driver {
             if !self.relay.wants_input() {
                 return Ok(false);
             }
-            let Some(payload) = stream.next_payload().map_err(lost)? else {
+            let Some(payload) = stream.next_payload()? else {
                 return Ok(false);
             };
-            self.relay
-                .handle_payload(now, payload)
-                .map_err(End::Stream)?;
+            self.relay.handle_payload(now, payload)?;
             publish(&mut self.relay, &self.producer)?;
         }
         Ok(true)
     }
 
     /// Hands rows of the copy to the relay, as [`Driver::take_payloads`] does with the stream's.
-    async fn take_copied(&mut self) -> Result<bool, End> {
-        let Some(copy) = &mut self.copy else {
+    fn take_copied(&mut self) -> Result<bool, End> {
+        let Some(copy) = self.copy.as_mut().filter(|_| !self.questions.is_open()) else {
             return Ok(false);
         };
         let now = self.clock.now();
@@ -244,8 +242,10 @@ impl Driver {
                 Handed::Something => {}
                 Handed::Nothing => return Ok(false),
                 Handed::Table(relation) => {
-                    self.ensure_topic(relation).await?;
-                    return Ok(true);
+                    if let Some(topic) = self.relay.topic(relation) {
+                        self.questions.topic(topic);
+                    }
+                    return Ok(!self.questions.is_open());
                 }
                 Handed::Over { rows } => {
                     self.copy = None;
@@ -257,35 +257,12 @@ impl Driver {
         Ok(true)
     }
 
-    /// Asks the catalog, and sees to it that the table's topic exists before its first record.
-    async fn describe(&mut self, question: &Describe) -> Result<(), End> {
-        let asked = self.sql.describe(question.relation, &question.types);
-        let details = timeout(DESCRIBE_TIMEOUT, asked).await.unwrap_or_else(|_| {
-            let doing = "describe a table".to_owned();
-            Err(PostgresError::Timeout {
-                doing,
-                after: DESCRIBE_TIMEOUT,
-            })
-        });
-        self.relay
-            .handle_description(&details.map_err(lost)?)
-            .map_err(End::Stream)?;
-        self.ensure_topic(question.relation).await
-    }
-
-    async fn ensure_topic(&mut self, relation: u32) -> Result<(), End> {
-        let topic = self.relay.topic(relation).map(str::to_owned);
-        if let Some(topic) = topic.filter(|topic| !self.topics.knows(topic)) {
-            self.topics.data(&[topic]).await.map_err(End::Producer)?;
-        }
-        Ok(())
-    }
-
     /// Waits for the next thing to happen, and takes it in if it is of the socket.
     async fn wait(&mut self, at: Instant, shutdown: &mut watch::Receiver<bool>) -> Result<(), End> {
         let at = at.min(self.observe_at).min(self.give_up_at.unwrap_or(at));
         let stream = self.stream.as_mut().filter(|_| self.relay.wants_input());
-        let copy = self.copy.as_mut().filter(|_| self.relay.wants_copy());
+        let copy_is_wanted = self.relay.wants_copy() && !self.questions.is_open();
+        let copy = self.copy.as_mut().filter(|_| copy_is_wanted);
         tokio::select! {
             biased;
             _ = shutdown.wait_for(|asked| *asked), if self.ending.is_none() => {
@@ -293,8 +270,13 @@ impl Driver {
             }
             () = self.producer.ready() => {}
             () = ready(copy) => {}
+            answer = self.questions.answered() => {
+                if let Some(details) = answer? {
+                    self.relay.handle_description(&details)?;
+                }
+            }
             read = read(stream) => {
-                read.map_err(lost)?;
+                read?;
                 self.relay.handle_sign_of_life(self.clock.now());
             }
             () = sleep_until(at) => {}
@@ -312,6 +294,7 @@ impl Driver {
             self.stream = None;
         }
         self.copy = None;
+        self.questions.forget();
         if self.ending.is_none() {
             self.observer.draining();
             self.ending = Some(end);
@@ -329,8 +312,7 @@ impl Driver {
         }
     }
 
-    /// Tells how things stand, now and then; also the time to see whether the server still wants
-    /// to talk to us at all.
+    /// Tells how things stand, now and then.
     fn observe(&mut self) {
         let now = Instant::now();
         if now < self.observe_at {
@@ -338,9 +320,21 @@ impl Driver {
         }
         self.observe_at = now + OBSERVE_INTERVAL;
         self.observer.observe(&self.relay, &self.producer);
-        if self.sql.is_closed() && !self.sql_is_closed {
-            self.sql_is_closed = true;
+    }
+
+    /// Sees whether the server still wants to talk to us at all: a session that it has closed may
+    /// mean that it shuts down, one that it opens again means that it does not.
+    fn look_at_session(&mut self) {
+        let is_closed = self.session.is_closed();
+        if is_closed == self.session_is_closed {
+            return;
+        }
+        self.session_is_closed = is_closed;
+        if is_closed {
+            self.session.miss();
             self.relay.handle_server_leaving(self.clock.now());
+        } else {
+            self.relay.handle_server_staying();
         }
     }
 
@@ -390,26 +384,10 @@ async fn ready(copy: Option<&mut Copy>) {
     }
 }
 
-/// What the relay's wish to close means.
-fn closed(closing: Closing) -> End {
-    match closing {
-        Closing::Reached => End::Reached,
-        Closing::Drained => End::Drained,
-        Closing::Silent => End::Lost(Lost::Silent),
-        Closing::ServerStopping => End::Lost(Lost::ServerStopping),
-    }
-}
-
-fn lost(error: PostgresError) -> End {
-    End::Lost(Lost::Error(error))
-}
-
 /// Deliveries are looked at after so many payloads at the latest: a few milliseconds of work.
 const PAYLOADS_PER_TURN: usize = 2048;
 /// How often telemetry is told.
 const OBSERVE_INTERVAL: Duration = Duration::from_millis(500);
-/// A question to the catalog takes milliseconds; status updates wait for it.
-const DESCRIBE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the server may take to end the copy in good order.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(3);
 /// What is still in the producer's queue at the end was given up already.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use relay::{Relay, RelayError, Ticket};
+use relay::{Closing, Relay, RelayError, Ticket};
 
 use crate::kafka::KafkaError;
 use crate::postgres::PostgresError;
@@ -20,8 +20,15 @@ pub enum End {
     Lost(Lost),
     /// Kafka refused a record.
     Refused(Refusal),
-    /// The producer has stopped for good.
+    /// The producer has stopped for good, or a topic is not to be had.
     Producer(KafkaError),
+    /// A topic that was met just now needs another producer.
+    ProducerUnfit {
+        /// The topic, to be known before the next producer is made.
+        topic: String,
+        /// Why.
+        reason: &'static str,
+    },
     /// The stream broke its grammar or holds what cannot be published.
     Stream(RelayError),
 }
@@ -30,6 +37,29 @@ impl End {
     /// Whether nothing under way is worth waiting for.
     pub(crate) fn is_immediate(&self) -> bool {
         matches!(self, Self::Refused(_) | Self::Producer(_))
+    }
+}
+
+impl From<Closing> for End {
+    fn from(closing: Closing) -> Self {
+        match closing {
+            Closing::Reached => Self::Reached,
+            Closing::Drained => Self::Drained,
+            Closing::Silent => Self::Lost(Lost::Silent),
+            Closing::ServerStopping => Self::Lost(Lost::ServerStopping),
+        }
+    }
+}
+
+impl From<PostgresError> for End {
+    fn from(error: PostgresError) -> Self {
+        Self::Lost(Lost::Error(error))
+    }
+}
+
+impl From<RelayError> for End {
+    fn from(error: RelayError) -> Self {
+        Self::Stream(error)
     }
 }
 

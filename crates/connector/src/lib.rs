@@ -14,6 +14,7 @@ pub mod kafka;
 pub mod observer;
 pub mod postgres;
 pub mod preflight;
+pub mod questions;
 pub mod resume;
 pub mod secret;
 pub mod slot_watch;

@@ -1,8 +1,9 @@
 //! Looks at the slot from outside, now and then: how much WAL the server keeps for it, whether it
 //! may be lost, and where the WAL ends.
 //!
-//! A task beside the loop, over the loop's SQL session: a server that takes its time to answer
-//! holds up nothing. It only tells; a slot that is lost is the next start's to find.
+//! A task beside the loop, over the session for questions: a server that takes its time to answer
+//! holds up nothing. A session that was closed is opened again here, for the questions, too, since
+//! the stream may go on for weeks. It only tells; a slot that is lost is the next start's to find.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,8 +13,8 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{debug, warn};
 
 use crate::observer::Observer;
+use crate::postgres::CatalogSession;
 use crate::postgres::slots::{self, SlotState};
-use crate::postgres::sql::SqlClient;
 use crate::telemetry::{SlotHealth, WalStatus};
 
 /// The watch; it ends with this handle.
@@ -21,13 +22,13 @@ use crate::telemetry::{SlotHealth, WalStatus};
 pub struct SlotWatch(JoinHandle<()>);
 
 impl SlotWatch {
-    /// Begins to look, at once and then every few seconds, for as long as the session lasts.
+    /// Begins to look, at once and then every few seconds.
     #[must_use]
-    pub fn begin(sql: Arc<SqlClient>, slot: &str, observer: Observer) -> Self {
+    pub fn begin(session: Arc<CatalogSession>, slot: &str, observer: Observer) -> Self {
         let slot = slot.to_owned();
-        Self(tokio::spawn(
-            async move { watch(&sql, &slot, &observer).await },
-        ))
+        Self(tokio::spawn(async move {
+            watch(&session, &slot, &observer).await;
+        }))
     }
 }
 
@@ -37,13 +38,17 @@ impl Drop for SlotWatch {
     }
 }
 
-async fn watch(sql: &SqlClient, slot: &str, observer: &Observer) {
+async fn watch(session: &CatalogSession, slot: &str, observer: &Observer) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut status = None;
-    while !sql.is_closed() {
-        ticks.tick().await;
-        match timeout(PATIENCE, slots::state(sql, slot)).await {
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = session.missed() => {}
+        }
+        let looked = async { slots::state(&*session.client().await?, slot).await };
+        match timeout(PATIENCE, looked).await {
             Ok(Ok(state)) => {
                 let health = health(slot, &state);
                 let now = health.as_ref().map(|health| health.wal_status);

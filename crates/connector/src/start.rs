@@ -31,7 +31,7 @@ use crate::observer::Observer;
 use crate::postgres::slots;
 use crate::postgres::sql::{self, SqlClient};
 use crate::postgres::{
-    Conninfo, CreatedSlot, PostgresError, ReplicationSession, ReplicationStream,
+    CatalogSession, Conninfo, CreatedSlot, PostgresError, ReplicationSession, ReplicationStream,
 };
 use crate::preflight;
 use crate::preflight::finding::Finding;
@@ -78,6 +78,9 @@ impl Memory {
     pub fn ended(&mut self, end: &End, confirmed: Lsn) {
         let progressed = confirmed > self.confirmed;
         self.confirmed = self.confirmed.max(confirmed);
+        if let End::ProducerUnfit { topic, .. } = end {
+            self.topics.push(topic.clone());
+        }
         self.silence_max = match end {
             End::Lost(lost) if lost.is_silence() && !progressed => {
                 Some(self.silence_max.unwrap_or(Timing::SILENCE_MAX) * 2)
@@ -146,7 +149,7 @@ impl Start<'_> {
         let timing = Timing::for_server(timeout, self.memory.silence_max);
         Ok(self.driver(Made {
             stream,
-            sql,
+            session: Arc::new(CatalogSession::new(sql, conninfo).await?),
             topics,
             producer,
             server,
@@ -231,12 +234,12 @@ impl Start<'_> {
         if let Some(Until::Position(position)) = *self.until {
             relay.stop_at(position);
         }
-        let (slot, sql) = (&config.postgres.slot, Arc::new(made.sql));
+        let (slot, session) = (&config.postgres.slot, made.session);
         info!(slot, at = %start.end, "streaming");
         Driver::new(Parts {
             stream: made.stream,
-            slot_watch: SlotWatch::begin(Arc::clone(&sql), slot, self.observer.clone()),
-            sql,
+            slot_watch: SlotWatch::begin(Arc::clone(&session), slot, self.observer.clone()),
+            session,
             producer: made.producer,
             topics: made.topics,
             relay,
@@ -416,7 +419,7 @@ impl Start<'_> {
 /// What a driver is made of.
 struct Made {
     stream: ReplicationStream,
-    sql: SqlClient,
+    session: Arc<CatalogSession>,
     topics: Ensured,
     producer: Producer,
     server: Identity,

@@ -129,6 +129,10 @@ fn next_after(end: End) -> Next {
         ),
         End::Refused(refusal) => after_refusal(&refusal),
         End::Producer(error) => after_kafka(&error),
+        End::ProducerUnfit { topic, reason } => Next::Again(
+            Peer::Kafka,
+            format!("topic {topic}: {reason}; making another"),
+        ),
         End::Stream(RelayError::Encode { commit_lsn, source }) => {
             let seen = format!(
                 "{source} (in the transaction committed at {})",

@@ -72,6 +72,8 @@ pub struct Describe {
     pub relation: u32,
     /// The oids of its columns' types.
     pub types: Vec<u32>,
+    /// The topic its records will go to, which must exist before the answer is given.
+    pub topic: String,
 }
 
 /// Why a connection is to be closed.

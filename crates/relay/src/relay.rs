@@ -128,6 +128,11 @@ impl Relay {
         self.server_leaving = Some(now.since_start);
     }
 
+    /// The server takes that other connection again: it does not shut down.
+    pub fn handle_server_staying(&mut self) {
+        self.server_leaving = None;
+    }
+
     /// The body of one CopyData message.
     ///
     /// # Errors
@@ -352,6 +357,7 @@ impl Relay {
         let question = Some(Describe {
             relation: relation.oid,
             types,
+            topic: self.options.topic(relation.schema, relation.name),
         });
         self.undescribed = Some(Undescribed {
             message: message.to_vec(),

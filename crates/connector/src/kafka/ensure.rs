@@ -24,7 +24,7 @@ pub struct Making {
 }
 
 /// The topics known to exist.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ensured {
     topics: Topics,
     making: Making,
@@ -162,9 +162,41 @@ impl Ensured {
             created => created?,
         };
         for creation in creations {
-            creation.outcome?;
-            tracing::info!(topic = creation.name, "created the topic");
+            let name = creation.name;
+            creation.outcome.map_err(|error| of_topic(&name, error))?;
+            tracing::info!(topic = name, "created the topic");
         }
         Ok(())
+    }
+}
+
+/// The answer about one topic names it.
+fn of_topic(name: &str, error: KafkaError) -> KafkaError {
+    match error {
+        KafkaError::Denied { what } => KafkaError::Denied {
+            what: format!("{what} ({name})"),
+        },
+        KafkaError::Failed { what, code, reason } => KafkaError::Failed {
+            what,
+            code,
+            reason: format!("{name}: {reason}"),
+        },
+        error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::error::RDKafkaErrorCode as Code;
+
+    use super::*;
+
+    #[test]
+    fn a_topic_that_cannot_be_made_is_named() {
+        for code in [Code::TopicAuthorizationFailed, Code::InvalidConfig] {
+            let error = KafkaError::of_request("creating topics", code, String::new());
+            let text = of_topic("shop.public.users", error).to_string();
+            assert!(text.contains("shop.public.users"), "{text}");
+        }
     }
 }

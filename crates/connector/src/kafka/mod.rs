@@ -26,7 +26,7 @@ pub mod topics;
 
 pub use deliveries::{Batch, Refused};
 pub use error::{Class, KafkaError};
-pub use producer::{AutoCreation, Producer, Settings};
+pub use producer::{AutoCreation, MadeFor, Producer, Settings};
 pub use progress::{ProgressError, ProgressWriter};
 pub use properties::Properties;
 pub use topics::Topics;

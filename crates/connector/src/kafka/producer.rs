@@ -46,12 +46,40 @@ pub enum AutoCreation {
     Allowed,
 }
 
+/// What of the topics a producer's settings follow, as far as they were known when it was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MadeFor {
+    /// The smallest `max.message.bytes` that its batches fit into.
+    topic_bytes_min: u64,
+    auto_creation: AutoCreation,
+}
+
+impl MadeFor {
+    /// Why it cannot serve topics of this smallest `max.message.bytes`, of which some are left to
+    /// the broker to make; none when it can.
+    #[must_use]
+    pub fn lacks(
+        self,
+        bytes_min: Option<u64>,
+        auto_creation: AutoCreation,
+    ) -> Option<&'static str> {
+        if bytes_min.is_some_and(|bytes| bytes < self.topic_bytes_min) {
+            Some("it takes only smaller batches than the producer makes")
+        } else if auto_creation != self.auto_creation {
+            Some("the broker is to make it, which the producer does not ask for")
+        } else {
+            None
+        }
+    }
+}
+
 /// The idempotent producer. Publish from one task only.
 pub struct Producer {
     inner: ThreadedProducer<Context>,
     context: Arc<Context>,
     /// Records handed over since the start. librdkafka's own count includes its log lines.
     sent: AtomicU64,
+    made_for: MadeFor,
 }
 
 impl Producer {
@@ -61,6 +89,10 @@ impl Producer {
     /// Properties that do not go together, or files (certificates) that cannot be read.
     pub fn new(properties: &Properties, settings: &Settings) -> Result<Self, KafkaError> {
         let config = client_config(properties, settings);
+        let made_for = MadeFor {
+            topic_bytes_min: topic_bytes_min(settings, batch_bytes(properties, settings)),
+            auto_creation: settings.auto_creation,
+        };
         let context = Context {
             listener: Listener::new(properties.secrets().clone()),
             tray: Tray::default(),
@@ -74,7 +106,14 @@ impl Producer {
             inner,
             context,
             sent: AtomicU64::new(0),
+            made_for,
         })
+    }
+
+    /// What of the topics it was made for.
+    #[must_use]
+    pub fn made_for(&self) -> MadeFor {
+        self.made_for
     }
 
     /// Hands a record to librdkafka, which copies it. Never blocks.
@@ -299,9 +338,7 @@ fn client_config(properties: &Properties, settings: &Settings) -> rdkafka::Clien
     let mut config = properties.client_config(ClientKind::Producer, &defaults);
     let number = |name: &str| config.get(name).and_then(|value| value.parse::<u64>().ok());
     let message_max = number("message.max.bytes").unwrap_or(0);
-    let batch = number("batch.size").unwrap_or(BATCH_BYTES);
-    let topic = settings.topic_bytes_min.unwrap_or(DEFAULT_TOPIC_BYTES);
-    let batch = batch.min(topic.saturating_sub(BATCH_OVERHEAD_BYTES)).max(1);
+    let batch = batch_bytes(properties, settings);
     // Twice the limits, plus one record that begins just below them.
     let queue_kbytes = (settings.in_flight_bytes_max.saturating_mul(2) + message_max) / 1024 + 1;
     let queue_records = settings.in_flight_records_max.saturating_mul(2) + 1_000;
@@ -332,6 +369,22 @@ fn client_config(properties: &Properties, settings: &Settings) -> rdkafka::Clien
         );
     }
     config
+}
+
+/// The largest batch of several records: what is asked for, as far as every topic takes it.
+fn batch_bytes(properties: &Properties, settings: &Settings) -> u64 {
+    let asked = properties.get("batch.size");
+    let asked = asked.and_then(|value| value.parse().ok());
+    let topic = settings.topic_bytes_min.unwrap_or(DEFAULT_TOPIC_BYTES);
+    let room = topic.saturating_sub(BATCH_OVERHEAD_BYTES);
+    asked.unwrap_or(BATCH_BYTES).min(room).max(1)
+}
+
+/// The smallest topic that such batches fit into; never more than the smallest one known, so that
+/// a producer made for a topic always serves it.
+fn topic_bytes_min(settings: &Settings, batch: u64) -> u64 {
+    let known = settings.topic_bytes_min.unwrap_or(u64::MAX);
+    known.min(batch + BATCH_OVERHEAD_BYTES)
 }
 
 /// librdkafka's own default of `batch.size`.
@@ -373,6 +426,31 @@ mod tests {
         ] {
             assert_eq!(config.get(name), Some(value), "{name}");
         }
+    }
+
+    #[test]
+    fn a_producer_serves_the_topics_it_was_made_for() {
+        let made_for = |known: Option<u64>| {
+            let properties = Properties::parse([("bootstrap.servers", "127.0.0.1:1")]).unwrap();
+            let settings = Settings {
+                in_flight_records_max: 50_000,
+                in_flight_bytes_max: 16 << 20,
+                topic_bytes_min: known,
+                auto_creation: AutoCreation::Forbidden,
+            };
+            Producer::new(&properties, &settings).unwrap().made_for()
+        };
+        let serves = |made: MadeFor, bytes| made.lacks(bytes, AutoCreation::Forbidden).is_none();
+        assert!(serves(made_for(None), None));
+        assert!(serves(made_for(None), Some(1_048_588)));
+        assert!(!serves(made_for(None), Some(20_000)));
+        for bytes in [1, 100, 20_000, 1 << 30] {
+            assert!(serves(made_for(Some(bytes)), Some(bytes)), "{bytes}");
+        }
+        // Its batches are no larger than the producer's own default.
+        assert!(serves(made_for(Some(1 << 30)), Some(1_048_588)));
+        assert!(!serves(made_for(Some(20_000)), Some(19_999)));
+        assert!(made_for(None).lacks(None, AutoCreation::Allowed).is_some());
     }
 
     #[test]

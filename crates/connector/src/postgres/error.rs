@@ -97,6 +97,9 @@ pub enum PostgresError {
         /// What it is.
         found: &'static str,
     },
+    /// The session was closed, and what answers now is not the server of the stream.
+    #[error("the server of the stream does not answer, or has been started anew")]
+    OtherServer,
     /// No host would do.
     #[error("no server could be used: {}", .0.iter().map(ToString::to_string)
         .collect::<Vec<_>>().join("; "))]
@@ -164,6 +167,7 @@ impl PostgresError {
             | PostgresError::Closed { .. }
             | PostgresError::StreamEnded
             | PostgresError::Rewritten { .. }
+            | PostgresError::OtherServer
             | PostgresError::WrongServer { .. } => Class::Retry,
             // A certificate may have run out at the other end or here: people mend that.
             PostgresError::Handshake { .. }

@@ -3,6 +3,7 @@
 //! ```text
 //! conninfo ──> connect (transport, tls, pgwire's handshake) ──┬─> replication: session, stream
 //!              passfile                                       └─> sql: tokio-postgres on the same
+//!                                                                 session: one kept open
 //! ```
 //! Both kinds of session come from one [`connect`], so that the rules about passwords, TLS and
 //! pinned settings exist once. Whether to try again after an error is `supervisor.rs`'s decision;
@@ -16,6 +17,7 @@ pub mod passfile;
 mod pause;
 mod pump;
 mod replication;
+mod session;
 pub mod slots;
 pub mod sql;
 mod stream;
@@ -25,5 +27,6 @@ mod transport;
 pub use conninfo::Conninfo;
 pub use error::{Class, PostgresError};
 pub use replication::{CreatedSlot, ReplicationSession, SystemIdentity};
+pub use session::CatalogSession;
 pub use sql::SqlClient;
 pub use stream::ReplicationStream;

@@ -1,0 +1,160 @@
+//! A table that is met for the first time while walferry runs: asking the catalog about it, and
+//! Kafka for its topic, holds up neither the connection nor anything else, however long it takes.
+
+use std::thread::{self, sleep};
+use std::time::Duration;
+
+use e2e::support::event::Event;
+use e2e::support::topic::{TopicReader, create_topic};
+use e2e::support::walferry::{Config, Walferry};
+use e2e::support::{kafka, own_kafka, postgres, query, sql, wait_for, walsender};
+use xtask::servers::{KafkaServer, PostgresOptions, PostgresServer};
+
+/// Several times the server's patience, and longer than one question to Kafka may take.
+const OUTAGE: Duration = Duration::from_secs(40);
+const LIMIT: Duration = Duration::from_secs(60);
+
+struct Stage {
+    postgres: PostgresServer,
+    config: Config,
+    walferry: Walferry,
+    sender: String,
+}
+
+/// A publication that takes in every table to come, and a walferry that has seen one table.
+fn stage(purpose: &str, kafka: &KafkaServer, settings: &[(&str, &str)]) -> Stage {
+    let options = PostgresOptions::default().with("wal_sender_timeout", "5s");
+    let postgres = postgres(options);
+    let mut config = Config::new(purpose, &postgres, kafka);
+    for (key, yaml) in settings {
+        config = config.set(key, yaml);
+    }
+    sql(
+        &postgres,
+        &format!(
+            "CREATE TABLE old (id int PRIMARY KEY, note text);
+             CREATE PUBLICATION {} FOR ALL TABLES",
+            config.slot()
+        ),
+    );
+    let walferry = config.start();
+    sql(&postgres, "INSERT INTO old VALUES (1, 'first')");
+    let sender = walsender(&postgres, &config.slot()).expect("a walsender");
+    let stage = Stage {
+        postgres,
+        config,
+        walferry,
+        sender,
+    };
+    stage.reader("old").wait_for_count(1, LIMIT);
+    stage
+}
+
+impl Stage {
+    fn reader(&self, table: &str) -> TopicReader {
+        TopicReader::new(self.config.bootstrap_servers(), &self.config.topic(table))
+    }
+
+    /// The end of the server's WAL, as the page tells it.
+    fn server_lsn(&self) -> f64 {
+        let metrics = self.walferry.metrics();
+        metrics["walferry_server_lsn_bytes"]
+    }
+
+    fn assert_same_connection(&self) {
+        let now = walsender(&self.postgres, &self.config.slot());
+        assert_eq!(
+            now.as_ref(),
+            Some(&self.sender),
+            "the same connection serves on:\n{}",
+            self.walferry.log()
+        );
+    }
+}
+
+#[test]
+fn a_topic_to_be_made_while_kafka_is_away() {
+    let kafka = own_kafka();
+    let mut stage = stage("away", &kafka, &[]);
+    kafka.pause();
+    sql(
+        &stage.postgres,
+        "CREATE TABLE young (id int PRIMARY KEY, note text);
+         INSERT INTO young VALUES (1, 'young'); INSERT INTO old VALUES (2, 'second')",
+    );
+    sleep(OUTAGE);
+    stage.assert_same_connection();
+    assert!(stage.walferry.log().contains(&stage.config.topic("young")));
+    kafka.resume();
+    stage.reader("young").wait_for_count(1, LIMIT);
+    stage.reader("old").wait_for_count(2, LIMIT);
+    stage.assert_same_connection();
+    assert!(stage.walferry.is_running());
+}
+
+#[test]
+fn a_catalog_that_takes_its_time() {
+    let stage = stage("slow_catalog", kafka(), &[]);
+    thread::scope(|scope| {
+        // The labels of enums are part of what is asked.
+        let locked = "BEGIN; LOCK TABLE pg_catalog.pg_enum; SELECT pg_sleep(12); COMMIT";
+        scope.spawn(|| sql(&stage.postgres, locked));
+        wait_for("the lock", LIMIT, || {
+            let held = "SELECT 1 FROM pg_locks WHERE relation = 'pg_catalog.pg_enum'::regclass \
+                        AND mode = 'AccessExclusiveLock' AND granted";
+            query(&stage.postgres, held).pop()
+        });
+        sql(
+            &stage.postgres,
+            "CREATE TABLE young (id int PRIMARY KEY, note text); INSERT INTO young VALUES (1, 'a')",
+        );
+    });
+    stage.reader("young").wait_for_count(1, LIMIT);
+    stage.assert_same_connection();
+}
+
+#[test]
+fn the_session_for_questions_is_ended_and_opened_again() {
+    let mut stage = stage("session", kafka(), &[]);
+    let before = stage.server_lsn();
+    let ended = query(
+        &stage.postgres,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+         WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()",
+    );
+    assert_eq!(ended, ["t"], "walferry has one such session");
+    sql(
+        &stage.postgres,
+        "ALTER TABLE old ADD COLUMN more int; INSERT INTO old VALUES (2, 'second', 2)",
+    );
+    stage.reader("old").wait_for_count(2, LIMIT);
+    wait_for("a look at the slot from outside", LIMIT, || {
+        (stage.server_lsn() > before).then_some(())
+    });
+    stage.assert_same_connection();
+    assert!(stage.walferry.is_running());
+}
+
+#[test]
+fn a_topic_that_takes_only_smaller_batches() {
+    let settings = [("kafka.compression.type", "none")];
+    let mut stage = stage("smaller", kafka(), &settings);
+    create_topic(
+        stage.config.bootstrap_servers(),
+        &stage.config.topic("young"),
+        1,
+        &[("max.message.bytes", "20000")],
+    );
+    sql(
+        &stage.postgres,
+        "CREATE TABLE young (id int PRIMARY KEY, note text);
+         INSERT INTO young SELECT i, repeat('x', 100) FROM generate_series(1, 20000) i",
+    );
+    let mut reader = stage.reader("young");
+    let events = reader.wait_for_count(20_000, LIMIT);
+    let mut ids: Vec<_> = events.iter().map(Event::id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 20_000);
+    assert!(stage.walferry.is_running(), "{}", stage.walferry.log());
+}
