@@ -220,21 +220,25 @@ impl Config {
 
 /// The binary of the same build as this test, or `WALFERRY_BIN`.
 fn binary() -> PathBuf {
-    if let Some(given) = std::env::var_os("WALFERRY_BIN") {
-        return PathBuf::from(given);
-    }
+    let given = std::env::var_os("WALFERRY_BIN").map(PathBuf::from);
+    given.unwrap_or_else(|| built("walferry"))
+}
+
+/// A program of the same build as this test.
+///
+/// # Panics
+/// When it was not built.
+#[must_use]
+pub fn built(name: &str) -> PathBuf {
     let here = std::env::current_exe().expect("our own path");
-    let built = here
-        .ancestors()
-        .nth(2)
-        .unwrap_or(Path::new("."))
-        .join("walferry");
+    let directory = here.ancestors().nth(2).unwrap_or(Path::new("."));
+    let program = directory.join(name);
     assert!(
-        built.is_file(),
-        "{} is not there: cargo build -p walferry",
-        built.display()
+        program.is_file(),
+        "{} is not there: cargo build -p {name}",
+        program.display()
     );
-    built
+    program
 }
 
 /// A running walferry; killed when dropped.

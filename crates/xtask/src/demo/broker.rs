@@ -1,9 +1,16 @@
 //! The Kafka of the demo: librdkafka's mock cluster inside this process, or a real one that was
 //! named.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
+
+/// A Kafka that is there answers in a moment.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
 /// Where events go.
 pub(super) enum Broker {
@@ -15,10 +22,22 @@ pub(super) enum Broker {
 }
 
 impl Broker {
-    /// The real one at `address`, or the embedded one.
+    /// The real one at `address`, if it answers, or the embedded one.
     pub(super) fn start(address: Option<&str>) -> Result<Self> {
         match address {
-            Some(address) => Ok(Self::Given(address.to_owned())),
+            Some(address) => {
+                let client: BaseConsumer = ClientConfig::new()
+                    .set("bootstrap.servers", address)
+                    .set("log_level", "0") // the error says it
+                    .create()?;
+                client.fetch_metadata(None, ANSWER_LIMIT).with_context(|| {
+                    format!(
+                        "no Kafka answers at {address}: start it, or name another by --kafka \
+                             host:port, or leave --kafka out for the embedded broker"
+                    )
+                })?;
+                Ok(Self::Given(address.to_owned()))
+            }
             None => Ok(Self::Embedded(
                 MockCluster::new(1).context("no embedded broker")?,
             )),

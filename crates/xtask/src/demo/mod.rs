@@ -13,6 +13,7 @@ mod screen;
 mod shop;
 mod stage;
 
+use std::io;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,8 +65,20 @@ pub(crate) struct Arguments {
     release: bool,
 }
 
-/// Plays the demo.
+/// Plays the demo; quietly to its end where nobody reads its events any more (`| head`).
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+    match play(arguments) {
+        Err(error) if is_broken_pipe(&error) => Ok(ExitCode::SUCCESS),
+        other => other,
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let error = error.downcast_ref::<io::Error>();
+    error.is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+fn play(arguments: &Arguments) -> Result<ExitCode> {
     let form = if arguments.json {
         Form::Json
     } else {
@@ -105,6 +118,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
     }
     drop(stage);
     screen.say("Postgres, its data and all files of the demo are gone.");
+    if !arguments.keep {
+        screen
+            .say("Next: --keep lets you change rows yourself; README.md says how to run walferry");
+        screen.say("      between your own Postgres and Kafka.");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

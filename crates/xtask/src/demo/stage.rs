@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -19,6 +20,8 @@ const ROLE: &str = "walferry";
 /// Generous: a debug build on a busy machine, with a real Kafka that creates topics.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 const STOP_LIMIT: Duration = Duration::from_secs(30);
+/// How often a wait asks Postgres again.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// The parts, in the order in which they go when dropped: walferry first.
 pub(super) struct Stage {
@@ -157,6 +160,7 @@ impl Stage {
                 "walferry does not stream after {READY_LIMIT:?}; its log ends:\n{}",
                 self.walferry_log()
             );
+            thread::sleep(LOOK);
         }
         Ok(start.elapsed())
     }
@@ -191,7 +195,7 @@ impl Stage {
         );
         let start = Instant::now();
         while self.text(&reached)? != "true" && start.elapsed() < Duration::from_secs(15) {
-            std::thread::sleep(Duration::from_millis(50));
+            thread::sleep(LOOK);
         }
         let confirmed = format!(
             "select confirmed_flush_lsn::text from pg_replication_slots where slot_name = '{slot}'"
