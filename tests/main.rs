@@ -7,6 +7,7 @@ mod failover;
 mod idle_advance;
 mod kafka_outage;
 mod large_transaction;
+mod logical_messages;
 mod new_table;
 mod observation;
 mod postgres_outage;

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use envelope::LogicalMessages;
 use pgoutput::Lsn;
 use pgwire::command::{Failover, NewSlot, SlotLife, SlotSnapshot};
 use relay::{Limits, Progress, Relay, Settings, SnapshotState, Timing};
@@ -291,11 +292,11 @@ impl Start<'_> {
         }
         let applied = found.plan.apply_sql(sql).await;
         applied.map_err(sql::sql("create the publication"))?;
-        Ok(found
-            .captured
-            .into_iter()
-            .map(|table| table.topic)
-            .collect())
+        let envelope = &self.config.envelope;
+        let messages = envelope.logical_messages == LogicalMessages::Publish;
+        let messages = messages.then(|| envelope.message_topic());
+        let captured = found.captured.into_iter().map(|table| table.topic);
+        Ok(captured.chain(messages).collect())
     }
 
     /// Makes the slot, if nothing tells that there was one.
