@@ -34,8 +34,9 @@ fn stops_by_name_and_goes_on_after_it_is_mended() {
     sql(&postgres, "INSERT INTO documents VALUES (3, 3, 'after')");
     assert_halts(&mut walferry, "RECORD_TOO_LARGE", 21);
     let log = walferry.log();
-    for named in ["public.documents", "id", "part", "/"] {
-        assert!(log.contains(named), "{named} is not named:\n{log}");
+    let halt = log.split("RECORD_TOO_LARGE").last().unwrap_or_default();
+    for named in ["public.documents", "id", "part", "/", topic.as_str()] {
+        assert!(halt.contains(named), "{named} is not named:\n{log}");
     }
     assert!(
         !log.contains("c4ca4238a0b923820dcc509a6f75849b"),
@@ -64,4 +65,29 @@ fn stops_by_name_and_goes_on_after_it_is_mended() {
         &fold(&events),
         &table_rows(&postgres, "documents", &["id", "part"]),
     );
+}
+
+#[test]
+fn a_refused_progress_record_is_not_said_to_be_a_row() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(&postgres, "CREATE TABLE innocent (id int PRIMARY KEY)");
+    let config = Config::new("small_progress", &postgres, kafka());
+    let mut walferry = config.start();
+    let progress = format!("walferry.progress.{}", config.slot());
+    set_topic(
+        config.bootstrap_servers(),
+        &progress,
+        "max.message.bytes",
+        "100",
+    );
+    // Its first row has the number that the first progress record has.
+    sql(
+        &postgres,
+        "INSERT INTO innocent SELECT * FROM generate_series(1, 100)",
+    );
+    assert_halts(&mut walferry, "RECORD_TOO_LARGE", 21);
+    let log = walferry.log();
+    let halt = log.split("RECORD_TOO_LARGE").last().unwrap_or_default();
+    assert!(halt.contains(&progress), "the topic is not named:\n{log}");
+    assert!(!halt.contains("innocent"), "a row is named:\n{log}");
 }

@@ -24,7 +24,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::clock::Clock;
 use crate::copy::{Copy, Handed};
 use crate::end::{End, Refusal};
-use crate::kafka::deliveries::{Batch, Refused};
+use crate::kafka::deliveries::{Batch, Refused, Stream};
 use crate::kafka::ensure::Ensured;
 use crate::kafka::progress::ProgressWriter;
 use crate::kafka::{KafkaError, Producer};
@@ -169,7 +169,7 @@ impl Driver {
                     let stored = self
                         .progress
                         .store(&self.producer, &progress, now.unix_nanos);
-                    stored.map_err(End::Producer)?;
+                    stored.map_err(|error| self.progress_refused(error))?;
                 }
                 Output::Feedback(feedback) => {
                     if let Some(stream) = &mut self.stream {
@@ -195,7 +195,7 @@ impl Driver {
             self.relay.handle_stored();
         }
         if let Some(refused) = self.batch.refused.first() {
-            return Err(End::Refused(self.refusal(refused)));
+            return Err(self.refused(refused));
         }
         self.batch
             .fault
@@ -338,12 +338,19 @@ impl Driver {
         }
     }
 
-    fn refusal(&self, refused: &Refused) -> Refusal {
-        Refusal::new(
-            &self.relay,
-            Ticket::from_u64(refused.ticket),
-            refused.error.clone(),
-        )
+    fn refused(&self, refused: &Refused) -> End {
+        let error = refused.error.clone();
+        match refused.stream {
+            Stream::Progress => self.progress_refused(error),
+            Stream::Record => {
+                let ticket = Ticket::from_u64(refused.ticket);
+                End::Refused(Refusal::of_record(&self.relay, ticket, error))
+            }
+        }
+    }
+
+    fn progress_refused(&self, error: KafkaError) -> End {
+        End::Refused(Refusal::of_progress(self.progress.topic(), error))
     }
 }
 
@@ -359,7 +366,7 @@ fn publish(relay: &mut Relay, producer: &Producer) -> Result<(), End> {
     match refused {
         None => Ok(()),
         Some((ticket, error @ KafkaError::RecordTooLarge { .. })) => {
-            Err(End::Refused(Refusal::new(relay, ticket, error)))
+            Err(End::Refused(Refusal::of_record(relay, ticket, error)))
         }
         Some((_, error)) => Err(End::Producer(error)),
     }

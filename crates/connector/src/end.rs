@@ -84,28 +84,40 @@ impl Lost {
 /// A record that Kafka refused, by its place and never by its content.
 #[derive(Debug)]
 pub struct Refusal {
-    /// `schema.table` with the names of its key columns, and the record's position.
+    /// `schema.table` with the names of its key columns, the record's position, and its topic.
     pub place: String,
     /// Kafka's reason.
     pub error: KafkaError,
 }
 
 impl Refusal {
-    /// Looks up where a refused record belongs.
+    /// Looks up where a refused record of a change belongs.
     #[must_use]
-    pub fn new(relay: &Relay, ticket: Ticket, error: KafkaError) -> Self {
-        let place = relay.locate(ticket).map_or_else(
-            || "a progress record".to_owned(),
-            |(at, table)| {
-                let of = table.map_or("a logical message".to_owned(), |table| {
-                    let keys: Vec<&str> = table.key_columns().collect();
-                    let name = table.qualified_name();
-                    format!("a row of {name}, key columns ({}),", keys.join(", "))
-                });
-                let (commit_lsn, ordinal) = (at.commit_lsn.0, at.ordinal);
-                format!("{of} record {ordinal} of the transaction committed at {commit_lsn}")
-            },
+    pub fn of_record(relay: &Relay, ticket: Ticket, error: KafkaError) -> Self {
+        let Some((at, table)) = relay.locate(ticket) else {
+            let place = "a record that is in flight no more".to_owned();
+            return Self { place, error };
+        };
+        let (of, topic) = match table {
+            Some(table) => {
+                let keys: Vec<&str> = table.key_columns().collect();
+                let (name, keys) = (table.qualified_name(), keys.join(", "));
+                let of = format!("a row of {name}, key columns ({keys}),");
+                (of, table.topic().to_owned())
+            }
+            None => ("a logical message,".to_owned(), relay.message_topic()),
+        };
+        let (commit_lsn, ordinal) = (at.commit_lsn.0, at.ordinal);
+        let place = format!(
+            "{of} record {ordinal} of the transaction committed at {commit_lsn}, to topic {topic}"
         );
+        Self { place, error }
+    }
+
+    /// A progress record.
+    #[must_use]
+    pub fn of_progress(topic: &str, error: KafkaError) -> Self {
+        let place = format!("a progress record, to topic {topic}");
         Self { place, error }
     }
 }

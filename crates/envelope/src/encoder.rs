@@ -9,7 +9,7 @@ use crate::options::{LogicalMessages, Options};
 use crate::records::{Draft, Operation, Records};
 use crate::row::{self, Scratch};
 use crate::source::Source;
-use crate::table::{Table, json_string, topic};
+use crate::table::{Table, json_string};
 use crate::value::quoted_base64;
 
 /// Header of the delete and tombstone of an old key: the new key.
@@ -64,7 +64,7 @@ impl Encoder {
     #[must_use]
     pub fn new(options: Options) -> Self {
         Self {
-            message_topic: topic(&format!("{}.message", options.server_name)),
+            message_topic: options.message_topic(),
             source: Source::new(&options),
             options,
             scratch: Scratch::default(),

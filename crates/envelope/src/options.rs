@@ -250,6 +250,12 @@ impl Options {
     pub fn topic(&self, schema: &str, table: &str) -> String {
         crate::table::topic(&format!("{}.{schema}.{table}", self.server_name))
     }
+
+    /// The topic of logical messages.
+    #[must_use]
+    pub fn message_topic(&self) -> String {
+        crate::table::topic(&format!("{}.message", self.server_name))
+    }
 }
 
 #[cfg(test)]

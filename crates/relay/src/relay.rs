@@ -277,6 +277,12 @@ impl Relay {
         self.catalog.table(relation).map(Table::topic)
     }
 
+    /// The topic of logical messages.
+    #[must_use]
+    pub fn message_topic(&self) -> String {
+        self.options.message_topic()
+    }
+
     /// Where a record in flight belongs, and its table if it is of one.
     #[must_use]
     pub fn locate(&self, ticket: Ticket) -> Option<(Located, Option<&Table>)> {

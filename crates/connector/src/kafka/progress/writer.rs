@@ -27,6 +27,12 @@ impl ProgressWriter {
         }
     }
 
+    /// Where they go.
+    #[must_use]
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
     /// Hands a record to the producer; it comes back as `progress_settled`.
     ///
     /// # Errors
