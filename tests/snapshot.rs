@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use e2e::support::compare::{assert_no_repeats, assert_same_rows, fold, table_rows};
 use e2e::support::event::{Event, EventId};
-use e2e::support::topic::{read_topic, record_count};
+use e2e::support::proxy::{Behaviour, Proxy};
+use e2e::support::topic::read_topic;
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::workload::{TABLES, Workload, create_tables, key_columns};
 use e2e::support::{kafka, postgres, query_one, sql, wait_for};
@@ -168,24 +169,24 @@ fn a_killed_copy_begins_again_and_what_was_deleted_meanwhile_goes() {
     create_tables(&postgres);
     many_accounts(&postgres, 60_000);
     let load = Workload::start(&postgres, 6, 2, 2);
-    let config = config("snapshot_kill9", &postgres);
-    let topic = config.topic("accounts");
+    let (config, proxy) = halved("snapshot_kill9", &postgres);
     for kill in 1..=3 {
         let mut walferry = config.spawn();
-        let before = count(&config, &topic);
-        wait_for("rows of the copy", LIMIT, || {
-            let reads = walferry.log().contains("copying the rows that are there");
-            (reads && count(&config, &topic) > before + 2000).then_some(())
-        });
+        wait_until_half_is_there(&walferry);
         assert!(walferry.is_running(), "{}", walferry.log());
         walferry.kill9();
-        assert!(!is_copied(&walferry), "kill {kill} came too late to tell");
+        assert!(
+            !is_copied(&walferry),
+            "it stands still:\n{}",
+            walferry.log()
+        );
         // The copy reads in the order of the heap: these are published already.
         sql(
             &postgres,
             &format!("DELETE FROM accounts WHERE id IN (-{kill}, -1{kill})"),
         );
     }
+    proxy.set(Behaviour::Forward);
     let mut walferry = config.start();
     wait_until_copied(&walferry);
     load.stop();
@@ -205,20 +206,47 @@ fn sigterm_leaves_a_copy_that_begins_again() {
     let postgres = postgres(PostgresOptions::default());
     create_tables(&postgres);
     many_accounts(&postgres, 60_000);
-    let config = config("snapshot_term", &postgres);
-    let topic = config.topic("accounts");
+    let (config, proxy) = halved("snapshot_term", &postgres);
     let mut walferry = config.spawn();
-    wait_for("rows of the copy", LIMIT, || {
-        (count(&config, &topic) > 1000).then_some(())
-    });
+    wait_until_half_is_there(&walferry);
     walferry.sigterm();
     assert_eq!(walferry.wait_exit(LIMIT), Some(0), "{}", walferry.log());
-    assert!(!is_copied(&walferry), "the signal came too late to tell");
+    assert!(
+        !is_copied(&walferry),
+        "it stands still:\n{}",
+        walferry.log()
+    );
     sql(&postgres, "DELETE FROM accounts WHERE id = -1");
+    proxy.set(Behaviour::Forward);
     config.catch_up(LIMIT);
     let events = events(&config, "accounts");
     assert_first_appearances_are_in_order(&events);
     assert_equals_table(&config, &postgres, "accounts", &["id"]);
+}
+
+/// A configuration whose copy of 60,000 accounts (9 MB) stands still after some of them, for as long
+/// as the proxy is told nothing else.
+fn halved(purpose: &str, postgres: &PostgresServer) -> (Config, Proxy) {
+    let proxy = Proxy::to(postgres.port());
+    proxy.set(Behaviour::StandStillAfter(2 << 20));
+    let url = format!("postgresql://postgres@127.0.0.1:{}/postgres", proxy.port());
+    (config(purpose, postgres).set("postgres.url", &url), proxy)
+}
+
+/// Waits until this run's copy has published what the proxy lets through, and Kafka has it.
+fn wait_until_half_is_there(walferry: &Walferry) {
+    wait_for("half of the copy", LIMIT, || {
+        let metrics = walferry.metrics();
+        let of_reads = |(name, _): &(&String, &f64)| {
+            name.starts_with("walferry_events_total") && name.contains("operation=\"read\"")
+        };
+        let reads: f64 = metrics
+            .iter()
+            .filter(of_reads)
+            .map(|(_, count)| count)
+            .sum();
+        (reads > 2000.0 && metrics.get("walferry_in_flight_records") == Some(&0.0)).then_some(())
+    });
 }
 
 #[test]
@@ -260,10 +288,6 @@ fn many_accounts(postgres: &PostgresServer, count: u32) {
              FROM generate_series(1, {count}) i"
         ),
     );
-}
-
-fn count(config: &Config, topic: &str) -> i64 {
-    record_count(config.bootstrap_servers(), topic)
 }
 
 fn is_copied(walferry: &Walferry) -> bool {

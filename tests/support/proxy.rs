@@ -24,6 +24,9 @@ pub enum Behaviour {
     Delay(Duration),
     /// They pass one at a time, each a packet.
     OneByOne,
+    /// Each connection but those for replication passes so many from the server, and then stands
+    /// still: what is longer (a COPY) is under way for as long as a test likes.
+    StandStillAfter(usize),
 }
 
 struct Shared {
@@ -115,12 +118,49 @@ impl Shared {
         self.closed.load(Ordering::Relaxed)
     }
 
-    /// Holds the caller while nothing may pass.
-    fn wait_while_black(&self) {
-        while self.behaviour() == Behaviour::BlackHole && !self.is_closed() {
+    /// Holds the caller while nothing may pass on a connection that `course` tells of.
+    fn wait_while_held(&self, course: &Course) {
+        let held = || match self.behaviour() {
+            Behaviour::BlackHole => true,
+            Behaviour::StandStillAfter(bytes) => course.stands_still_after(bytes),
+            _ => false,
+        };
+        while held() && !self.is_closed() {
             thread::sleep(TICK);
         }
     }
+}
+
+/// What has passed on one connection.
+#[derive(Default)]
+struct Course {
+    from_server: AtomicUsize,
+    for_replication: AtomicBool,
+    /// The client has closed it: what the server says then is refused at once, as a host does.
+    client_is_gone: AtomicBool,
+}
+
+impl Course {
+    fn stands_still_after(&self, bytes: usize) -> bool {
+        let goes_on = [&self.for_replication, &self.client_is_gone];
+        self.from_server.load(Ordering::Relaxed) >= bytes
+            && !goes_on.iter().any(|flag| flag.load(Ordering::Relaxed))
+    }
+
+    /// The startup message, which is the first, tells what the connection is for.
+    fn note_upwards(&self, bytes: &[u8]) {
+        let word = b"\0replication\0";
+        if bytes.windows(word.len()).any(|part| part == word) {
+            self.for_replication.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Which way bytes go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Up,
+    Down,
 }
 
 fn accept(listener: &TcpListener, target: u16, shared: &Arc<Shared>) {
@@ -135,7 +175,7 @@ fn accept(listener: &TcpListener, target: u16, shared: &Arc<Shared>) {
         }
         let shared = Arc::clone(shared);
         thread::spawn(move || {
-            shared.wait_while_black();
+            shared.wait_while_held(&Course::default());
             let _ = join(&client, target, &shared); // an end is an end
         });
     }
@@ -155,28 +195,46 @@ fn join(client: &TcpStream, target: u16, shared: &Arc<Shared>) -> std::io::Resul
     sockets.extend([client.try_clone()?, server.try_clone()?]);
     drop(sockets);
     let (from_client, to_server) = (client.try_clone()?, server.try_clone()?);
-    let upwards = Arc::clone(shared);
-    thread::spawn(move || copy(from_client, to_server, &upwards));
-    copy(server, client.try_clone()?, shared);
+    let course = Arc::new(Course::default());
+    let (upwards, its) = (Arc::clone(shared), Arc::clone(&course));
+    thread::spawn(move || copy(from_client, to_server, Way::Up, &its, &upwards));
+    copy(server, client.try_clone()?, Way::Down, &course, shared);
     Ok(())
 }
 
 /// One direction, until either side ends it.
-fn copy(mut from: TcpStream, mut to: TcpStream, shared: &Shared) {
+fn copy(mut from: TcpStream, mut to: TcpStream, way: Way, course: &Course, shared: &Shared) {
+    let nothing = Course::default();
+    // What goes up is never held for what came down.
+    let held_by = if way == Way::Down { course } else { &nothing };
     let mut buffer = vec![0; 64 << 10];
     while !shared.is_closed() {
-        shared.wait_while_black();
+        shared.wait_while_held(held_by);
         let passed = match from.read(&mut buffer) {
             Ok(0) => break,
-            Ok(length) => pass(&buffer[..length], &mut to, shared),
+            Ok(length) => {
+                let bytes = &buffer[..length];
+                match way {
+                    Way::Up => course.note_upwards(bytes),
+                    Way::Down => {
+                        course.from_server.fetch_add(length, Ordering::Relaxed);
+                    }
+                }
+                pass(bytes, &mut to, shared)
+            }
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
                 Ok(())
             }
             Err(_) => break,
         };
         if passed.is_err() {
+            // Nobody takes it: what comes after is refused, and does not fill a buffer for ever.
+            let _ = from.shutdown(Shutdown::Both);
             break;
         }
+    }
+    if way == Way::Up {
+        course.client_is_gone.store(true, Ordering::Relaxed);
     }
     let _ = to.shutdown(Shutdown::Write);
 }
@@ -189,10 +247,12 @@ fn pass(bytes: &[u8], to: &mut TcpStream, shared: &Shared) -> std::io::Result<()
             to.write_all(bytes)
         }
         Behaviour::BlackHole => {
-            shared.wait_while_black();
+            shared.wait_while_held(&Course::default());
             to.write_all(bytes)
         }
-        Behaviour::Forward | Behaviour::Refuse => to.write_all(bytes),
+        Behaviour::Forward | Behaviour::Refuse | Behaviour::StandStillAfter(_) => {
+            to.write_all(bytes)
+        }
     }
 }
 
@@ -272,6 +332,24 @@ mod tests {
         let mut answer = [0; 6];
         socket.read_exact(&mut answer).expect("what was held");
         assert_eq!(&answer, b"hidden");
+    }
+
+    #[test]
+    fn a_long_answer_stands_still_unless_it_is_a_replication_stream() {
+        let proxy = Proxy::to(echo());
+        proxy.set(Behaviour::StandStillAfter(100));
+        let mut socket = connect(&proxy);
+        round_trip(&mut socket, &[7; 99]).expect("less than the bound");
+        round_trip(&mut socket, &[7; 9]).expect("the bound may be passed by one read");
+        assert!(round_trip(&mut socket, b"held").is_err());
+        let mut replication = connect(&proxy);
+        round_trip(&mut replication, b"user\0me\0replication\0database\0\0").expect("an echo");
+        round_trip(&mut replication, &[7; 200]).expect("no bound");
+        round_trip(&mut replication, &[7; 200]).expect("no bound");
+        proxy.set(Behaviour::Forward);
+        let mut answer = [0; 4];
+        socket.read_exact(&mut answer).expect("what was held");
+        assert_eq!(&answer, b"held");
     }
 
     #[test]
