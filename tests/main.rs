@@ -2,6 +2,7 @@
 
 mod check;
 mod committed_only;
+mod copy_refused;
 mod demo;
 mod failover;
 mod idle_advance;

@@ -229,9 +229,7 @@ impl Driver {
             return Ok(false);
         };
         let now = self.clock.now();
-        if let Some(point) = self.relay.copy_due() {
-            self.relay.begin_copy(now, point);
-        }
+        copy.begin_when_due(&mut self.relay, now);
         for _ in 0..PAYLOADS_PER_TURN {
             if !self.relay.wants_copy() {
                 return Ok(false);

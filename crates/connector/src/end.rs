@@ -4,6 +4,7 @@ use std::fmt;
 
 use relay::{Closing, Relay, RelayError, Ticket};
 
+use crate::copy::CopyError;
 use crate::kafka::KafkaError;
 use crate::postgres::PostgresError;
 
@@ -18,6 +19,8 @@ pub enum End {
     DrainTimeout,
     /// The connection to Postgres is no longer.
     Lost(Lost),
+    /// The rows that were there before cannot be read.
+    Copy(CopyError),
     /// Kafka refused a record.
     Refused(Refusal),
     /// The producer has stopped for good, or a topic is not to be had.

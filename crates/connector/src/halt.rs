@@ -51,6 +51,8 @@ pub enum Halt {
     ServerUnsuitable,
     /// Another instance of this connector took over (its producer fenced this one).
     Fenced,
+    /// The server refuses to read a table's rows for the first copy.
+    CopyRefused,
 }
 
 impl Halt {
@@ -139,7 +141,7 @@ struct Line {
     choices: &'static [&'static str],
 }
 
-static LINES: [Line; 20] = [
+static LINES: [Line; 21] = [
     Line {
         halt: Halt::SlotLost,
         code: "SLOT_LOST",
@@ -345,6 +347,18 @@ static LINES: [Line; 20] = [
         exit_code: 29,
         title: "another instance of this connector took over",
         choices: &["run one instance for each slot"],
+    },
+    Line {
+        halt: Halt::CopyRefused,
+        code: "COPY_REFUSED",
+        exit_code: 30,
+        title: "a table's rows cannot be read for the first copy",
+        choices: &[
+            "mend what the server says above (a row filter of the publication, damaged \
+                     data), then start again: the copy is made from its first row",
+            "leave the table out with tables.exclude",
+            "give the copy up with snapshot.mode: no_data; changes alone are published",
+        ],
     },
 ];
 

@@ -127,6 +127,10 @@ fn next_after(end: End) -> Next {
             Peer::Postgres,
             "the server shuts down, and was let go".to_owned(),
         ),
+        End::Copy(error) => match error.halt() {
+            Some(halt) => Next::halt(halt, &error),
+            None => Next::Again(Peer::Postgres, error.to_string()),
+        },
         End::Refused(refusal) => after_refusal(&refusal),
         End::Producer(error) => after_kafka(&error),
         End::ProducerUnfit { topic, reason } => Next::Again(
@@ -139,6 +143,9 @@ fn next_after(end: End) -> Next {
                 commit_lsn.0
             );
             Next::halt(Halt::ValueUnrepresentable, &seen)
+        }
+        End::Stream(error @ RelayError::EncodeCopied(_)) => {
+            Next::halt(Halt::ValueUnrepresentable, &error)
         }
         End::Stream(error) => Next::halt(Halt::ProtocolViolation, &error),
     }

@@ -21,7 +21,7 @@ use crate::error::RelayError;
 use crate::interface::Now;
 use crate::ledger::Mark;
 use crate::progress::SnapshotState;
-use crate::relay::{Relay, encode};
+use crate::relay::Relay;
 use crate::transaction::Transaction;
 
 /// The copy, and what it keeps of the stream meanwhile.
@@ -115,15 +115,15 @@ impl Relay {
         }
     }
 
-    /// The rows of `point` follow; the stream is not wanted until [`Relay::end_copy`].
-    pub fn begin_copy(&mut self, now: Now, point: Lsn) {
+    /// The rows of `point` follow, as of a transaction `xid` (0 for none); the stream is not wanted until [`Relay::end_copy`].
+    pub fn begin_copy(&mut self, now: Now, point: Lsn, xid: u32) {
         let unix_micros = now.unix_nanos / 1000;
         let begin = Begin {
             // No commit record starts at a record's last byte, so that no transaction has this
             // name. At the point itself one may start.
             commit_lsn: CommitLsn(last_byte_before(point)),
             commit_time: PgTimestamp::from_unix_micros(unix_micros),
-            xid: 0,
+            xid,
         };
         self.ledger.begin_whole(begin.commit_lsn, unix_micros);
         self.transaction = Some(Transaction::begin(&begin, Mark::at(Lsn::ZERO)));
@@ -160,10 +160,8 @@ impl Relay {
         let mut context = open.context(self.settings.start.epoch, point, now.unix_nanos);
         context.snapshot = mark;
         if let Some(table) = self.catalog.captured(relation, commit_lsn)? {
-            encode(
-                commit_lsn,
-                self.encoder.read(table, &context, row, &mut self.records),
-            )?;
+            let encoded = self.encoder.read(table, &context, row, &mut self.records);
+            encoded.map_err(RelayError::EncodeCopied)?;
         }
         self.number_records();
         Ok(())

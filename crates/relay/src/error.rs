@@ -51,4 +51,7 @@ pub enum RelayError {
         /// Which column, and what to set.
         source: EncodeError,
     },
+    /// The same in the copy of the rows that were there before.
+    #[error("a row of the first copy: {0}")]
+    EncodeCopied(EncodeError),
 }

@@ -540,10 +540,7 @@ impl Relay {
     }
 }
 
-pub(crate) fn encode(
-    commit_lsn: CommitLsn,
-    encoded: Result<(), EncodeError>,
-) -> Result<(), RelayError> {
+fn encode(commit_lsn: CommitLsn, encoded: Result<(), EncodeError>) -> Result<(), RelayError> {
     encoded.map_err(|source| RelayError::Encode { commit_lsn, source })
 }
 

@@ -165,7 +165,7 @@ impl Bench {
     }
 
     fn begin_copy(&mut self) {
-        self.relay.begin_copy(now(self.seconds), POINT);
+        self.relay.begin_copy(now(self.seconds), POINT, 7);
         self.settle_down();
     }
 

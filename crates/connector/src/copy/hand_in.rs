@@ -10,21 +10,23 @@ use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::AbortHandle;
 
 use super::catalog::CopyTable;
+use super::error::CopyError;
 use super::reader::{self, Wanted};
 use super::snapshot::{SlotAge, Source};
 use super::{Item, MarkedRow};
-use crate::end::{End, Lost};
+use crate::end::End;
 use crate::postgres::PostgresError;
 
 /// A copy under way.
 pub struct Copy {
-    items: Receiver<Result<Item, PostgresError>>,
+    items: Receiver<Result<Item, CopyError>>,
     /// Came while the loop waited, and is looked at next.
-    came: Option<Result<Item, PostgresError>>,
+    came: Option<Result<Item, CopyError>>,
     table: Option<Arc<CopyTable>>,
     rows: vec::IntoIter<MarkedRow>,
     row: CopyRow,
     point: Lsn,
+    xid: u32,
     reader: AbortHandle,
 }
 
@@ -57,6 +59,7 @@ impl Copy {
             rows: Vec::new().into_iter(),
             row: CopyRow::new(),
             point: Lsn::ZERO,
+            xid: 0,
             reader,
         }
     }
@@ -66,6 +69,13 @@ impl Copy {
         if self.came.is_none() && self.rows.len() == 0 {
             let came = self.items.recv().await;
             self.came = Some(came.unwrap_or_else(|| Err(ended())));
+        }
+    }
+
+    /// Begins, when the stream has come to the snapshot's point and stands there.
+    pub fn begin_when_due(&self, relay: &mut Relay, now: Now) {
+        if let Some(point) = relay.copy_due() {
+            relay.begin_copy(now, point, self.xid);
         }
     }
 
@@ -86,11 +96,11 @@ impl Copy {
                 Err(TryRecvError::Disconnected) => Err(ended()),
             },
         };
-        match item.map_err(|error| End::Lost(Lost::Error(error)))? {
-            Item::Point { point, slot } => {
-                self.point = point;
+        match item.map_err(End::Copy)? {
+            Item::Point { point, xid, slot } => {
+                (self.point, self.xid) = (point, xid);
                 match slot {
-                    SlotAge::New => relay.begin_copy(now, point),
+                    SlotAge::New => relay.begin_copy(now, point, xid),
                     SlotAge::Older => relay.copy_at(point),
                 }
                 Ok(Handed::Something)
@@ -135,10 +145,10 @@ impl Drop for Copy {
 }
 
 /// The reader says why it ends; this is for one that could not.
-fn ended() -> PostgresError {
-    PostgresError::Closed {
+fn ended() -> CopyError {
+    CopyError::beginning(PostgresError::Closed {
         doing: "copy a table",
-    }
+    })
 }
 
 /// Between reader and loop.

@@ -10,6 +10,7 @@
 //! reader's. When a copy is due, and where in the stream it stands, is the relay's (`copy.rs` there).
 
 mod catalog;
+mod error;
 mod hand_in;
 mod marks;
 mod reader;
@@ -23,6 +24,7 @@ use pgoutput::Lsn;
 
 use catalog::CopyTable;
 
+pub use error::CopyError;
 pub use hand_in::{Copy, Handed};
 pub use reader::Wanted;
 pub use snapshot::{SlotAge, Snapshot, Source};
@@ -30,7 +32,7 @@ pub use snapshot::{SlotAge, Snapshot, Source};
 /// What the reader sends, in this order: a point, tables with their rows, the end.
 enum Item {
     /// The snapshot is there.
-    Point { point: Lsn, slot: SlotAge },
+    Point { point: Lsn, xid: u32, slot: SlotAge },
     /// Its rows follow. A table without rows is left out.
     Table(Arc<CopyTable>),
     /// Rows of the table sent last.

@@ -11,6 +11,7 @@ use tokio::task::AbortHandle;
 use tracing::info;
 
 use super::catalog::{self, CopyTable};
+use super::error::{CopyError, Step};
 use super::marks::{LookAhead, Placed};
 use super::snapshot::{Snapshot, Source};
 use super::{Item, MarkedRow};
@@ -28,7 +29,7 @@ pub struct Wanted {
 }
 
 /// How an item or an error reaches the loop.
-pub(super) type Items = Sender<Result<Item, PostgresError>>;
+pub(super) type Items = Sender<Result<Item, CopyError>>;
 
 /// Reads everything, or to the first error.
 pub(super) async fn read(source: Source, wanted: Wanted, items: Items) {
@@ -40,28 +41,34 @@ pub(super) async fn read(source: Source, wanted: Wanted, items: Items) {
 
 /// Why the reading ended before the end.
 enum Stop {
-    Failed(PostgresError),
+    Failed(CopyError),
     /// The connection ended: nobody wants the rows any more.
     Unwanted,
 }
 
-impl From<PostgresError> for Stop {
-    fn from(error: PostgresError) -> Self {
+impl From<CopyError> for Stop {
+    fn from(error: CopyError) -> Self {
         Self::Failed(error)
     }
 }
 
 async fn read_all(source: Source, wanted: &Wanted, items: &Items) -> Result<(), Stop> {
-    let Snapshot { sql, point, slot } = Snapshot::of(source).await?;
+    let Snapshot {
+        sql,
+        point,
+        xid,
+        slot,
+    } = Snapshot::of(source).await.map_err(CopyError::beginning)?;
     let _cut = Cut(sql.abort_handle());
     let mut out = Out::new(items);
-    out.send(Item::Point { point, slot }).await?;
+    out.send(Item::Point { point, xid, slot }).await?;
     let tables = tables(&sql, wanted).await?;
     info!(tables = tables.len(), %point, "copying the rows that are there");
     let mut rows = 0;
     for mut table in tables {
         const DOING: &str = "describe a table to be copied";
-        table.describe(&sql).await.map_err(sql::sql(DOING))?;
+        let described = table.describe(&sql).await.map_err(sql::sql(DOING));
+        described.map_err(|error| CopyError::of(&table.qualified_name(), Step::Read, error))?;
         rows += read_table(&sql, table, &mut out).await?;
     }
     if let Some(last) = out.look.finish() {
@@ -70,37 +77,41 @@ async fn read_all(source: Source, wanted: &Wanted, items: &Items) -> Result<(), 
     out.flush().await?;
     sql.batch_execute("COMMIT")
         .await
-        .map_err(sql::sql("end the snapshot"))?;
+        .map_err(sql::sql("end the snapshot"))
+        .map_err(CopyError::beginning)?;
     out.send(Item::Over { rows }).await
 }
 
 /// The tables, locked against being dropped or rewritten for as long as the copy takes.
-async fn tables(sql: &SqlClient, wanted: &Wanted) -> Result<Vec<CopyTable>, PostgresError> {
+async fn tables(sql: &SqlClient, wanted: &Wanted) -> Result<Vec<CopyTable>, CopyError> {
     const DOING: &str = "list the tables to be copied";
     let tables = catalog::tables(sql, &wanted.publication, &wanted.tables)
         .await
-        .map_err(sql::sql(DOING))?;
-    if tables.is_empty() {
-        return Ok(tables);
+        .map_err(sql::sql(DOING))
+        .map_err(CopyError::beginning)?;
+    // One by one, so that one that cannot be locked is named.
+    for table in &tables {
+        let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", table.source());
+        let locked = sql.batch_execute(&lock).await;
+        let locked = locked.map_err(sql::sql("lock the table"));
+        locked.map_err(|error| CopyError::of(&table.qualified_name(), Step::Lock, error))?;
     }
-    let names: Vec<String> = tables.iter().map(CopyTable::source).collect();
-    let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", "));
-    let locked = sql.batch_execute(&lock).await;
-    locked.map_err(sql::sql("lock the tables to be copied"))?;
     let rewritten = catalog::rewritten(sql, &tables).await;
-    match rewritten.map_err(sql::sql(DOING))?.into_iter().next() {
-        Some(table) => Err(PostgresError::Rewritten { table }),
+    let rewritten = rewritten.map_err(sql::sql(DOING));
+    match rewritten.map_err(CopyError::beginning)?.into_iter().next() {
+        Some(table) => Err(CopyError::beginning(PostgresError::Rewritten { table })),
         None => Ok(tables),
     }
 }
 
 async fn read_table(sql: &SqlClient, table: CopyTable, out: &mut Out<'_>) -> Result<u64, Stop> {
-    const DOING: &str = "copy a table";
+    const DOING: &str = "read its rows";
     let (name, begun) = (table.qualified_name(), Instant::now());
+    let failed = |error| CopyError::of(&name, Step::Read, sql::sql(DOING)(error));
     let number = out.tables.len();
     let statement = table.copy_statement();
     out.tables.push(Arc::new(table));
-    let lines = sql.copy_out(&statement).await.map_err(sql::sql(DOING))?;
+    let lines = sql.copy_out(&statement).await.map_err(failed)?;
     let mut lines = pin!(lines);
     let mut rows = 0;
     loop {
@@ -114,7 +125,7 @@ async fn read_table(sql: &SqlClient, table: CopyTable, out: &mut Out<'_>) -> Res
         };
         let Some(line) = line else { break };
         rows += 1;
-        let line = line.map_err(sql::sql(DOING))?;
+        let line = line.map_err(failed)?;
         if let Some(placed) = out.look.push(number, line) {
             out.row(placed).await?;
         }

@@ -32,6 +32,8 @@ pub struct Snapshot {
     pub(super) sql: SqlClient,
     /// Every transaction whose commit record starts before it is visible, and no other.
     pub(super) point: Lsn,
+    /// A transaction id of its time, for `source.txId`.
+    pub(super) xid: u32,
     pub(super) slot: SlotAge,
 }
 
@@ -54,6 +56,7 @@ impl Snapshot {
         sql.batch_execute(UNBOUNDED)
             .await
             .map_err(sql::sql(DOING))?;
+        let xid = xid(&sql).await.map_err(sql::sql(DOING))?;
         // With row security a role that it binds gets an error, and not a part of the rows.
         let begin = format!(
             "SET row_security = off; \
@@ -64,6 +67,7 @@ impl Snapshot {
         Ok(Self {
             sql,
             point: made.consistent_point,
+            xid,
             slot: SlotAge::New,
         })
     }
@@ -92,4 +96,15 @@ impl Snapshot {
             ..snapshot
         })
     }
+}
+
+/// A transaction id of our own, as Debezium takes one: no change has it. Not of the snapshot's
+/// transaction, which would hold up the creation of other slots then. 0, which is none, on a standby.
+async fn xid(client: &tokio_postgres::Client) -> Result<u32, tokio_postgres::Error> {
+    // The low half: the stream tells no more of its transactions' ids.
+    const QUERY: &str = "SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN 0 \
+         ELSE pg_catalog.txid_current() & 4294967295 END";
+    let row = client.query_one(QUERY, &[]).await?;
+    let xid: i64 = row.try_get(0)?;
+    Ok(u32::try_from(xid).unwrap_or_default())
 }

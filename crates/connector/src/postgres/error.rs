@@ -187,6 +187,20 @@ impl PostgresError {
         }
     }
 
+    /// What a server refused with this SQLSTATE.
+    #[cfg(test)]
+    pub(crate) fn of_sqlstate(code: &str) -> Self {
+        let error = ServerError {
+            severity: pgwire::Severity::Fatal,
+            sqlstate: SqlState::parse(code).unwrap(),
+            message: "m".to_owned(),
+            detail: Some("canary".to_owned()),
+            hint: None,
+        };
+        let doing = "start replication";
+        Self::Server { doing, error }
+    }
+
     /// Whether the slot is in other hands (`object_in_use`).
     #[must_use]
     pub fn is_slot_in_use(&self) -> bool {
@@ -246,22 +260,10 @@ fn sql_message(error: &tokio_postgres::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use pgwire::Severity;
-
     use super::*;
 
     fn server(code: &str) -> PostgresError {
-        let error = ServerError {
-            severity: Severity::Fatal,
-            sqlstate: SqlState::parse(code).unwrap(),
-            message: "m".to_owned(),
-            detail: Some("canary".to_owned()),
-            hint: None,
-        };
-        PostgresError::Server {
-            doing: "start replication",
-            error,
-        }
+        PostgresError::of_sqlstate(code)
     }
 
     #[test]
