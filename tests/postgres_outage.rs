@@ -1,7 +1,6 @@
 //! Postgres restarted, the walsender ended, the connection cut or black-holed: walferry finds out,
 //! comes back by itself, and nothing is lost.
 
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use e2e::support::compare::{assert_at_least_once, assert_same_rows, fold, table_rows};
@@ -91,10 +90,15 @@ impl Stage {
 fn restarts_and_cuts() {
     let mut stage = stage("restarts");
     stage.assert_flows(Duration::from_secs(10));
+    let retries = "walferry_retries_total{peer=\"postgres\"}";
     for how in [Shutdown::Fast, Shutdown::Immediate] {
+        let before = stage.walferry.metrics().get(retries).copied();
         let took = stage.postgres.stop(how).expect("it stops");
         eprintln!("{how:?} shutdown: {took:?}");
-        sleep(Duration::from_millis(500));
+        wait_for("it tries again", Duration::from_secs(10), || {
+            let tried = stage.walferry.metrics().get(retries).copied();
+            (tried > before).then_some(())
+        });
         stage.postgres.restart().expect("it starts");
         eprintln!(
             "flows {:?} after {how:?}",

@@ -7,7 +7,7 @@ use e2e::support::compare::{assert_no_repeats, assert_same_rows, fold, table_row
 use e2e::support::topic::read_topic;
 use e2e::support::walferry::Config;
 use e2e::support::workload::Workload;
-use e2e::support::{bytes_behind, kafka, postgres, query, query_one, sql, walsender};
+use e2e::support::{bytes_behind, kafka, postgres, query, query_one, sql, wait_for, walsender};
 use xtask::servers::PostgresOptions;
 
 const LIMIT: Duration = Duration::from_secs(30);
@@ -71,7 +71,9 @@ fn ends_at_a_position_while_others_go_on_writing() {
     let config = Config::new("position", &postgres, kafka());
     config.catch_up(LIMIT);
     let load = Workload::start(&postgres, 11, 2, 1);
-    std::thread::sleep(Duration::from_secs(2));
+    wait_for("a backlog", LIMIT, || {
+        (load.transactions() >= 300).then_some(())
+    });
     let position = query_one(&postgres, "SELECT pg_current_wal_lsn()");
     let mut run = config.spawn_with(&["--until", &position]);
     let code = run.wait_exit(LIMIT);

@@ -1,7 +1,6 @@
 //! SIGTERM and SIGINT drain: exit 0, the slot free, nothing repeated afterwards. A second signal,
 //! or the end of patience, ends it at once, with a code of its own and nothing lost.
 
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use e2e::support::compare::{
@@ -24,7 +23,11 @@ fn a_signal_under_load_drains_and_repeats_nothing() {
     let mut walferry = config.start();
     let load = Workload::start(&postgres, 3, 3, 1);
     for signal in [Signal::TERM, Signal::INT, Signal::TERM] {
-        sleep(Duration::from_secs(2));
+        // This run's own: the numbers begin anew with each.
+        wait_for("it is in the midst of the load", LIMIT, || {
+            let records = walferry.metrics().get("walferry_records_total").copied();
+            (records >= Some(300.0)).then_some(())
+        });
         let start = Instant::now();
         walferry.signal(signal);
         let code = walferry.wait_exit(Duration::from_secs(10));

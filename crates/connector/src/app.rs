@@ -79,7 +79,10 @@ fn run(run: &Run) -> Exit {
 fn exit(outcome: Outcome) -> Exit {
     match outcome {
         Outcome::Exit(exit) => {
-            info!(code = exit.code(), "ended: {}", exit.meaning());
+            match exit {
+                Exit::Done => info!(code = exit.code(), "ended: {}", exit.meaning()),
+                _ => error!(code = exit.code(), "ended: {}", exit.meaning()),
+            }
             exit
         }
         Outcome::Halted(halted) => {

@@ -305,7 +305,11 @@ static LINES: [Line; 21] = [
         code: "AUTHENTICATION",
         exit_code: 24,
         title: "the credentials were not accepted",
-        choices: &["mend user, password, certificate or pg_hba.conf, then start again"],
+        choices: &[
+            "Postgres: mend the user in postgres.url, the password (postgres.password_file, \
+                     PGPASSWORD, .pgpass), the certificate, or pg_hba.conf, then start again",
+            "Kafka: mend sasl.username, sasl.password_file or the certificate under kafka",
+        ],
     },
     Line {
         halt: Halt::Authorization,

@@ -95,9 +95,10 @@ impl Observer {
     pub fn checked(&self, report: &Report) {
         for finding in report.findings() {
             let (code, subject, problem) = (finding.code, &finding.subject, &finding.problem);
+            let fix = finding.fix();
             match finding.severity {
-                Severity::Error => error!(code, %subject, problem),
-                Severity::Warning => warn!(code, %subject, problem),
+                Severity::Error => error!(code, %subject, problem, fix),
+                Severity::Warning => warn!(code, %subject, problem, fix),
                 Severity::Info => info!(code, %subject, problem),
             }
         }

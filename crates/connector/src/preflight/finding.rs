@@ -166,6 +166,16 @@ impl Finding {
         self
     }
 
+    /// The recommended way out in one line, for a log.
+    #[must_use]
+    pub fn fix(&self) -> String {
+        let steps = self.remedy.iter().map(|step| match step {
+            Remedy::Sql(text) | Remedy::Text(text) => text.clone(),
+            Remedy::Setting(text) => format!("{text} (walferry.yaml)"),
+        });
+        steps.collect::<Vec<_>>().join(" then: ")
+    }
+
     /// Adds another way out.
     #[must_use]
     pub fn or(mut self, way: Remedy) -> Self {

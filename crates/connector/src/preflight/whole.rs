@@ -9,7 +9,7 @@ use super::wanted::StoredProgress;
 use super::{Captured, of_config};
 use crate::config::Config;
 use crate::kafka::{ProgressError, Properties, Topics, progress};
-use crate::postgres::SqlClient;
+use crate::postgres::{PostgresError, SqlClient};
 use crate::start::{self, StartError};
 
 /// Checks both servers for what `config` wants. What cannot be reached is a finding, too.
@@ -58,13 +58,23 @@ async fn postgres(
             examination.captured
         }
         Err(error) => {
-            let subject = Subject::Setting("postgres.url".to_owned());
-            findings.push(
-                Finding::error("POSTGRES_UNREACHABLE", subject, format!("{error}."))
-                    .text("see that the server runs, and that pg_hba.conf lets this role in"),
-            );
+            findings.push(unreachable(&error));
             Vec::new()
         }
+    }
+}
+
+fn unreachable(error: &PostgresError) -> Finding {
+    let subject = Subject::Setting("postgres.url".to_owned());
+    let finding = Finding::error("POSTGRES_UNREACHABLE", subject, format!("{error}."));
+    let sqlstate = error.sqlstate();
+    match sqlstate.as_ref().map(|state| state.as_str()) {
+        _ if error.is_authentication() => finding.text(
+            "give the right user (postgres.url) and password (postgres.password_file, PGPASSWORD, \
+             .pgpass), or see that pg_hba.conf lets this role in",
+        ),
+        Some("3D000") => finding.text("name a database that exists, at the end of postgres.url"),
+        _ => finding.text("see that the server runs, and that postgres.url leads to it"),
     }
 }
 
