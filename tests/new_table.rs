@@ -158,3 +158,30 @@ fn a_topic_that_takes_only_smaller_batches() {
     assert_eq!(ids.len(), 20_000);
     assert!(stage.walferry.is_running(), "{}", stage.walferry.log());
 }
+
+#[test]
+fn a_table_that_the_publication_leaves_out_is_told() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(&postgres, "CREATE TABLE old (id int PRIMARY KEY)");
+    let config = Config::new("left_out", &postgres, kafka());
+    let walferry = config.start();
+    sql(&postgres, "CREATE TABLE young (id int PRIMARY KEY)");
+    let count = || walferry.metrics().remove("walferry_tables_unpublished");
+    wait_for("one table is left out", LIMIT, || {
+        (count() == Some(1.0)).then_some(())
+    });
+    let log = walferry.log();
+    let statement = format!(
+        "ALTER PUBLICATION \"{}\" ADD TABLE \"public\".\"young\"",
+        config.slot()
+    );
+    assert!(log.contains(&statement), "not told what to do:\n{log}");
+    // It is followed as soon as that is done.
+    sql(&postgres, &statement);
+    sql(&postgres, "INSERT INTO young VALUES (1)");
+    let topic = config.topic("young");
+    TopicReader::new(config.bootstrap_servers(), &topic).wait_for_count(1, LIMIT);
+    wait_for("none is left out", LIMIT, || {
+        (count() == Some(0.0)).then_some(())
+    });
+}

@@ -21,3 +21,4 @@ pub mod slot_watch;
 pub mod start;
 pub mod supervisor;
 pub mod telemetry;
+pub mod unpublished;

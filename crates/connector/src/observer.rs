@@ -117,6 +117,11 @@ impl Observer {
     pub fn slot(&self, health: Option<SlotHealth>, wal_end: Lsn, confirmed: Lsn) {
         self.telemetry.slot(health, wal_end, confirmed);
     }
+
+    /// How many tables are wanted and not published.
+    pub fn unpublished(&self, tables: usize) {
+        self.telemetry.unpublished(tables);
+    }
 }
 
 impl std::fmt::Debug for Observer {

@@ -4,7 +4,10 @@
 //! A task beside the loop, over the session for questions: a server that takes its time to answer
 //! holds up nothing. A session that was closed is opened again here, for the questions, too, since
 //! the stream may go on for weeks. It only tells; a slot that is lost is the next start's to find.
+//!
+//! Now and then it also looks for tables that are wanted and not published (`unpublished.rs`).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +15,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{debug, warn};
 
+use crate::config::{Config, TableFilter};
 use crate::observer::Observer;
-use crate::postgres::CatalogSession;
 use crate::postgres::slots::{self, SlotState};
+use crate::postgres::sql::sql;
+use crate::postgres::{CatalogSession, PostgresError};
 use crate::telemetry::{SlotHealth, WalStatus};
+use crate::unpublished::{self, Unpublished};
 
 /// The watch; it ends with this handle.
 #[derive(Debug)]
@@ -24,10 +30,15 @@ pub struct SlotWatch(JoinHandle<()>);
 impl SlotWatch {
     /// Begins to look, at once and then every few seconds.
     #[must_use]
-    pub fn begin(session: Arc<CatalogSession>, slot: &str, observer: Observer) -> Self {
-        let slot = slot.to_owned();
+    pub fn begin(session: Arc<CatalogSession>, config: &Config, observer: Observer) -> Self {
+        let slot = config.postgres.slot.clone();
+        let mut left_out = LeftOut {
+            publication: config.postgres.publication.clone(),
+            wanted: config.tables.clone(),
+            told: BTreeSet::new(),
+        };
         Self(tokio::spawn(async move {
-            watch(&session, &slot, &observer).await;
+            watch(&session, &slot, &mut left_out, &observer).await;
         }))
     }
 }
@@ -38,13 +49,14 @@ impl Drop for SlotWatch {
     }
 }
 
-async fn watch(session: &CatalogSession, slot: &str, observer: &Observer) {
+async fn watch(session: &CatalogSession, slot: &str, left_out: &mut LeftOut, observer: &Observer) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut status = None;
+    let mut looks: u32 = 0;
     loop {
         tokio::select! {
-            _ = ticks.tick() => {}
+            _ = ticks.tick() => looks = looks.wrapping_add(1),
             () = session.missed() => {}
         }
         let looked = async { slots::state(&*session.client().await?, slot).await };
@@ -62,6 +74,41 @@ async fn watch(session: &CatalogSession, slot: &str, observer: &Observer) {
             Ok(Err(error)) => debug!(%error, "the slot could not be looked at"),
             Err(_) => debug!("the server does not answer a question about the slot"),
         }
+        if looks.is_multiple_of(LEFT_OUT_EVERY) {
+            match timeout(PATIENCE, left_out.look(session)).await {
+                Ok(Ok(count)) => observer.unpublished(count),
+                Ok(Err(error)) => debug!(%error, "the publication could not be looked at"),
+                Err(_) => debug!("the server does not answer a question about the publication"),
+            }
+        }
+    }
+}
+
+/// The look for tables that are wanted and not published.
+struct LeftOut {
+    publication: String,
+    wanted: TableFilter,
+    /// Each is told once.
+    told: BTreeSet<Unpublished>,
+}
+
+impl LeftOut {
+    /// Tells of those that are new, and counts all.
+    async fn look(&mut self, session: &CatalogSession) -> Result<usize, PostgresError> {
+        const DOING: &str = "look for tables that are not published";
+        let client = session.client().await?;
+        let found = unpublished::find(&client, &self.publication, &self.wanted).await;
+        let found: BTreeSet<Unpublished> = found.map_err(sql(DOING))?.into_iter().collect();
+        for Unpublished { table, remedy } in found.difference(&self.told) {
+            warn!(
+                table,
+                %remedy,
+                "tables.include matches the table, but the publication leaves it out: its changes \
+                 are not captured; where postgres.create is auto, the next start takes it in"
+            );
+        }
+        self.told = found;
+        Ok(self.told.len())
     }
 }
 
@@ -95,6 +142,8 @@ fn told(slot: &str, status: Option<WalStatus>) {
 /// Lag in bytes is as old as this at most; the question takes the server a fraction of a
 /// millisecond.
 const EVERY: Duration = Duration::from_secs(5);
+/// So many looks at the slot to one at the publication, which reads the list of all tables.
+const LEFT_OUT_EVERY: u32 = 6;
 /// The session is shared with the catalog's questions, which wait behind this one.
 const PATIENCE: Duration = Duration::from_secs(5);
 

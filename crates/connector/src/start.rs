@@ -239,7 +239,7 @@ impl Start<'_> {
         info!(slot, at = %start.end, "streaming");
         Driver::new(Parts {
             stream: made.stream,
-            slot_watch: SlotWatch::begin(Arc::clone(&session), slot, self.observer.clone()),
+            slot_watch: SlotWatch::begin(Arc::clone(&session), config, self.observer.clone()),
             session,
             producer: made.producer,
             topics: made.topics,

@@ -48,6 +48,8 @@ struct State {
     wal_end: Lsn,
     /// How far the slot was confirmed then: a run that has confirmed nothing does not know.
     slot_confirmed: Lsn,
+    /// Tables that are wanted and not published, as of the last look.
+    unpublished: usize,
     producer: Option<ProducerStatistics>,
     retries: BTreeMap<Peer, u64>,
     /// Records and bytes published by when, for the rates.
@@ -97,6 +99,7 @@ impl Telemetry {
             slot: None,
             wal_end: Lsn::ZERO,
             slot_confirmed: Lsn::ZERO,
+            unpublished: 0,
             producer: None,
             retries: BTreeMap::new(),
             history: VecDeque::new(),
@@ -150,6 +153,11 @@ impl Telemetry {
         state.slot = health;
         state.wal_end = wal_end;
         state.slot_confirmed = confirmed;
+    }
+
+    /// How many tables are wanted and not published.
+    pub fn unpublished(&self, tables: usize) {
+        self.lock().unpublished = tables;
     }
 
     /// librdkafka's statistics, as it emits them; what cannot be read is passed over.

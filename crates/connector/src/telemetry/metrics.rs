@@ -222,6 +222,11 @@ fn throughput(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
 }
 
 fn events(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
+    writer.position(
+        "walferry_tables_unpublished",
+        "Tables that are wanted and not in the publication: their changes are not captured.",
+        view.unpublished_tables as u64,
+    )?;
     let retries = ["postgres", "kafka"].map(|peer| {
         (
             [("peer", peer)],

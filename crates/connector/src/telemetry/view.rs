@@ -45,6 +45,8 @@ pub struct View {
     pub retries: BTreeMap<&'static str, u64>,
     /// The slot, once it was asked about.
     pub slot: Option<SlotHealth>,
+    /// Tables that the configuration wants and the publication leaves out.
+    pub unpublished_tables: usize,
     /// The producer, once it has spoken.
     pub producer: Option<ProducerStatistics>,
     /// Events by table, the busiest first.
@@ -162,6 +164,7 @@ impl View {
                 .map(|(peer, n)| (peer.as_str(), *n))
                 .collect(),
             slot: state.slot.clone(),
+            unpublished_tables: state.unpublished,
             producer: state.producer.clone(),
             tables,
         }
