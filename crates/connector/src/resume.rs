@@ -121,6 +121,15 @@ pub fn slot_is_gone(name: &str, stored: &Progress) -> Halted {
     Halted::new(Halt::SlotRecreated, seen)
 }
 
+/// The halt for a publication that is not there although progress tells of it: made anew, it would
+/// leave out what was changed before, and the server cannot even decode that.
+#[must_use]
+pub fn publication_is_gone(name: &str, stored: &Progress) -> Halted {
+    let position = stored.commit_end_lsn;
+    let seen = format!("publication {name} does not exist; events are published up to {position}");
+    Halted::new(Halt::PublicationMissing, seen)
+}
+
 /// Whether the progress is of this cluster, and of its present timeline.
 ///
 /// # Errors

@@ -160,6 +160,7 @@ fn next_after_start(error: StartError) -> Next {
         StartError::Refused(report) => {
             Next::Stop(Outcome::Exit(report.refusal().unwrap_or(Exit::CheckErrors)))
         }
+        StartError::Unreadable(peer, problem) => Next::Again(peer, problem),
         StartError::Configuration(problem) => Next::Stop(Outcome::Misconfigured(problem)),
     }
 }

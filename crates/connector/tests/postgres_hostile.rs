@@ -195,3 +195,24 @@ async fn how_a_stream_ends_is_told_after_what_came_before() {
         server.await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_tls_handshake_that_is_cut_is_tried_again_and_one_that_is_refused_is_not() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        for hello in [&b""[..], b"HTTP/1.1 400 Bad Request\r\n\r\n"] {
+            let (mut socket, _) = listener.accept().await.unwrap();
+            let mut buffer = [0; 4096];
+            let _ = socket.read(&mut buffer).await;
+            let _ = socket.write_all(b"S").await;
+            let _ = socket.read(&mut buffer).await;
+            let _ = socket.write_all(hello).await;
+        }
+    });
+    let text = format!("host=127.0.0.1 port={port} user=u dbname=d sslmode=require");
+    let cut = connect(&text).await;
+    assert_eq!(cut.class(), Class::Retry, "{cut}");
+    let refused = connect(&text).await;
+    assert_eq!(refused.class(), Class::Permanent, "{refused}");
+}

@@ -1,6 +1,8 @@
 //! The snapshot that a copy reads: a transaction at the consistent point of a slot (manual:
 //! "Logical Decoding Concepts", "Exported Snapshots").
 
+use std::time::Duration;
+
 use pgoutput::Lsn;
 use pgwire::command::{Failover, NewSlot, SlotLife, SlotSnapshot, quote_literal};
 use tracing::info;
@@ -53,17 +55,20 @@ impl Snapshot {
             field: "snapshot_name",
         })?;
         let sql = SqlClient::connect(conninfo).await?;
-        sql.batch_execute(UNBOUNDED)
-            .await
-            .map_err(sql::sql(DOING))?;
-        let xid = xid(&sql).await.map_err(sql::sql(DOING))?;
+        let run = async |text: &str| {
+            let run = async { sql.batch_execute(text).await.map_err(sql::sql(DOING)) };
+            sql::within(ANSWER_TIMEOUT, DOING, run).await
+        };
+        run(UNBOUNDED).await?;
+        let asked = async { xid(&sql).await.map_err(sql::sql(DOING)) };
+        let xid = sql::within(ANSWER_TIMEOUT, DOING, asked).await?;
         // With row security a role that it binds gets an error, and not a part of the rows.
         let begin = format!(
             "SET row_security = off; \
              BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
             quote_literal(name)
         );
-        sql.batch_execute(&begin).await.map_err(sql::sql(DOING))?;
+        run(&begin).await?;
         Ok(Self {
             sql,
             point: made.consistent_point,
@@ -108,3 +113,6 @@ async fn xid(client: &tokio_postgres::Client) -> Result<u32, tokio_postgres::Err
     let xid: i64 = row.try_get(0)?;
     Ok(u32::try_from(xid).unwrap_or_default())
 }
+
+/// Neither waits for anybody.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

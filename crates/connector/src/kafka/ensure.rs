@@ -47,6 +47,12 @@ impl Ensured {
         }
     }
 
+    /// For questions about topics.
+    #[must_use]
+    pub fn topics(&self) -> &Topics {
+        &self.topics
+    }
+
     /// The smallest `max.message.bytes` among the topics, where it was told.
     #[must_use]
     pub fn bytes_min(&self) -> Option<u64> {

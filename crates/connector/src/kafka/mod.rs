@@ -27,6 +27,6 @@ pub mod topics;
 pub use deliveries::{Batch, Refused};
 pub use error::{Class, KafkaError};
 pub use producer::{AutoCreation, MadeFor, Producer, Settings};
-pub use progress::{ProgressError, ProgressWriter};
+pub use progress::{ProgressError, ProgressReader, ProgressWriter};
 pub use properties::Properties;
 pub use topics::Topics;

@@ -17,7 +17,7 @@ use super::error::{Class, KafkaError};
 use super::topics::{Setting, TopicDescription, TopicState};
 use crate::halt::Halt;
 
-pub use reader::read;
+pub use reader::{ProgressReader, read};
 pub use writer::ProgressWriter;
 
 /// The newest format that this version reads, and the one it writes.

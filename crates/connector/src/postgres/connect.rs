@@ -23,7 +23,7 @@ use super::conninfo::{
 };
 use super::error::PostgresError;
 use super::passfile;
-use super::tls::Tls;
+use super::tls::{HandshakeFailure, Tls};
 use super::transport::{TLS_READ_BYTES, Transport};
 
 /// What the session is for.
@@ -229,13 +229,16 @@ impl<'a> Attempt<'a> {
             return Ok((Transport::Tcp(stream), Privacy::Plain));
         }
         let stream = BufReader::with_capacity(TLS_READ_BYTES, stream);
-        let stream = tls
-            .handshake(&self.host.name, stream)
-            .await
-            .map_err(|reason| PostgresError::Tls {
-                host: self.host.to_string(),
-                reason,
-            })?;
+        let stream =
+            tls.handshake(&self.host.name, stream)
+                .await
+                .map_err(|failure| match failure {
+                    HandshakeFailure::Cut(error) => self.io(error),
+                    HandshakeFailure::Refused(reason) => PostgresError::Tls {
+                        host: self.host.to_string(),
+                        reason,
+                    },
+                })?;
         let end_point = Tls::server_end_point(&stream);
         Ok((Transport::Tls(Box::new(stream)), Privacy::Tls(end_point)))
     }

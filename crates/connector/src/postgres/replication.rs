@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use super::connect::{Connected, Purpose, connect, wire};
 use super::conninfo::Conninfo;
 use super::error::PostgresError;
+use super::sql::within;
 use super::stream::ReplicationStream;
 
 /// What IDENTIFY_SYSTEM tells.
@@ -102,7 +103,9 @@ impl ReplicationSession {
     pub async fn create_slot(&mut self, slot: &NewSlot<'_>) -> Result<CreatedSlot, PostgresError> {
         const COMMAND: &str = "CREATE_REPLICATION_SLOT";
         let text = command::create_replication_slot(self.connected.version, slot)?;
-        let rows = self.command(COMMAND, &text).await?;
+        // Without a bound, for it waits for other people's transactions.
+        let step = self.run(COMMAND, &text).await?;
+        let rows = rows(COMMAND, step)?;
         Ok(CreatedSlot {
             consistent_point: cell(&rows, COMMAND, "consistent_point")?,
             snapshot_name: rows.text(0, "snapshot_name").map(str::to_owned),
@@ -132,7 +135,8 @@ impl ReplicationSession {
     ) -> Result<ReplicationStream, PostgresError> {
         let version = self.connected.version;
         let text = command::start_replication(version, slot, start, &[publication])?;
-        match self.run("start replication", &text).await? {
+        const DOING: &str = "start replication";
+        match within(COMMAND_TIMEOUT, DOING, self.run(DOING, &text)).await? {
             QueryStep::CopyBoth => Ok(ReplicationStream::new(self.connected)),
             _ => Err(PostgresError::Answer {
                 command: "START_REPLICATION",
@@ -150,13 +154,8 @@ impl ReplicationSession {
     }
 
     async fn command(&mut self, name: &'static str, text: &str) -> Result<Rows, PostgresError> {
-        match self.run(name, text).await? {
-            QueryStep::Done(Ok(rows)) => Ok(rows),
-            _ => Err(PostgresError::Answer {
-                command: name,
-                field: "rows",
-            }),
-        }
+        let step = within(COMMAND_TIMEOUT, name, self.run(name, text)).await?;
+        rows(name, step)
     }
 
     /// Runs a command to its end, or to the start of COPY both.
@@ -191,6 +190,19 @@ impl ReplicationSession {
         }
     }
 }
+
+fn rows(command: &'static str, step: QueryStep) -> Result<Rows, PostgresError> {
+    match step {
+        QueryStep::Done(Ok(rows)) => Ok(rows),
+        _ => Err(PostgresError::Answer {
+            command,
+            field: "rows",
+        }),
+    }
+}
+
+/// These commands are answered within milliseconds.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Logs a notice. One is an error: from 18 on the server only warns when the publication is not
 /// there, and then leaves its changes out.

@@ -1,19 +1,19 @@
 //! What an ordinary session can tell and do about slots: their state, the WAL's end, and the end
 //! of a walsender that we left behind.
 
+use std::time::Duration;
+
 use pgoutput::Lsn;
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
 
 use super::error::PostgresError;
-use super::sql::sql;
+use super::sql::{sql, within};
 use crate::resume::{Slot, Validity};
 
 /// A row of `pg_replication_slots`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SlotRow {
-    /// The server process that reads it now.
-    pub active_pid: Option<i32>,
     /// None until the slot's creation has come to its end.
     confirmed_flush_lsn: Option<Lsn>,
     /// None when the slot is lost.
@@ -43,16 +43,13 @@ impl SlotRow {
 /// Of the server or the connection.
 pub async fn look(client: &Client, name: &str) -> Result<Option<SlotRow>, PostgresError> {
     // Columns that came with 16 and 17 are reached through JSON, so that one text serves all.
-    const QUERY: &str = "SELECT active_pid, confirmed_flush_lsn::text, restart_lsn::text, \
+    const QUERY: &str = "SELECT confirmed_flush_lsn::text, restart_lsn::text, \
          CASE WHEN wal_status = 'lost' \
               THEN coalesce(to_jsonb(s) ->> 'invalidation_reason', 'wal_removed') \
               ELSE to_jsonb(s) ->> 'invalidation_reason' END AS invalidated \
          FROM pg_catalog.pg_replication_slots s WHERE slot_name = $1";
     const DOING: &str = "look at the slot";
-    let rows = client
-        .query_typed(QUERY, &[(&name, Type::NAME)])
-        .await
-        .map_err(sql(DOING))?;
+    let rows = ask(DOING, client.query_typed(QUERY, &[(&name, Type::NAME)])).await?;
     let Some(row) = rows.first() else {
         return Ok(None);
     };
@@ -61,11 +58,71 @@ pub async fn look(client: &Client, name: &str) -> Result<Option<SlotRow>, Postgr
         Ok(text.and_then(|text| text.parse().ok()))
     };
     Ok(Some(SlotRow {
-        active_pid: row.try_get("active_pid").map_err(sql(DOING))?,
         confirmed_flush_lsn: lsn("confirmed_flush_lsn")?,
         restart_lsn: lsn("restart_lsn")?,
         invalidated: row.try_get("invalidated").map_err(sql(DOING))?,
     }))
+}
+
+/// Who reads a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The server process.
+    pub process_id: i32,
+    /// `pg_stat_replication.reply_time`, the reader's last word as the server prints it; `None`
+    /// when there was none, or this role may not see it.
+    pub last_reply: Option<String>,
+}
+
+/// Who reads the slot now.
+///
+/// # Errors
+/// Of the server or the connection.
+pub async fn holder(client: &Client, name: &str) -> Result<Option<Holder>, PostgresError> {
+    const QUERY: &str = "SELECT active_pid, reply_time::text \
+         FROM pg_catalog.pg_replication_slots \
+         LEFT JOIN pg_catalog.pg_stat_replication ON pid = active_pid \
+         WHERE slot_name = $1 AND active_pid IS NOT NULL";
+    const DOING: &str = "look who reads the slot";
+    let rows = ask(DOING, client.query_typed(QUERY, &[(&name, Type::NAME)])).await?;
+    let holder = |row: &Row| {
+        Ok(Holder {
+            process_id: row.try_get(0)?,
+            last_reply: row.try_get(1)?,
+        })
+    };
+    rows.first().map(holder).transpose().map_err(sql(DOING))
+}
+
+/// A transaction that writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Writer {
+    /// Its server process; 0 for a prepared transaction.
+    pub process_id: i32,
+    /// Since it began.
+    pub age: Duration,
+}
+
+/// The oldest transaction that a slot being made has to wait for.
+///
+/// # Errors
+/// Of the server or the connection.
+pub async fn oldest_writer(client: &Client) -> Result<Option<Writer>, PostgresError> {
+    const QUERY: &str = "SELECT pid, greatest(extract(epoch FROM now() - since), 0)::bigint \
+         FROM (SELECT pid, xact_start AS since FROM pg_catalog.pg_stat_activity \
+               WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid() \
+               UNION ALL SELECT 0, prepared FROM pg_catalog.pg_prepared_xacts) AS writers \
+         ORDER BY since NULLS LAST LIMIT 1";
+    const DOING: &str = "look for running transactions";
+    let rows = ask(DOING, client.query(QUERY, &[])).await?;
+    let writer = |row: &Row| {
+        let seconds: Option<i64> = row.try_get(1)?;
+        Ok(Writer {
+            process_id: row.try_get(0)?,
+            age: Duration::from_secs(seconds.unwrap_or_default().unsigned_abs()),
+        })
+    };
+    rows.first().map(writer).transpose().map_err(sql(DOING))
 }
 
 /// What those who watch want to know.
@@ -96,8 +153,7 @@ pub async fn state(client: &Client, name: &str) -> Result<SlotState, PostgresErr
               ELSE pg_catalog.pg_current_wal_flush_lsn() END AS wal_end) AS server \
          LEFT JOIN pg_catalog.pg_replication_slots ON slot_name = $1";
     const DOING: &str = "look at the slot";
-    let asked = client.query_typed(QUERY, &[(&name, Type::NAME)]).await;
-    let rows = asked.map_err(sql(DOING))?;
+    let rows = ask(DOING, client.query_typed(QUERY, &[(&name, Type::NAME)])).await?;
     let row = rows.first().ok_or(PostgresError::Answer {
         command: DOING,
         field: "row",
@@ -131,11 +187,13 @@ pub async fn wal_end(client: &Client) -> Result<Lsn, PostgresError> {
          ELSE pg_catalog.pg_current_wal_flush_lsn() END::text";
     const DOING: &str = "ask for the end of the WAL";
     let mut wanted = None;
-    for _ in 0..FLUSH_TRIES {
-        let row = client.query_one(QUERY, &[]).await.map_err(sql(DOING))?;
+    let mut tries = 0;
+    loop {
+        let rows = ask(DOING, client.query(QUERY, &[])).await?;
         let lsn = |column: usize| -> Result<Lsn, PostgresError> {
-            let text: &str = row.try_get(column).map_err(sql(DOING))?;
-            text.parse().map_err(|_| PostgresError::Answer {
+            let text = rows.first().and_then(|row| row.try_get(column).ok());
+            let lsn = text.and_then(|text: &str| text.parse().ok());
+            lsn.ok_or(PostgresError::Answer {
                 command: DOING,
                 field: "lsn",
             })
@@ -145,14 +203,12 @@ pub async fn wal_end(client: &Client) -> Result<Lsn, PostgresError> {
         if flushed >= wanted {
             return Ok(wanted);
         }
+        tries += 1;
+        if tries > FLUSH_TRIES {
+            return Ok(flushed);
+        }
         tokio::time::sleep(FLUSH_PAUSE).await;
     }
-    let row = client.query_one(QUERY, &[]).await.map_err(sql(DOING))?;
-    let text: &str = row.try_get(1).map_err(sql(DOING))?;
-    text.parse().map_err(|_| PostgresError::Answer {
-        command: DOING,
-        field: "lsn",
-    })
 }
 
 /// Ends a server process, one of ours.
@@ -163,11 +219,24 @@ pub async fn terminate(client: &Client, process_id: i32) -> Result<(), PostgresE
     const QUERY: &str = "SELECT pg_catalog.pg_terminate_backend($1)";
     let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 1] =
         [(&process_id, Type::INT4)];
-    let ended = client.query_typed(QUERY, &parameters).await;
-    ended
+    const DOING: &str = "end the walsender left behind";
+    ask(DOING, client.query_typed(QUERY, &parameters))
+        .await
         .map(drop)
-        .map_err(sql("end the walsender left behind"))
 }
+
+async fn ask(
+    doing: &'static str,
+    question: impl Future<Output = Result<Vec<Row>, tokio_postgres::Error>>,
+) -> Result<Vec<Row>, PostgresError> {
+    within(ANSWER_TIMEOUT, doing, async {
+        question.await.map_err(sql(doing))
+    })
+    .await
+}
+
+/// These questions take milliseconds.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The insert position behind a full page stands after the next page's header (24 bytes, 40 at the
 /// start of a segment), where no record ends: the last one ended where the page begins.
@@ -182,7 +251,7 @@ fn page_start(inserted: Lsn) -> Lsn {
 }
 
 const FLUSH_TRIES: u32 = 20;
-const FLUSH_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+const FLUSH_PAUSE: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {

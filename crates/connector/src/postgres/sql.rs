@@ -8,11 +8,13 @@ use std::io;
 use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use envelope::{RelationDetails, TypeDetails, TypeKind};
 use pgwire::Greeting;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::AbortHandle;
+use tokio::time::timeout;
 use tokio_postgres::types::Type;
 use tokio_postgres::{NoTls, Row};
 use tracing::debug;
@@ -112,6 +114,22 @@ pub async fn describe(
         }
     }
     Ok(details)
+}
+
+/// Bounds a question: a server that takes it and then says nothing (stopped, out of memory) is as
+/// good as gone.
+///
+/// # Errors
+/// The question's own, or [`PostgresError::Timeout`].
+pub async fn within<T>(
+    after: Duration,
+    doing: &'static str,
+    question: impl Future<Output = Result<T, PostgresError>>,
+) -> Result<T, PostgresError> {
+    timeout(after, question).await.unwrap_or_else(|_| {
+        let doing = doing.to_owned();
+        Err(PostgresError::Timeout { doing, after })
+    })
 }
 
 /// Wraps tokio-postgres' error with what we were about.

@@ -10,6 +10,7 @@
 //! (self-signed servers). Differences: names in the subject's CN do not count, only subject
 //! alternative names; revocation lists are not read.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -93,21 +94,18 @@ impl Tls {
         &self,
         host: &str,
         stream: BufReader<TcpStream>,
-    ) -> Result<TlsStream<BufReader<TcpStream>>, String> {
+    ) -> Result<TlsStream<BufReader<TcpStream>>, HandshakeFailure> {
+        let refused = HandshakeFailure::Refused;
         let name = ServerName::try_from(host.to_owned())
-            .map_err(|_| format!("'{host}' is no name that a certificate can have"))?;
+            .map_err(|_| refused(format!("'{host}' is no name that a certificate can have")))?;
         let connecting = self.connector.connect(name, stream);
-        let stream = Box::pin(connecting)
-            .await
-            .map_err(|error| explained(&error))?;
+        let stream = Box::pin(connecting).await.map_err(HandshakeFailure::of)?;
         // Without the question before TLS, only ALPN tells that this is Postgres (ALPACA).
         let offered = !self.connector.config().alpn_protocols.is_empty();
         if offered && stream.get_ref().1.alpn_protocol() != Some(ALPN) {
-            return Err(
-                "the server did not agree to speak Postgres (sslnegotiation=direct \
-                needs Postgres 17)"
-                    .to_owned(),
-            );
+            let reason = "the server did not agree to speak Postgres (sslnegotiation=direct \
+                needs Postgres 17)";
+            return Err(refused(reason.to_owned()));
         }
         Ok(stream)
     }
@@ -140,7 +138,26 @@ fn end_point_hash(algorithm: ObjectIdentifier, certificate: &[u8]) -> Option<Vec
     }
 }
 
-fn explained(error: &std::io::Error) -> String {
+/// Why no TLS session came about.
+#[derive(Debug)]
+pub(super) enum HandshakeFailure {
+    /// The connection broke in the middle of it: no word about TLS.
+    Cut(io::Error),
+    /// One side would not go on.
+    Refused(String),
+}
+
+impl HandshakeFailure {
+    /// rustls' own errors come as [`io::ErrorKind::InvalidData`]; any other kind is the socket's.
+    fn of(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData => Self::Refused(explained(&error)),
+            _ => Self::Cut(error),
+        }
+    }
+}
+
+fn explained(error: &io::Error) -> String {
     let text = error.to_string();
     let certificate = error
         .get_ref()

@@ -12,6 +12,8 @@ use super::quote::identifier;
 use super::slot::Slot;
 use super::tables::{Kind, Relation, Selection};
 use super::wanted::{Action, Create, Partitions, StoredProgress, Wanted};
+use crate::postgres::PostgresError;
+use crate::postgres::sql::sql;
 
 /// What is to be created, in this order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,13 +64,16 @@ pub(crate) fn is_under_way(wanted: &Wanted<'_>, slot: Option<&Slot>) -> bool {
 }
 
 impl SetupPlan {
-    /// Runs the SQL part; the slot is the replication session's to make, afterwards.
+    /// Runs the SQL part; the slot is the replication session's to make, afterwards. Both statements
+    /// lock the tables, against others of their kind only; who holds one is waited for a while.
     ///
     /// # Errors
     /// What the server answered. Statements before the failed one stay done.
-    pub async fn apply_sql(&self, client: &Client) -> Result<(), tokio_postgres::Error> {
-        for sql in self.create_publication.iter().chain(&self.add_tables) {
-            client.batch_execute(sql).await?;
+    pub async fn apply_sql(&self, client: &Client) -> Result<(), PostgresError> {
+        const DOING: &str = "create or extend the publication";
+        for statement in self.create_publication.iter().chain(&self.add_tables) {
+            let bounded = format!("SET LOCAL lock_timeout = '30s'; {statement}");
+            client.batch_execute(&bounded).await.map_err(sql(DOING))?;
         }
         Ok(())
     }

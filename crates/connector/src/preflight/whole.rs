@@ -8,14 +8,14 @@ use super::report::Report;
 use super::wanted::StoredProgress;
 use super::{Captured, of_config};
 use crate::config::Config;
+use crate::credentials::{self, Unreadable};
 use crate::kafka::{ProgressError, Properties, Topics, progress};
 use crate::postgres::{PostgresError, SqlClient};
-use crate::start::{self, StartError};
 
 /// Checks both servers for what `config` wants. What cannot be reached is a finding, too.
 pub async fn whole(config: &Config) -> Report {
     let mut findings = Vec::new();
-    let properties = start::properties(config).await;
+    let properties = credentials::properties(config).await;
     let stored = match &properties {
         Ok(properties) => stored(config, properties).await,
         Err(_) => StoredProgress::Unknown,
@@ -23,7 +23,7 @@ pub async fn whole(config: &Config) -> Report {
     let captured = postgres(config, stored, &mut findings).await;
     match properties {
         Ok(properties) => kafka(config, &properties, &captured, &mut findings).await,
-        Err(error) => findings.extend(secret("kafka", error)),
+        Err(error) => findings.push(secret("kafka", error)),
     }
     Report::new(findings)
 }
@@ -43,10 +43,10 @@ async fn postgres(
     stored: StoredProgress,
     findings: &mut Vec<Finding>,
 ) -> Vec<Captured> {
-    let conninfo = match start::conninfo(config).await {
+    let conninfo = match credentials::conninfo(config).await {
         Ok(conninfo) => conninfo,
         Err(error) => {
-            findings.extend(secret("postgres", error));
+            findings.push(secret("postgres", error));
             return Vec::new();
         }
     };
@@ -93,12 +93,9 @@ async fn kafka(
     }
 }
 
-fn secret(section: &str, error: StartError) -> Option<Finding> {
-    let StartError::Configuration(problem) = error else {
-        return None;
-    };
+fn secret(section: &str, Unreadable(problem): Unreadable) -> Finding {
     let subject = Subject::Setting(section.to_owned());
-    Some(Finding::error("SECRET_UNREADABLE", subject, problem))
+    Finding::error("SECRET_UNREADABLE", subject, problem)
 }
 
 /// A check is read by a person who waits.

@@ -3,6 +3,7 @@
 //! The end is the high watermark asked for before reading. "No more records just now" proves
 //! nothing: a broker that has just become leader may know of fewer records than were acknowledged.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
@@ -10,121 +11,210 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::super::context::Listener;
+use super::super::context::{Listener, lock};
 use super::super::error::KafkaError;
 use super::super::properties::{ClientKind, Properties};
 use super::{ProgressError, decode};
 use relay::Progress;
 
-/// The stored progress of `slot`; none when the topic holds no record of it.
+/// A consumer of the progress topic that remembers how far it has read, so that looking again
+/// costs one question.
+#[derive(Clone)]
+pub struct ProgressReader {
+    reading: Arc<Mutex<Reading>>,
+    topic: String,
+    slot: String,
+    timeout: Duration,
+}
+
+impl ProgressReader {
+    /// Connects in the background. `timeout` bounds each [`Self::read`].
+    ///
+    /// # Errors
+    /// Properties that do not go together.
+    pub fn new(
+        properties: &Properties,
+        topic: &str,
+        slot: &str,
+        timeout: Duration,
+    ) -> Result<Self, KafkaError> {
+        let reading = Reading {
+            consumer: consumer(properties)?,
+            read_to: None,
+            newest: None,
+        };
+        Ok(Self {
+            reading: Arc::new(Mutex::new(reading)),
+            topic: topic.to_owned(),
+            slot: slot.to_owned(),
+            timeout,
+        })
+    }
+
+    /// The stored progress as of now; none when the topic holds no record of the slot.
+    ///
+    /// # Errors
+    /// The topic is missing or has several partitions, its end was not reached in time, Kafka
+    /// refused, or the record is not readable.
+    pub async fn read(&self) -> Result<Option<Progress>, ProgressError> {
+        let reader = self.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let Self {
+                reading,
+                topic,
+                slot,
+                timeout,
+            } = reader;
+            let mut reading = lock(&reading);
+            reading.catch_up(&topic, slot.as_bytes(), timeout)?;
+            let newest = reading.newest.as_deref();
+            newest.map(|value| decode(&slot, value)).transpose()
+        });
+        reading.await.unwrap_or_else(|_| {
+            let reason = "the reading thread panicked".to_owned();
+            Err(KafkaError::Unreachable {
+                what: READING,
+                reason,
+            }
+            .into())
+        })
+    }
+}
+
+/// The stored progress of `slot`, asked for once.
 ///
 /// # Errors
-/// The topic is missing or has several partitions, its end was not reached within `timeout`, Kafka
-/// refused, or the record is not readable.
+/// As [`ProgressReader::read`].
 pub async fn read(
     properties: &Properties,
     topic: &str,
     slot: &str,
     timeout: Duration,
 ) -> Result<Option<Progress>, ProgressError> {
-    let (properties, topic, slot) = (properties.clone(), topic.to_owned(), slot.to_owned());
-    let reading = tokio::task::spawn_blocking(move || {
-        match newest_value(&properties, &topic, &slot, timeout)? {
-            Some(value) => decode(&slot, &value).map(Some),
-            None => Ok(None),
-        }
-    });
-    reading.await.unwrap_or_else(|_| {
-        let reason = "the reading thread panicked".to_owned();
-        Err(KafkaError::Unreachable {
-            what: READING,
-            reason,
-        }
-        .into())
-    })
+    ProgressReader::new(properties, topic, slot, timeout)?
+        .read()
+        .await
 }
 
-fn newest_value(
-    properties: &Properties,
-    topic: &str,
-    slot: &str,
-    timeout: Duration,
-) -> Result<Option<Vec<u8>>, ProgressError> {
-    let deadline = Instant::now() + timeout;
-    let left = || {
-        deadline
-            .saturating_duration_since(Instant::now())
-            .max(Duration::from_millis(1))
-    };
-    let consumer = consumer(properties)?;
-    let explain = |error: &ClientError| {
-        // The reason of a failed request waits on the consumer's queue.
-        while consumer.poll(Duration::ZERO).is_some() {}
-        consumer.context().explain(READING, error)
-    };
+struct Reading {
+    consumer: BaseConsumer<Listener>,
+    /// The offset of the next record, once the partition is assigned.
+    read_to: Option<i64>,
+    newest: Option<Vec<u8>>,
+}
 
-    let metadata = consumer
-        .fetch_metadata(Some(topic), left())
-        .map_err(|error| explain(&error))?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    match found.map_or(0, |found| found.partitions().len()) {
-        0 => {
-            return Err(ProgressError::TopicMissing {
-                topic: topic.to_owned(),
-            });
+impl Reading {
+    fn catch_up(
+        &mut self,
+        topic: &str,
+        slot: &[u8],
+        timeout: Duration,
+    ) -> Result<(), ProgressError> {
+        let deadline = Deadline(Instant::now() + timeout);
+        if self.read_to.is_none() {
+            self.one_partition(topic, &deadline)?;
         }
-        1 => {}
-        partitions => {
-            return Err(ProgressError::Partitions {
-                topic: topic.to_owned(),
-                partitions,
-            });
-        }
-    }
-    let (low, high) = consumer
-        .fetch_watermarks(topic, 0, left())
-        .map_err(|error| explain(&error))?;
-    if high <= low {
-        return Ok(None);
-    }
-    let mut partition = TopicPartitionList::new();
-    partition
-        .add_partition_offset(topic, 0, Offset::Beginning)
-        .and_then(|()| consumer.assign(&partition))
-        .map_err(|error| explain(&error))?;
-
-    let mut newest = None;
-    let mut position = low;
-    while position < high {
-        if Instant::now() >= deadline {
-            let high_watermark = high;
-            return Err(ProgressError::NotReached {
-                topic: topic.to_owned(),
-                position,
-                high_watermark,
-            });
-        }
-        let Some(message) = consumer.poll(left()) else {
-            continue;
+        let (low, high) = self
+            .consumer
+            .fetch_watermarks(topic, 0, deadline.left())
+            .map_err(|error| self.explain(&error))?;
+        let mut position = match self.read_to {
+            Some(position) if (low..=high).contains(&position) => position,
+            // Nothing is read yet, or what was read is not the topic of now.
+            _ if high <= low => {
+                self.newest = None;
+                return Ok(());
+            }
+            _ => {
+                self.begin(topic)?;
+                low
+            }
         };
-        match message {
-            Ok(message) => {
-                if message.key() == Some(slot.as_bytes()) {
+        while position < high {
+            if deadline.is_over() {
+                return Err(ProgressError::NotReached {
+                    topic: topic.to_owned(),
+                    position,
+                    high_watermark: high,
+                });
+            }
+            position = self.step(slot, position, &deadline)?;
+        }
+        self.read_to = Some(position);
+        Ok(())
+    }
+
+    /// Takes in one record, and gives the position after it.
+    fn step(
+        &mut self,
+        slot: &[u8],
+        position: i64,
+        deadline: &Deadline,
+    ) -> Result<i64, ProgressError> {
+        match self.consumer.poll(deadline.left()) {
+            None => Ok(position),
+            Some(Ok(message)) => {
+                if message.key() == Some(slot) {
                     // A record without value says that the slot's progress was taken back.
-                    newest = message.payload().map(<[u8]>::to_vec);
+                    self.newest = message.payload().map(<[u8]>::to_vec);
                 }
-                position = message.offset() + 1;
+                Ok(message.offset() + 1)
             }
             // No right to the group is no matter: there is no group.
-            Err(error) if error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed) => {}
+            Some(Err(error))
+                if error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed) =>
+            {
+                Ok(position)
+            }
             // librdkafka mends its connections by itself; only the deadline ends the wait.
-            Err(error) => match consumer.context().explain(READING, &error) {
-                KafkaError::Unreachable { .. } => {}
-                error => return Err(error.into()),
+            Some(Err(error)) => match self.consumer.context().explain(READING, &error) {
+                KafkaError::Unreachable { .. } => Ok(position),
+                error => Err(error.into()),
             },
         }
     }
-    Ok(newest)
+
+    fn begin(&mut self, topic: &str) -> Result<(), ProgressError> {
+        self.newest = None;
+        let mut partition = TopicPartitionList::new();
+        partition
+            .add_partition_offset(topic, 0, Offset::Beginning)
+            .and_then(|()| self.consumer.assign(&partition))
+            .map_err(|error| self.explain(&error).into())
+    }
+
+    fn one_partition(&self, topic: &str, deadline: &Deadline) -> Result<(), ProgressError> {
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(topic), deadline.left())
+            .map_err(|error| self.explain(&error))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let topic = topic.to_owned();
+        match found.map_or(0, |found| found.partitions().len()) {
+            0 => Err(ProgressError::TopicMissing { topic }),
+            1 => Ok(()),
+            partitions => Err(ProgressError::Partitions { topic, partitions }),
+        }
+    }
+
+    fn explain(&self, error: &ClientError) -> KafkaError {
+        // The reason of a failed request waits on the consumer's queue.
+        while self.consumer.poll(Duration::ZERO).is_some() {}
+        self.consumer.context().explain(READING, error)
+    }
+}
+
+struct Deadline(Instant);
+
+impl Deadline {
+    fn left(&self) -> Duration {
+        let left = self.0.saturating_duration_since(Instant::now());
+        left.max(Duration::from_millis(1))
+    }
+
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.0
+    }
 }
 
 fn consumer(properties: &Properties) -> Result<BaseConsumer<Listener>, KafkaError> {
