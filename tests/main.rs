@@ -22,5 +22,6 @@ mod secrets;
 mod servers;
 mod shutdown;
 mod snapshot;
+mod takeover;
 mod too_large;
 mod types;
