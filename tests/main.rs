@@ -6,6 +6,7 @@ mod copy_refused;
 mod demo;
 mod failover;
 mod idle_advance;
+mod kafka_absent;
 mod kafka_outage;
 mod large_transaction;
 mod logical_messages;

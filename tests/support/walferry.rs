@@ -238,7 +238,24 @@ pub fn built(name: &str) -> PathBuf {
         "{} is not there: cargo build -p {name}",
         program.display()
     );
+    if let Some(source) = newer_source(&program) {
+        let source = source.display();
+        panic!("{source} is newer than the program under test: cargo build -p {name}");
+    }
     program
+}
+
+/// A source that cargo noted for the program and that was written after it: `cargo test -p e2e`
+/// does not build the program, and would judge the one of before.
+fn newer_source(program: &Path) -> Option<PathBuf> {
+    let written = |path: &Path| path.metadata().and_then(|it| it.modified()).ok();
+    let built = written(program)?;
+    let noted = std::fs::read_to_string(program.with_extension("d")).ok()?;
+    let (_, sources) = noted.split_once(": ")?;
+    sources
+        .split_whitespace()
+        .map(PathBuf::from)
+        .find(|source| written(source).is_some_and(|written| written > built))
 }
 
 /// A running walferry; killed when dropped.

@@ -16,7 +16,8 @@ use std::time::Duration;
 use envelope::LogicalMessages;
 use pgoutput::Lsn;
 use relay::{Limits, Progress, Relay, Settings, SnapshotState, Timing};
-use tracing::info;
+use tokio::time::{Instant, interval_at};
+use tracing::{info, warn};
 
 use crate::cli::Until;
 use crate::clock::Clock;
@@ -127,8 +128,10 @@ impl Start<'_> {
         let reader = self.reader(&properties)?;
         let mut topics = self.ensured(&properties)?;
         // The two servers do not wait for each other.
-        let ((sql, found), stored) =
-            tokio::try_join!(self.examined(&conninfo), stored_if_any(&reader))?;
+        let ((sql, found), stored) = tokio::try_join!(
+            self.examined(&conninfo),
+            self.awaited(stored_if_any(&reader))
+        )?;
         let plan = self.judged(found, &topics).await?;
         if let Some(Until::Now) = self.until {
             *self.until = Some(Until::Position(slots::wal_end(&sql).await?));
@@ -198,6 +201,21 @@ impl Start<'_> {
     fn reader(&self, properties: &Properties) -> Result<ProgressReader, KafkaError> {
         let (topic, slot) = (&self.config.topics.progress, &self.config.postgres.slot);
         ProgressReader::new(properties, topic, slot, KAFKA_TIMEOUT)
+    }
+
+    /// Says now and then that Kafka is being waited for: its questions have half a minute.
+    async fn awaited<T>(&self, answer: impl Future<Output = T>) -> T {
+        tokio::pin!(answer);
+        let mut ticks = interval_at(Instant::now() + SAY_EVERY, SAY_EVERY);
+        loop {
+            tokio::select! {
+                answer = &mut answer => return answer,
+                _ = ticks.tick() => {
+                    let servers = self.config.kafka.bootstrap_servers();
+                    warn!("waiting for an answer from Kafka at {servers}");
+                }
+            }
+        }
     }
 
     /// Whether what is there, and what would be made, fits what is stored.
@@ -504,3 +522,5 @@ impl From<ProgressError> for StartError {
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bounds the questions of the check, which grow with the catalog.
 const CHECK_TIMEOUT: Duration = Duration::from_secs(120);
+/// How often what is waited for is said.
+const SAY_EVERY: Duration = Duration::from_secs(3);
