@@ -216,6 +216,20 @@ pub fn record_count(bootstrap_servers: &str, topic: &str) -> i64 {
     reader.high_watermarks().into_iter().sum()
 }
 
+/// Whether all partitions of a topic have a leader just now.
+///
+/// # Panics
+/// When Kafka does not answer.
+#[must_use]
+pub fn is_led(bootstrap_servers: &str, topic: &str) -> bool {
+    // A client of its own for each question: one that was told of no broker at all asks no more.
+    let reader = TopicReader::new(bootstrap_servers, topic);
+    let metadata = reader.consumer.fetch_metadata(Some(topic), READ_LIMIT);
+    let metadata = metadata.unwrap_or_else(|error| panic!("{topic}: {error}"));
+    let mut partitions = metadata.topics().iter().flat_map(|it| it.partitions());
+    partitions.all(|partition| partition.leader() >= 0)
+}
+
 /// Changes one setting of a topic and leaves the others.
 ///
 /// # Panics

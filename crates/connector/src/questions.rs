@@ -96,7 +96,7 @@ impl Questions {
         self.open = None;
         let answer = answer?;
         if let Some(topics) = answer.topics {
-            self.topics = topics;
+            std::mem::replace(&mut self.topics, topics).close();
         }
         Ok(answer.details)
     }
@@ -159,6 +159,7 @@ async fn ensured(
         }
         warn!(topic, %error, "Kafka is asked for the topic again; its table waits");
         sleep(pauses.next()).await;
+        topics.reconnect().map_err(End::Producer)?;
     }
     if pauses.taken {
         info!(topic, "the topic is there");

@@ -53,6 +53,19 @@ impl Ensured {
         &self.topics
     }
 
+    /// Asks by new clients from now on; see [`Topics::reconnect`].
+    ///
+    /// # Errors
+    /// As [`Topics::connect`].
+    pub fn reconnect(&mut self) -> Result<(), KafkaError> {
+        self.topics.reconnect()
+    }
+
+    /// Lets go of it without waiting for its clients to end.
+    pub fn close(self) {
+        self.topics.close();
+    }
+
     /// The smallest `max.message.bytes` among the topics, where it was told.
     #[must_use]
     pub fn bytes_min(&self) -> Option<u64> {

@@ -15,6 +15,7 @@
 //! - [`topics`]: describing and creating topics, and which names are legal
 //! - [`error`]: what went wrong, and whether trying again can help
 
+mod brokerless;
 mod context;
 pub mod deliveries;
 pub mod ensure;

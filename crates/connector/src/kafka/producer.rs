@@ -18,6 +18,7 @@ use rdkafka::producer::{
     BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
 
+use super::brokerless::Watch;
 use super::context::Listener;
 use super::deliveries::{Batch, Opaque, Stream, Tray};
 use super::error::KafkaError;
@@ -95,6 +96,7 @@ impl Producer {
         };
         let context = Context {
             listener: Listener::new(properties.secrets().clone()),
+            watch: Watch::default(),
             tray: Tray::default(),
         };
         let inner: ThreadedProducer<Context> =
@@ -205,6 +207,7 @@ impl Producer {
                 code: Code::GaplessGuarantee,
                 ..
             }) => None,
+            None => self.brokerless(),
             fault => fault,
         };
     }
@@ -253,6 +256,18 @@ impl Producer {
         left
     }
 
+    /// Whether it has forgotten all brokers: another producer has to begin with the configured ones.
+    fn brokerless(&self) -> Option<KafkaError> {
+        let reason = "the cluster told of no broker at all, and the client waits for none any more";
+        self.context
+            .watch
+            .is_brokerless()
+            .then(|| KafkaError::Unreachable {
+                what: "publishing",
+                reason: reason.to_owned(),
+            })
+    }
+
     /// Whether the producer has stopped for good; librdkafka keeps the first reason.
     fn fatal(&self) -> Option<KafkaError> {
         let (code, reason) = self.inner.client().fatal_error()?;
@@ -285,6 +300,7 @@ impl std::fmt::Debug for Producer {
 /// librdkafka's callbacks.
 struct Context {
     listener: Listener,
+    watch: Watch,
     tray: Tray,
 }
 
@@ -301,6 +317,10 @@ impl ClientContext for Context {
 
     fn stats_raw(&self, statistics: &[u8]) {
         self.listener.stats_raw(statistics);
+        self.watch.look(statistics);
+        if self.watch.is_brokerless() {
+            self.tray.wake();
+        }
     }
 
     fn error(&self, error: ClientError, reason: &str) {

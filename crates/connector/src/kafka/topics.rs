@@ -33,6 +33,7 @@ pub struct Topics {
     /// Asks for metadata. An admin client of rdkafka never hands on what librdkafka says about its
     /// connections; a producer does, and publishes nothing here.
     asker: Arc<BaseProducer<Listener>>,
+    properties: Properties,
     timeout: Duration,
 }
 
@@ -201,8 +202,25 @@ impl Topics {
         Ok(Self {
             admin: Arc::new(admin),
             asker: Arc::new(asker),
+            properties: properties.clone(),
             timeout,
         })
+    }
+
+    /// Goes on with new clients, which begin with `bootstrap.servers`: a client that was told of no
+    /// broker at all may never ask anybody again (`brokerless.rs`).
+    ///
+    /// # Errors
+    /// As [`Topics::connect`].
+    pub fn reconnect(&mut self) -> Result<(), KafkaError> {
+        let former = std::mem::replace(self, Self::connect(&self.properties, self.timeout)?);
+        former.close();
+        Ok(())
+    }
+
+    /// Ends the clients where nobody waits for it: it may take as long as a question under way.
+    pub fn close(self) {
+        tokio::task::spawn_blocking(move || drop(self));
     }
 
     /// Asks who is there.

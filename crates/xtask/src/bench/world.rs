@@ -47,7 +47,7 @@ impl World {
         let postgres = PostgresServer::start(&options.with("shared_buffers", "128MB"))?;
         let kafka = KafkaServer::start(&KafkaOptions {
             heap_mib: 1024,
-            properties: Vec::new(),
+            ..KafkaOptions::default()
         })?;
         topic::warm_up(&kafka.bootstrap_servers())?;
         let database = Database::connect(&postgres.socket_url_for(DATABASE))?;

@@ -25,6 +25,17 @@ pub struct KafkaOptions {
     pub heap_mib: u32,
     /// Lines for `server.properties`, later ones win.
     pub properties: Vec<(String, String)>,
+    /// For a test that comes between the broker and its controller.
+    pub controller: Option<ControllerPorts>,
+}
+
+/// Where the controller listens, and where its broker looks for it: a proxy that leads there.
+#[derive(Debug, Clone, Copy)]
+pub struct ControllerPorts {
+    /// The controller's own port.
+    pub listens: u16,
+    /// The port that the broker connects to.
+    pub sought: u16,
 }
 
 impl Default for KafkaOptions {
@@ -32,6 +43,7 @@ impl Default for KafkaOptions {
         Self {
             heap_mib: 512,
             properties: Vec::new(),
+            controller: None,
         }
     }
 }
@@ -196,13 +208,18 @@ impl KafkaServer {
 
     fn properties(&self) -> String {
         let client = self.client_port.number();
-        let controller = self.controller_port.number();
+        let own = self.controller_port.number();
+        let ControllerPorts { listens, sought } =
+            self.options.controller.unwrap_or(ControllerPorts {
+                listens: own,
+                sought: own,
+            });
         let logs = self.directory.path().join("logs");
         let mut text = format!(
             "process.roles=broker,controller\n\
              node.id=1\n\
-             controller.quorum.voters=1@127.0.0.1:{controller}\n\
-             listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}\n\
+             controller.quorum.voters=1@127.0.0.1:{sought}\n\
+             listeners=PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{listens}\n\
              advertised.listeners=PLAINTEXT://127.0.0.1:{client}\n\
              controller.listener.names=CONTROLLER\n\
              listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT\n\

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 pub use cache::cache_dir;
 pub use debezium::{DebeziumConnect, DebeziumOptions};
-pub use kafka::{KafkaOptions, KafkaServer};
+pub use kafka::{ControllerPorts, KafkaOptions, KafkaServer};
 pub use leash::{Directory, directory};
 pub use port::Port;
 pub use postgres::{Cluster, Durability, PostgresOptions, PostgresServer, Shutdown, Slots};
