@@ -93,3 +93,19 @@ fn ends_at_a_position_while_others_go_on_writing() {
         assert_same_rows(&fold(&events), &table_rows(&postgres, table, key));
     }
 }
+
+#[test]
+fn a_signal_before_the_position_is_no_success() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(
+        &postgres,
+        "CREATE TABLE users (id int PRIMARY KEY, name text)",
+    );
+    let config = Config::new("unreached", &postgres, kafka());
+    config.catch_up(LIMIT);
+    // A position that no WAL comes to while this test lasts.
+    let mut walferry = config.spawn_with(&["--until", "FFFF/0"]);
+    walferry.wait_ready();
+    walferry.sigterm();
+    assert_eq!(walferry.wait_exit(LIMIT), Some(7), "{}", walferry.log());
+}

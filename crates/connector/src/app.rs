@@ -148,6 +148,8 @@ fn limits(config: &Config) -> Limits {
     Limits {
         in_flight_records: config.limits.in_flight_records,
         in_flight_bytes: usize::try_from(config.limits.in_flight_bytes).unwrap_or(usize::MAX),
+        // Known once the topics are.
+        surely_taken_bytes: usize::MAX,
     }
 }
 

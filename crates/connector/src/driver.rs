@@ -160,6 +160,8 @@ impl Driver {
     async fn turn(&mut self) -> Result<Turn, End> {
         self.look_at_session();
         self.take_deliveries()?;
+        // What waited for the acknowledgement of a large record.
+        publish(&mut self.relay, &self.producer)?;
         let more = self.take_payloads()? | self.take_copied()?;
         loop {
             match self.relay.poll(self.clock.now()) {

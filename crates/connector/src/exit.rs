@@ -22,6 +22,9 @@ pub enum Exit {
     DrainTimeout,
     /// 6: a second signal ended the process at once. Nothing is lost, as above.
     Interrupted,
+    /// 7: a signal ended the run before it had reached the position that `--until` asked for.
+    /// Nothing is lost; the rest is published by the next run.
+    NotReached,
     /// 10 and above: a named halt; see [`Halt`].
     Halted(Halt),
 }
@@ -37,6 +40,7 @@ impl Exit {
             Self::CheckWarnings,
             Self::DrainTimeout,
             Self::Interrupted,
+            Self::NotReached,
         ]
         .into_iter()
         .chain(Halt::all().map(Self::Halted))
@@ -52,6 +56,7 @@ impl Exit {
             Self::CheckWarnings => 4,
             Self::DrainTimeout => 5,
             Self::Interrupted => 6,
+            Self::NotReached => 7,
             Self::Halted(halt) => halt.exit_code(),
         }
     }
@@ -66,6 +71,7 @@ impl Exit {
             Self::CheckWarnings => "check found warnings, no errors",
             Self::DrainTimeout => "shutdown.timeout passed before Kafka had acknowledged all",
             Self::Interrupted => "ended at once by a second signal",
+            Self::NotReached => "ended by a signal before the position of --until was reached",
             Self::Halted(halt) => halt.title(),
         }
     }

@@ -67,6 +67,21 @@ pub enum StartError {
     Progress(ProgressError),
 }
 
+impl StartError {
+    /// What worked once may be under replacement: certificates and keys are files, too.
+    fn forgiven(self) -> Self {
+        match self {
+            Self::Postgres(error @ PostgresError::CertificateFile { .. }) => {
+                Self::Unreadable(Peer::Postgres, error.to_string())
+            }
+            Self::Kafka(error) if error.class() == kafka::Class::Configuration => {
+                Self::Unreadable(Peer::Kafka, error.to_string())
+            }
+            error => error,
+        }
+    }
+}
+
 /// What one connection leaves for the next.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -120,7 +135,13 @@ impl Start<'_> {
     ///
     /// # Errors
     /// Everything that keeps one from coming about; who asks decides what follows.
-    pub async fn connection(mut self) -> Result<Driver, StartError> {
+    pub async fn connection(self) -> Result<Driver, StartError> {
+        let known = self.memory.checked;
+        let made = Box::pin(self.make()).await;
+        made.map_err(|error| if known { error.forgiven() } else { error })
+    }
+
+    async fn make(mut self) -> Result<Driver, StartError> {
         let (conninfo, properties) = self.secrets().await?;
         self.memory
             .application_name
@@ -166,7 +187,7 @@ impl Start<'_> {
         let ours = self.memory.walsender;
         let (stream, walsender) = slot.own(session, ours, server.sender_timeout).await?;
         self.memory.walsender = Some(walsender);
-        let resume = self.compare(&sql, server.identity, &reader).await?;
+        let (resume, shape) = self.compare(&sql, server.identity, &reader).await?;
         self.memory.checked = true;
         let timing = Timing::for_server(server.sender_timeout, self.memory.silence_max);
         Ok(self.driver(Made {
@@ -176,6 +197,7 @@ impl Start<'_> {
             producer,
             server: server.identity,
             resume,
+            shape,
             rows,
             timing,
         }))
@@ -277,11 +299,13 @@ impl Start<'_> {
         (state == SnapshotState::Running).then(|| Copy::begin(rows, wanted))
     }
 
-    fn limits(&self) -> Limits {
+    fn limits(&self, topics: &Ensured) -> Limits {
         let limits = self.config.limits;
+        let taken = kafka::surely_taken_bytes(topics.bytes_min());
         Limits {
             in_flight_records: limits.in_flight_records,
             in_flight_bytes: usize::try_from(limits.in_flight_bytes).unwrap_or(usize::MAX),
+            surely_taken_bytes: usize::try_from(taken).unwrap_or(usize::MAX),
         }
     }
 
@@ -317,10 +341,10 @@ impl Start<'_> {
                     commit_end_lsn: start.end,
                     split: start.split,
                     snapshot,
-                    shape: config.shape(),
+                    shape: made.shape,
                 },
                 start_is_durable: durable,
-                limits: self.limits(),
+                limits: self.limits(&made.topics),
                 timing: made.timing,
                 captures: Box::new(move |schema, table| tables.matches(schema, table)),
             },
@@ -418,22 +442,26 @@ impl Start<'_> {
         sql: &SqlClient,
         server: Identity,
         reader: &ProgressReader,
-    ) -> Result<Resume, StartError> {
+    ) -> Result<(Resume, u64), StartError> {
         let name = &self.config.postgres.slot;
         let Some(row) = slots::look(sql, name).await? else {
             let seen = format!("slot {name} was dropped while walferry started");
             return Err(StartError::Halted(Halted::new(Halt::SlotRecreated, seen)));
         };
-        let shape = self.config.shape();
+        // A transaction done in part is gone on with by the count of its records, which the settings
+        // decide, and the keys of the tables (a change of key makes three).
+        let keys = slots::keys_fingerprint(sql, &self.config.postgres.publication).await?;
+        let shape = self.config.shape() ^ keys;
         let stored = reader.read().await?.map(|mut progress| {
             if progress.split.is_some() && progress.shape != shape {
-                info!("the settings have changed: a transaction done in part is published whole");
+                info!("the settings or a key have changed: a transaction done in part is published whole");
                 progress.split = None;
             }
             Progress { shape, ..progress }
         });
         let (slot, wanted) = (row.into_slot(name), self.config.snapshot);
-        resume::resume(&slot, server, stored.as_ref(), wanted).map_err(StartError::Halted)
+        let resume = resume::resume(&slot, server, stored.as_ref(), wanted);
+        Ok((resume.map_err(StartError::Halted)?, shape))
     }
 }
 
@@ -473,6 +501,7 @@ struct Made {
     producer: Producer,
     server: Identity,
     resume: Resume,
+    shape: u64,
     /// Where existing rows would come from.
     rows: Source,
     timing: Timing,

@@ -53,7 +53,7 @@ pub async fn supervise(
         };
         let started = tokio::select! {
             biased;
-            _ = shutdown.wait_for(|asked| *asked) => return Outcome::Exit(Exit::Done),
+            _ = shutdown.wait_for(|asked| *asked) => return stopped(until),
             started = start.connection() => started,
         };
         let next = match started {
@@ -61,7 +61,7 @@ pub async fn supervise(
                 observer.streaming();
                 let (end, confirmed) = Box::pin(driver.run(shutdown)).await;
                 memory.ended(&end, confirmed);
-                next_after(end)
+                next_after(end, until.is_some())
             }
             Err(error) => next_after_start(error),
         };
@@ -71,12 +71,20 @@ pub async fn supervise(
                 let pause = pauses.next(begun.elapsed());
                 observer.retrying(peer, &reason, pause);
                 tokio::select! {
-                    _ = shutdown.wait_for(|asked| *asked) => return Outcome::Exit(Exit::Done),
+                    _ = shutdown.wait_for(|asked| *asked) => return stopped(until),
                     () = sleep(pause) => {}
                 }
             }
         }
     }
+}
+
+/// How a signal ends it between two connections.
+fn stopped(until: Option<Until>) -> Outcome {
+    Outcome::Exit(match until {
+        Some(_) => Exit::NotReached,
+        None => Exit::Done,
+    })
 }
 
 /// What follows the end of a connection.
@@ -93,8 +101,10 @@ impl Next {
     }
 }
 
-fn next_after(end: End) -> Next {
+/// `until` says whether the run was to reach a position first.
+fn next_after(end: End, until: bool) -> Next {
     match end {
+        End::Drained if until => Next::Stop(Outcome::Exit(Exit::NotReached)),
         End::Reached | End::Drained => Next::Stop(Outcome::Exit(Exit::Done)),
         End::DrainTimeout => Next::Stop(Outcome::Exit(Exit::DrainTimeout)),
         // What the server said in the middle of the stream is seldom the whole story (57P01 is
@@ -266,7 +276,7 @@ mod tests {
         let too_large = KafkaError::RecordTooLarge { ticket: 7 };
         assert_eq!(halt(after_kafka(&too_large)), Some(Halt::RecordTooLarge));
         assert_eq!(halt(after_kafka(&KafkaError::UnknownTopic)), None);
-        assert_eq!(halt(next_after(End::Lost(Lost::Silent))), None);
+        assert_eq!(halt(next_after(End::Lost(Lost::Silent), false)), None);
         assert_eq!(halt(after_postgres(&PostgresError::StreamEnded)), None);
     }
 }

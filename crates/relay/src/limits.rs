@@ -10,6 +10,9 @@ pub struct Limits {
     /// Bytes of keys and values sent and not acknowledged. One message of the server may go
     /// over it, since it is the smallest unit there is.
     pub in_flight_bytes: usize,
+    /// A record of more bytes may be refused for its size. Nothing is handed out behind one until
+    /// it is acknowledged: what follows it, of its own key perhaps, must not be published before it.
+    pub surely_taken_bytes: usize,
 }
 
 impl Limits {

@@ -36,6 +36,8 @@ pub struct Relay {
     /// The records of the message handled last; those before `taken` have left.
     pub(crate) records: Records,
     pub(crate) taken: usize,
+    /// A record so large that it may be refused: nothing leaves behind it until it is settled.
+    doubtful: Option<Ticket>,
     /// The end of the transaction of one message that is complete when its records have left.
     ends_with_records: Option<EndLsn>,
     undescribed: Option<Undescribed>,
@@ -71,6 +73,7 @@ impl Relay {
             transaction: None,
             records: Records::default(),
             taken: 0,
+            doubtful: None,
             ends_with_records: None,
             undescribed: None,
             rows_since_store: false,
@@ -113,6 +116,8 @@ impl Relay {
             self.ledger.in_flight_bytes(),
         );
         !self.draining
+            && self.doubtful.is_none()
+            && self.taken >= self.records.len()
             && self.settings.limits.allow(records, bytes)
             && self.settings.limits.allow_span(self.ledger.span())
     }
@@ -185,6 +190,7 @@ impl Relay {
 
     /// Kafka has acknowledged a record.
     pub fn handle_delivery(&mut self, ticket: Ticket) {
+        self.doubtful = self.doubtful.filter(|doubtful| *doubtful != ticket);
         self.rows_since_store |= self.ledger.settle(ticket);
     }
 
@@ -195,9 +201,13 @@ impl Relay {
 
     /// The next record to publish, with the ticket that has to come back.
     pub fn next_record(&mut self) -> Option<(Ticket, Record<'_>)> {
+        if self.doubtful.is_some() {
+            return None;
+        }
         let record = self.records.get(self.taken)?;
         let size = record.size();
         let ticket = self.ledger.issue(size, record.relation)?;
+        self.doubtful = (size > self.settings.limits.surely_taken_bytes).then_some(ticket);
         self.totals.records += 1;
         self.totals.record_bytes += size as u64;
         self.catalog.count(record.relation, record.operation);

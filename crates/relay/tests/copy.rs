@@ -27,6 +27,11 @@ struct Bench {
 impl Bench {
     /// A run that was left with a copy to make.
     fn new(start: u64) -> Self {
+        Self::of(start, usize::MAX)
+    }
+
+    /// With records of more than so many bytes that may be refused.
+    fn of(start: u64, surely_taken_bytes: usize) -> Self {
         let settings = Settings {
             envelope: Options::new("srv", "db"),
             start: Progress {
@@ -42,6 +47,7 @@ impl Bench {
             limits: Limits {
                 in_flight_records: 3,
                 in_flight_bytes: 1 << 20,
+                surely_taken_bytes,
             },
             timing: Timing::for_server(Duration::from_secs(60), None),
             captures: Box::new(|_, _| true),
@@ -246,6 +252,21 @@ fn rows_wait_for_room() {
     assert!(!bench.relay.wants_copy());
     bench.acknowledge_all();
     assert!(bench.relay.wants_copy());
+}
+
+#[test]
+fn nothing_leaves_behind_a_record_that_may_be_refused() {
+    let mut bench = Bench::of(0, 1);
+    bench.begin_copy();
+    bench.rows(1);
+    assert!(!bench.relay.wants_copy() && !bench.relay.wants_input());
+    bench.acknowledge_all();
+    assert!(bench.relay.wants_copy());
+    bench.rows(1);
+    bench.acknowledge_all();
+    bench.end_copy();
+    assert_eq!(bench.ids(), ["7:0/3E7:0", "7:0/3E7:1"]);
+    assert!(bench.relay.wants_input());
 }
 
 #[test]

@@ -135,8 +135,14 @@ impl World {
         };
         let batch = self.random.within(1..200);
         let mut due = Vec::new();
-        for _ in 0..batch {
-            if session.black_hole || !run.relay.wants_input() {
+        for handed_in in 0..=batch {
+            while let Some((ticket, record)) = run.relay.next_record() {
+                let produced = Produced::new(run.number, ticket, &record);
+                due.push(self.broker.produce(self.now, &mut self.random, produced));
+                run.in_flight += 1;
+            }
+            let enough = handed_in == batch || session.black_hole;
+            if enough || !run.relay.wants_input() {
                 break;
             }
             let Some(body) = session.received.pop_front() else {
@@ -146,11 +152,6 @@ impl World {
             run.relay
                 .handle_payload(now, &body)
                 .map_err(|error| Violation(format!("the relay gave up: {error}")))?;
-            while let Some((ticket, record)) = run.relay.next_record() {
-                let produced = Produced::new(run.number, ticket, &record);
-                due.push(self.broker.produce(self.now, &mut self.random, produced));
-                run.in_flight += 1;
-            }
         }
         let (in_flight, limit) = (run.in_flight, self.plan.limits.in_flight_records);
         // A change of key makes three records, and the cap is looked at before each message.

@@ -95,6 +95,19 @@ pub enum KafkaError {
         /// The last thing librdkafka said about its connections, redacted.
         reason: String,
     },
+    /// Kafka will not make a topic as it is asked to.
+    #[error(
+        "{what} was refused ({code:?}): {reason}; correct the settings under topics, or make the \
+             topic by hand"
+    )]
+    TopicRefused {
+        /// What was asked.
+        what: &'static str,
+        /// Kafka's error code.
+        code: Code,
+        /// Kafka's words, redacted.
+        reason: String,
+    },
     /// Any other answer of Kafka's.
     #[error("{what} failed ({code:?}): {reason}")]
     Failed {
@@ -128,7 +141,7 @@ impl KafkaError {
             Self::RecordRefused { .. } => Class::Halt(Halt::RecordRefused),
             Self::Authentication { .. } => Class::Halt(Halt::Authentication),
             Self::Denied { .. } => Class::Halt(Halt::Authorization),
-            Self::Unsupported { .. } | Self::TopicsMissing { .. } => {
+            Self::Unsupported { .. } | Self::TopicsMissing { .. } | Self::TopicRefused { .. } => {
                 Class::Halt(Halt::TopicUnusable)
             }
             Self::Fenced => Class::Halt(Halt::Fenced),
@@ -197,6 +210,10 @@ impl KafkaError {
             Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
                 Self::UnknownTopic
             }
+            Code::InvalidConfig
+            | Code::InvalidTopic
+            | Code::InvalidPartitions
+            | Code::PolicyViolation => Self::TopicRefused { what, code, reason },
             Code::BrokerTransportFailure
             | Code::AllBrokersDown
             | Code::OperationTimedOut

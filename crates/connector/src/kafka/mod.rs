@@ -27,7 +27,7 @@ pub mod topics;
 
 pub use deliveries::{Batch, Refused};
 pub use error::{Class, KafkaError};
-pub use producer::{AutoCreation, MadeFor, Producer, Settings};
+pub use producer::{AutoCreation, MadeFor, Producer, Settings, surely_taken_bytes};
 pub use progress::{ProgressError, ProgressReader, ProgressWriter};
 pub use properties::Properties;
 pub use topics::Topics;

@@ -407,12 +407,23 @@ fn topic_bytes_min(settings: &Settings, batch: u64) -> u64 {
     known.min(batch + BATCH_OVERHEAD_BYTES)
 }
 
+/// The size up to which a record is in no topic's way, keys, values and headers: above it only the
+/// broker knows, which looks at what is left after compression. The topics' smallest
+/// `max.message.bytes` where it is known.
+#[must_use]
+pub fn surely_taken_bytes(topic_bytes_min: Option<u64>) -> u64 {
+    let topic = topic_bytes_min.unwrap_or(DEFAULT_TOPIC_BYTES);
+    topic.saturating_sub(BATCH_OVERHEAD_BYTES + RECORD_OVERHEAD_BYTES)
+}
+
 /// librdkafka's own default of `batch.size`.
 const BATCH_BYTES: u64 = 1_000_000;
 /// Kafka's default of `max.message.bytes`.
 const DEFAULT_TOPIC_BYTES: u64 = 1_048_588;
 /// The batch's header (61 bytes), rounded up.
 const BATCH_OVERHEAD_BYTES: u64 = 128;
+/// Lengths, offsets and times of one record (at most 5 varints and its header's), rounded up.
+const RECORD_OVERHEAD_BYTES: u64 = 128;
 /// The largest value librdkafka takes for either queue limit.
 const QUEUE_MAX: u64 = 2_147_483_647;
 

@@ -211,6 +211,33 @@ pub async fn wal_end(client: &Client) -> Result<Lsn, PostgresError> {
     }
 }
 
+/// A number that changes when a published table gets, loses or changes a primary key or a replica
+/// identity.
+///
+/// # Errors
+/// Of the server or the connection.
+pub async fn keys_fingerprint(client: &Client, publication: &str) -> Result<u64, PostgresError> {
+    const QUERY: &str = "SELECT coalesce(bit_xor(hashtextextended(concat_ws(' ', c.oid, \
+              c.relreplident, x.indexrelid, x.indisprimary, x.indisreplident, x.indkey), 0)), 0) \
+         FROM pg_catalog.pg_publication_tables t \
+         JOIN pg_catalog.pg_namespace n ON n.nspname = t.schemaname \
+         JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename \
+         LEFT JOIN pg_catalog.pg_index x \
+              ON x.indrelid = c.oid AND (x.indisprimary OR x.indisreplident) \
+         WHERE t.pubname = $1";
+    const DOING: &str = "look at the keys of tables";
+    let rows = ask(
+        DOING,
+        client.query_typed(QUERY, &[(&publication, Type::NAME)]),
+    )
+    .await?;
+    let hash = rows.first().map(|row| row.try_get::<_, i64>(0)).transpose();
+    Ok(hash
+        .map_err(sql(DOING))?
+        .unwrap_or_default()
+        .cast_unsigned())
+}
+
 /// Ends a server process, one of ours.
 ///
 /// # Errors

@@ -152,6 +152,7 @@ impl Run {
             limits: Limits {
                 in_flight_records: 4,
                 in_flight_bytes: 1 << 20,
+                surely_taken_bytes: usize::MAX,
             },
             timing: Timing::for_server(Duration::from_secs(60), None),
             captures: Box::new(|_, _| true),
