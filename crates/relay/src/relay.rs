@@ -247,6 +247,8 @@ impl Relay {
             return Output::Feedback(self.feedback(now, ask));
         }
         if let Some(closing) = self.closing(time) {
+            // Said once: a drain goes on without the connection.
+            self.server_leaving = None;
             return Output::Close(closing);
         }
         let storable = self.storable().then_some(self.rows_since_store);
@@ -519,7 +521,7 @@ impl Relay {
         let left = self
             .server_leaving
             .is_some_and(|since| time >= since + LEAVING_TIME);
-        left && !self.wants_input() && !self.draining
+        left && !self.wants_input()
     }
 
     fn feedback(&mut self, now: Now, ask: bool) -> Feedback {

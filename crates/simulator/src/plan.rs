@@ -107,9 +107,9 @@ impl Plan {
                 in_flight_records: size(records),
                 in_flight_bytes: size(bytes),
                 // In a fifth of the worlds a large row may be refused.
-                surely_taken_bytes: match records % 5 {
-                    0 => size(800 + bytes % 2000),
-                    _ => usize::MAX,
+                surely_taken_bytes: match random.percent(20) {
+                    true => size(random.within(800..3000)),
+                    false => usize::MAX,
                 },
             },
             socket,
