@@ -200,6 +200,11 @@ fn of_topic(name: &str, error: KafkaError) -> KafkaError {
             code,
             reason: format!("{name}: {reason}"),
         },
+        KafkaError::TopicRefused { what, code, reason } => KafkaError::TopicRefused {
+            what,
+            code,
+            reason: format!("{name}: {reason}"),
+        },
         error => error,
     }
 }
@@ -212,10 +217,22 @@ mod tests {
 
     #[test]
     fn a_topic_that_cannot_be_made_is_named() {
-        for code in [Code::TopicAuthorizationFailed, Code::InvalidConfig] {
+        use crate::halt::Halt;
+        use crate::kafka::Class;
+        for (code, class) in [
+            (
+                Code::TopicAuthorizationFailed,
+                Class::Halt(Halt::Authorization),
+            ),
+            (Code::InvalidConfig, Class::Halt(Halt::TopicUnusable)),
+            (Code::PolicyViolation, Class::Halt(Halt::TopicUnusable)),
+            // Brokers may be missing for the moment.
+            (Code::InvalidReplicationFactor, Class::Retry),
+        ] {
             let error = KafkaError::of_request("creating topics", code, String::new());
-            let text = of_topic("shop.public.users", error).to_string();
-            assert!(text.contains("shop.public.users"), "{text}");
+            let error = of_topic("shop.public.users", error);
+            assert_eq!(error.class(), class, "{error}");
+            assert!(error.to_string().contains("shop.public.users"), "{error}");
         }
     }
 }
