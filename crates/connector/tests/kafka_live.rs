@@ -133,7 +133,7 @@ async fn topics_are_made_with_their_settings_and_described() {
     let again = topics.create(&[wanted[0].clone(), bad]).await.unwrap();
     assert_eq!(again[0].outcome, Ok(Created::Existed));
     assert!(
-        matches!(again[1].outcome, Err(KafkaError::Failed { .. })),
+        matches!(again[1].outcome, Err(KafkaError::TopicRefused { .. })),
         "{again:?}"
     );
     assert_eq!(
