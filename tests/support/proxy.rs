@@ -233,6 +233,8 @@ fn copy(mut from: TcpStream, mut to: TcpStream, way: Way, course: &Course, share
             break;
         }
     }
+    // An end that was read just before passes no more than bytes do.
+    shared.wait_while_held(held_by);
     if way == Way::Up {
         course.client_is_gone.store(true, Ordering::Relaxed);
     }
@@ -332,6 +334,27 @@ mod tests {
         let mut answer = [0; 6];
         socket.read_exact(&mut answer).expect("what was held");
         assert_eq!(&answer, b"hidden");
+    }
+
+    #[test]
+    fn a_black_hole_swallows_the_end_of_a_connection() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+        let proxy = Proxy::to(listener.local_addr().expect("the port").port());
+        let mut client = connect(&proxy);
+        let (mut server, _) = listener.accept().expect("a connection");
+        client.write_all(b"x").expect("it goes up");
+        let mut byte = [0];
+        server.read_exact(&mut byte).expect("it arrives");
+        proxy.set(Behaviour::BlackHole);
+        drop(client);
+        server
+            .set_read_timeout(Some(Duration::from_millis(300)))
+            .expect("a timeout");
+        server
+            .read(&mut byte)
+            .expect_err("neither bytes nor an end");
+        proxy.set(Behaviour::Forward);
+        assert_eq!(server.read(&mut byte).expect("the end"), 0);
     }
 
     #[test]
