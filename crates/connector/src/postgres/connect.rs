@@ -233,7 +233,7 @@ impl<'a> Attempt<'a> {
             tls.handshake(&self.host.name, stream)
                 .await
                 .map_err(|failure| match failure {
-                    HandshakeFailure::Cut(error) => self.io(error),
+                    HandshakeFailure::Cut(error) => self.tls_cut(error),
                     HandshakeFailure::Refused(reason) => PostgresError::Tls {
                         host: self.host.to_string(),
                         reason,
@@ -374,6 +374,18 @@ impl<'a> Attempt<'a> {
     fn io(&self, error: io::Error) -> PostgresError {
         PostgresError::Io {
             doing: format!("connect to {}", self.host),
+            error,
+        }
+    }
+
+    fn tls_cut(&self, error: io::Error) -> PostgresError {
+        // An older server closes at the first byte, just as one that is restarted.
+        let hint = match self.conninfo.ssl.negotiation {
+            SslNegotiation::Direct => " (sslnegotiation=direct needs Postgres 17)",
+            SslNegotiation::Postgres => "",
+        };
+        PostgresError::Io {
+            doing: format!("TLS with {}{hint}", self.host),
             error,
         }
     }
