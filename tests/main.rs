@@ -25,4 +25,5 @@ mod shutdown;
 mod snapshot;
 mod takeover;
 mod too_large;
+mod topic_deleted;
 mod types;

@@ -230,6 +230,29 @@ pub fn is_led(bootstrap_servers: &str, topic: &str) -> bool {
     partitions.all(|partition| partition.leader() >= 0)
 }
 
+/// Deletes a topic with all that it holds.
+///
+/// # Panics
+/// When Kafka refuses.
+pub fn delete_topic(bootstrap_servers: &str, topic: &str) {
+    let admin = admin(bootstrap_servers);
+    let answers = answer(admin.delete_topics(&[topic], &AdminOptions::new()));
+    answers[0].as_ref().expect("the topic is deleted");
+}
+
+/// Whether there is a topic of this name.
+///
+/// # Panics
+/// When Kafka does not answer.
+#[must_use]
+pub fn exists(bootstrap_servers: &str, topic: &str) -> bool {
+    // All of them are asked for: a question for one by its name could make it.
+    let reader = TopicReader::new(bootstrap_servers, topic);
+    let metadata = reader.consumer.fetch_metadata(None, READ_LIMIT);
+    let metadata = metadata.unwrap_or_else(|error| panic!("{topic}: {error}"));
+    metadata.topics().iter().any(|it| it.name() == topic)
+}
+
 /// Changes one setting of a topic and leaves the others.
 ///
 /// # Panics

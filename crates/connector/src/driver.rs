@@ -9,8 +9,9 @@
 //! ```
 //!
 //! When the relay wants no input the socket is left unread, and all else goes on: feedback depends
-//! neither on Kafka's speed nor on a question's answer. When the connection is lost, what is under way to Kafka is waited
-//! for, so that little has to be repeated and no straggler can follow its own repetition.
+//! neither on Kafka's speed nor on a question's answer. When the connection is lost, what is under
+//! way to Kafka is waited for, so that little has to be repeated and no straggler can follow its own
+//! repetition.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -30,7 +31,7 @@ use crate::kafka::progress::ProgressWriter;
 use crate::kafka::{KafkaError, Producer};
 use crate::observer::Observer;
 use crate::postgres::{CatalogSession, PostgresError, ReplicationStream};
-use crate::questions::Questions;
+use crate::questions::{Answered, Questions};
 use crate::slot_watch::SlotWatch;
 
 /// Everything one connection needs; made by `start.rs`.
@@ -271,15 +272,24 @@ impl Driver {
             () = self.producer.ready() => {}
             () = ready(copy) => {}
             answer = self.questions.answered() => {
-                if let Some(details) = answer? {
-                    self.relay.handle_description(&details)?;
-                }
+                self.take_answer(&answer?)?;
             }
             read = read(stream) => {
                 read?;
                 self.relay.handle_sign_of_life(self.clock.now());
             }
             () = sleep_until(at) => {}
+        }
+        Ok(())
+    }
+
+    fn take_answer(&mut self, answer: &Answered) -> Result<(), End> {
+        if let Some(topic) = &answer.topic {
+            let begun = self.progress.begin(&self.producer, topic);
+            begun.map_err(|error| self.progress_refused(error))?;
+        }
+        if let Some(details) = &answer.details {
+            self.relay.handle_description(details)?;
         }
         Ok(())
     }
@@ -341,7 +351,7 @@ impl Driver {
     fn refused(&self, refused: &Refused) -> End {
         let error = refused.error.clone();
         match refused.stream {
-            Stream::Progress => self.progress_refused(error),
+            Stream::Progress | Stream::Topic => self.progress_refused(error),
             Stream::Record => {
                 let ticket = Ticket::from_u64(refused.ticket);
                 End::Refused(Refusal::of_record(&self.relay, ticket, error))

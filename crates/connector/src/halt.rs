@@ -322,10 +322,12 @@ static LINES: [Line; 21] = [
         halt: Halt::TopicUnusable,
         code: "TOPIC_UNUSABLE",
         exit_code: 26,
-        title: "a topic does not exist and may not be created, or its settings lose events",
+        title: "a topic does not exist and may not be made (again), or its settings lose events",
         choices: &[
             "create the topics as `walferry check` prints them",
             "allow it: topics.create: auto",
+            "a topic was deleted: create it again, and changes go on from here without what it held; or \
+             choose a new postgres.slot with snapshot.mode: initial, which publishes the rows that are there",
         ],
     },
     Line {

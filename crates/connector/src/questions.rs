@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::end::End;
 use crate::kafka::ensure::Ensured;
-use crate::kafka::{Class as KafkaClass, MadeFor};
+use crate::kafka::{AutoCreation, Class as KafkaClass, MadeFor};
 use crate::postgres::{CatalogSession, Class as PostgresClass, PostgresError};
 
 /// Who is asked, and the question that is open, if one is.
@@ -35,7 +35,15 @@ type Open = Pin<Box<dyn Future<Output = Result<Answer, End>> + Send>>;
 /// What came back.
 struct Answer {
     details: Option<RelationDetails>,
-    topics: Option<Ensured>,
+    topics: Option<(String, Ensured)>,
+}
+
+/// What is known now.
+pub struct Answered {
+    /// What the catalog says, if it was asked.
+    pub details: Option<RelationDetails>,
+    /// A topic that was not known before, and is there now.
+    pub topic: Option<String>,
 }
 
 impl Questions {
@@ -66,6 +74,7 @@ impl Questions {
             let topics = ensured(topics, &question.topic, made_for);
             let (details, topics) = tokio::try_join!(details, topics)?;
             let details = Some(details);
+            let topics = topics.map(|topics| (question.topic.clone(), topics));
             Ok(Answer { details, topics })
         }));
     }
@@ -78,27 +87,30 @@ impl Questions {
         let (topic, made_for) = (topic.to_owned(), self.made_for);
         self.open = Some(Box::pin(async move {
             let topics = ensured(Some(topics), &topic, made_for).await?;
+            let topics = topics.map(|topics| (topic, topics));
             let details = None;
             Ok(Answer { details, topics })
         }));
     }
 
-    /// The answer, with what the catalog said if it was asked; for ever, while nothing is asked.
-    /// Safe to cancel.
+    /// The answer; for ever, while nothing is asked. Safe to cancel.
     ///
     /// # Errors
     /// When no answer is to be had without a change from outside.
-    pub async fn answered(&mut self) -> Result<Option<RelationDetails>, End> {
+    pub async fn answered(&mut self) -> Result<Answered, End> {
         let Some(open) = &mut self.open else {
             return pending().await;
         };
         let answer = open.await;
         self.open = None;
         let answer = answer?;
-        if let Some(topics) = answer.topics {
+        let topic = answer.topics.map(|(topic, topics)| {
             std::mem::replace(&mut self.topics, topics).close();
-        }
-        Ok(answer.details)
+            topic
+        });
+        let topic = topic.filter(|_| self.topics.auto_creation() == AutoCreation::Forbidden);
+        let details = answer.details;
+        Ok(Answered { details, topic })
     }
 
     /// Nobody waits for the answer any more.

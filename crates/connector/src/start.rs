@@ -9,7 +9,7 @@
 //! tells of, and once the slot is owned, since whoever held it before may have written to the end.
 //! Nothing is published, and nothing confirmed, before the comparison.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +29,8 @@ use crate::end::End;
 use crate::halt::{Halt, Halted};
 use crate::kafka::ensure::{Ensured, Making};
 use crate::kafka::{
-    self, KafkaError, Producer, ProgressError, ProgressReader, ProgressWriter, Properties, Topics,
+    self, AutoCreation, KafkaError, Producer, ProgressError, ProgressReader, ProgressWriter,
+    Properties, Stored, Topics,
 };
 use crate::observer::Observer;
 use crate::ownership::{OwnError, Slot};
@@ -153,7 +154,8 @@ impl Start<'_> {
             self.examined(&conninfo),
             self.awaited(stored_if_any(&reader))
         )?;
-        let plan = self.judged(found, &topics).await?;
+        topics.never_again(stored.never_again().clone());
+        let plan = self.judged(found, &stored, &topics).await?;
         if let Some(Until::Now) = self.until {
             *self.until = Some(Until::Position(slots::wal_end(&sql).await?));
         }
@@ -161,8 +163,8 @@ impl Start<'_> {
         let server = Server::identify(&mut session).await?;
         // Nothing is made that contradicts what is stored.
         let seen = slots::look(&sql, &self.config.postgres.slot).await?;
-        if let Some(stored) = &stored {
-            self.consistent(stored, server.identity, seen.is_some(), &plan)?;
+        if let Some(progress) = &stored.progress {
+            self.consistent(progress, server.identity, seen.is_some(), &plan)?;
         }
         within(
             CHECK_TIMEOUT,
@@ -187,14 +189,16 @@ impl Start<'_> {
         let ours = self.memory.walsender;
         let (stream, walsender) = slot.own(session, ours, server.sender_timeout).await?;
         self.memory.walsender = Some(walsender);
-        let (resume, shape) = self.compare(&sql, server.identity, &reader).await?;
+        let (resume, shape, begun) = self.compare(&sql, server.identity, &reader).await?;
         self.memory.checked = true;
+        let progress = self.begun(&begun, &topics, &producer)?;
         let timing = Timing::for_server(server.sender_timeout, self.memory.silence_max);
         Ok(self.driver(Made {
             stream,
             session: Arc::new(CatalogSession::new(sql, conninfo).await?),
             topics,
             producer,
+            progress,
             server: server.identity,
             resume,
             shape,
@@ -321,6 +325,28 @@ impl Start<'_> {
         Ok(Producer::new(properties, &settings)?)
     }
 
+    /// Says which topics the records go to, ahead of the first one.
+    fn begun(
+        &self,
+        begun: &BTreeSet<String>,
+        topics: &Ensured,
+        producer: &Producer,
+    ) -> Result<ProgressWriter, KafkaError> {
+        let writer = ProgressWriter::new(&self.config.topics.progress, &self.config.postgres.slot);
+        // Where the broker makes topics by itself, one may come to be with its first record only.
+        if topics.auto_creation() == AutoCreation::Forbidden {
+            let new = self
+                .memory
+                .topics
+                .iter()
+                .filter(|topic| !begun.contains(*topic));
+            for topic in new {
+                writer.begin(producer, topic)?;
+            }
+        }
+        Ok(writer)
+    }
+
     fn driver(&self, made: Made) -> Driver {
         let config = self.config;
         let clock = Clock::start();
@@ -364,7 +390,7 @@ impl Start<'_> {
             relay,
             clock,
             copy: self.copy(made.rows, snapshot),
-            progress: ProgressWriter::new(&config.topics.progress, slot),
+            progress: made.progress,
             observer: self.observer.clone(),
             drain_timeout: config.shutdown_timeout,
         })
@@ -412,13 +438,19 @@ impl Start<'_> {
     async fn judged(
         &mut self,
         found: Option<Examination>,
+        stored: &Stored,
         topics: &Ensured,
     ) -> Result<SetupPlan, StartError> {
         let Some(found) = found else {
             return Ok(SetupPlan::default());
         };
-        let of_topics =
-            preflight::kafka::topics_of_config(self.config, &found.captured, topics.topics()).await;
+        let of_topics = preflight::kafka::topics_of_config(
+            self.config,
+            &found.captured,
+            stored.never_again(),
+            topics.topics(),
+        )
+        .await;
         let plan = found.plan;
         let publishes = plan.create_publication.is_some() || plan.add_tables.is_some();
         let mut findings = found.findings;
@@ -442,7 +474,7 @@ impl Start<'_> {
         sql: &SqlClient,
         server: Identity,
         reader: &ProgressReader,
-    ) -> Result<(Resume, u64), StartError> {
+    ) -> Result<(Resume, u64, BTreeSet<String>), StartError> {
         let name = &self.config.postgres.slot;
         let Some(row) = slots::look(sql, name).await? else {
             let seen = format!("slot {name} was dropped while walferry started");
@@ -452,7 +484,8 @@ impl Start<'_> {
         // decide, and the keys of the tables (a change of key makes three).
         let keys = slots::keys_fingerprint(sql, &self.config.postgres.publication).await?;
         let shape = self.config.shape() ^ keys;
-        let stored = reader.read().await?.map(|mut progress| {
+        let Stored { progress, begun } = reader.read().await?;
+        let stored = progress.map(|mut progress| {
             if progress.split.is_some() && progress.shape != shape {
                 info!("the settings or a key have changed: a transaction done in part is published whole");
                 progress.split = None;
@@ -461,7 +494,7 @@ impl Start<'_> {
         });
         let (slot, wanted) = (row.into_slot(name), self.config.snapshot);
         let resume = resume::resume(&slot, server, stored.as_ref(), wanted);
-        Ok((resume.map_err(StartError::Halted)?, shape))
+        Ok((resume.map_err(StartError::Halted)?, shape, begun))
     }
 }
 
@@ -486,9 +519,9 @@ impl Server {
 }
 
 /// What is stored before the slot is taken; a topic that is missing holds nothing.
-async fn stored_if_any(reader: &ProgressReader) -> Result<Option<Progress>, StartError> {
+async fn stored_if_any(reader: &ProgressReader) -> Result<Stored, StartError> {
     match reader.read().await {
-        Err(ProgressError::TopicMissing { .. }) => Ok(None),
+        Err(ProgressError::TopicMissing { .. }) => Ok(Stored::default()),
         read => Ok(read?),
     }
 }
@@ -499,6 +532,7 @@ struct Made {
     session: Arc<CatalogSession>,
     topics: Ensured,
     producer: Producer,
+    progress: ProgressWriter,
     server: Identity,
     resume: Resume,
     shape: u64,

@@ -165,8 +165,10 @@ async fn progress_is_read_to_the_end_through_segments_and_compaction() {
         .map(|(name, value)| (name.to_owned(), value.to_owned()));
     let new = NewTopic::progress(&topic, Some(1), BTreeMap::from(eager));
     topics_with(&bootstrap, &[new]).await;
-    let read =
-        || async { progress::read(&properties(&bootstrap, &[]), &topic, "mine", PATIENCE).await };
+    let read = || async {
+        let stored = progress::read(&properties(&bootstrap, &[]), &topic, "mine", PATIENCE).await?;
+        Ok::<_, ProgressError>(stored.progress)
+    };
     assert_eq!(read().await, Ok(None));
 
     let producer = producer(&bootstrap, &[]);

@@ -309,7 +309,8 @@ fn progress(commit_end_lsn: u64) -> Progress {
 }
 
 async fn read(bootstrap: &str, topic: &str) -> Result<Option<Progress>, ProgressError> {
-    progress::read(&properties(bootstrap, &[]), topic, "mine", PATIENCE).await
+    let stored = progress::read(&properties(bootstrap, &[]), topic, "mine", PATIENCE).await?;
+    Ok(stored.progress)
 }
 
 #[tokio::test]

@@ -48,36 +48,41 @@ impl Batch {
 pub struct Refused {
     /// The ticket it was published under.
     pub ticket: u64,
-    /// Whether it was a progress record.
+    /// What kind of record it was.
     pub stream: Stream,
     /// The reason; its [`class`](KafkaError::class) tells whether to try again.
     pub error: KafkaError,
 }
 
-/// Which of the two kinds of records a ticket belongs to.
+/// Which kind of records a ticket belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
     /// A change event.
     Record,
     /// A progress record.
     Progress,
+    /// A record beside the progress, that a topic is begun.
+    Topic,
 }
 
-/// The number librdkafka carries with a record: the ticket, its top bit set for progress.
+/// The number librdkafka carries with a record: the ticket, its top two bits for the kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Opaque(usize);
 
 impl Opaque {
     const PROGRESS: u64 = 1 << 63;
+    const TOPIC: u64 = 1 << 62;
+    const KIND: u64 = Self::PROGRESS | Self::TOPIC;
 
     pub(super) fn new(stream: Stream, ticket: u64) -> Self {
         debug_assert!(
-            ticket & Self::PROGRESS == 0,
-            "tickets are dense, so the top bit is free"
+            ticket & Self::KIND == 0,
+            "tickets are dense, so the top bits are free"
         );
         let bits = match stream {
             Stream::Record => ticket,
             Stream::Progress => ticket | Self::PROGRESS,
+            Stream::Topic => ticket | Self::TOPIC,
         };
         // Lossless: the build refuses targets narrower than 64 bits (below).
         #[allow(clippy::cast_possible_truncation)]
@@ -94,11 +99,12 @@ impl Opaque {
 
     fn split(self) -> (Stream, u64) {
         let bits = self.0 as u64;
-        if bits & Self::PROGRESS == 0 {
-            (Stream::Record, bits)
-        } else {
-            (Stream::Progress, bits & !Self::PROGRESS)
-        }
+        let stream = match bits & Self::KIND {
+            Self::PROGRESS => Stream::Progress,
+            Self::TOPIC => Stream::Topic,
+            _ => Stream::Record,
+        };
+        (stream, bits & !Self::KIND)
     }
 }
 
@@ -125,6 +131,7 @@ impl Tray {
         match (refused, stream) {
             (None, Stream::Record) => batch.settled.push(ticket),
             (None, Stream::Progress) => batch.progress_settled.push(ticket),
+            (None, Stream::Topic) => {}
             (Some(code), _) => {
                 let error = KafkaError::of_delivery(ticket, code);
                 batch.refused.push(Refused {
@@ -174,8 +181,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_ticket_survives_the_pointer(ticket in 0..Opaque::PROGRESS) {
-            for stream in [Stream::Record, Stream::Progress] {
+        fn a_ticket_survives_the_pointer(ticket in 0..Opaque::TOPIC) {
+            for stream in [Stream::Record, Stream::Progress, Stream::Topic] {
                 let raw = Opaque::new(stream, ticket).raw();
                 prop_assert_eq!(Opaque::from_raw(raw).split(), (stream, ticket));
             }
@@ -187,6 +194,7 @@ mod tests {
         let tray = Tray::default();
         tray.put(Opaque::new(Stream::Record, 1), None);
         tray.put(Opaque::new(Stream::Progress, 1), None);
+        tray.put(Opaque::new(Stream::Topic, 0), None);
         tray.put(
             Opaque::new(Stream::Record, 2),
             Some(Code::MessageSizeTooLarge),

@@ -29,6 +29,8 @@ pub struct Ensured {
     topics: Topics,
     making: Making,
     known: BTreeSet<String>,
+    /// Those that are not made again.
+    begun: BTreeSet<String>,
     /// The smallest `max.message.bytes` seen.
     bytes_min: Option<u64>,
     auto_creation: AutoCreation,
@@ -42,9 +44,15 @@ impl Ensured {
             topics,
             making,
             known: BTreeSet::new(),
+            begun: BTreeSet::new(),
             bytes_min: None,
             auto_creation: AutoCreation::Forbidden,
         }
+    }
+
+    /// Makes none of these from now on: stored progress tells of records in them.
+    pub fn never_again(&mut self, begun: BTreeSet<String>) {
+        self.begun = begun;
     }
 
     /// For questions about topics.
@@ -170,6 +178,16 @@ impl Ensured {
         if !self.making.allowed {
             return Err(KafkaError::TopicsMissing {
                 names: missing.join(", "),
+            });
+        }
+        let gone: Vec<&str> = missing
+            .iter()
+            .map(String::as_str)
+            .filter(|name| self.begun.contains(*name))
+            .collect();
+        if !gone.is_empty() {
+            return Err(KafkaError::TopicsGone {
+                names: gone.join(", "),
             });
         }
         let wanted: Vec<NewTopic> = missing.iter().map(|name| new(name)).collect();

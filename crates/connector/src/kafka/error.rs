@@ -62,6 +62,15 @@ pub enum KafkaError {
         /// Their names.
         names: String,
     },
+    /// Topics that were published to are gone, with what they held.
+    #[error(
+        "topics that were published to do not exist any more: {names}; what they held is not \
+         published again"
+    )]
+    TopicsGone {
+        /// Their names.
+        names: String,
+    },
     /// The topic's own rules refuse the record.
     #[error("the topic refuses the record ({code:?}): {hint}")]
     RecordRefused {
@@ -141,9 +150,10 @@ impl KafkaError {
             Self::RecordRefused { .. } => Class::Halt(Halt::RecordRefused),
             Self::Authentication { .. } => Class::Halt(Halt::Authentication),
             Self::Denied { .. } => Class::Halt(Halt::Authorization),
-            Self::Unsupported { .. } | Self::TopicsMissing { .. } | Self::TopicRefused { .. } => {
-                Class::Halt(Halt::TopicUnusable)
-            }
+            Self::Unsupported { .. }
+            | Self::TopicsMissing { .. }
+            | Self::TopicsGone { .. }
+            | Self::TopicRefused { .. } => Class::Halt(Halt::TopicUnusable),
             Self::Fenced => Class::Halt(Halt::Fenced),
             Self::UnknownTopic
             | Self::Purged

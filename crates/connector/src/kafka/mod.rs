@@ -28,6 +28,6 @@ pub mod topics;
 pub use deliveries::{Batch, Refused};
 pub use error::{Class, KafkaError};
 pub use producer::{AutoCreation, MadeFor, Producer, Settings, surely_taken_bytes};
-pub use progress::{ProgressError, ProgressReader, ProgressWriter};
+pub use progress::{ProgressError, ProgressReader, ProgressWriter, Stored};
 pub use properties::Properties;
 pub use topics::Topics;

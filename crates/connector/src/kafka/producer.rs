@@ -161,6 +161,26 @@ impl Producer {
         key: &[u8],
         value: &[u8],
     ) -> Result<(), KafkaError> {
+        self.store(Stream::Progress, ticket, topic, key, value)
+    }
+
+    /// Hands a record to librdkafka that stands beside the progress and says that a topic is begun.
+    /// It does not come back, unless it is refused.
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub fn store_topic(&self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), KafkaError> {
+        self.store(Stream::Topic, 0, topic, key, value)
+    }
+
+    fn store(
+        &self,
+        stream: Stream,
+        ticket: u64,
+        topic: &str,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), KafkaError> {
         let message = BaseRecord {
             topic,
             partition: Some(0),
@@ -168,7 +188,7 @@ impl Producer {
             key: Some(key),
             timestamp: None,
             headers: None,
-            delivery_opaque: Opaque::new(Stream::Progress, ticket).raw(),
+            delivery_opaque: Opaque::new(stream, ticket).raw(),
         };
         self.send(ticket, message)
     }

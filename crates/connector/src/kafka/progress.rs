@@ -1,11 +1,13 @@
 //! The progress record: how far Kafka has got, kept in Kafka.
 //!
-//! A compacted topic of one partition holds one record for each slot, its key the slot's name. The
+//! A compacted topic of one partition holds one record for each slot, its key the slot's name (and
+//! one for each topic that the slot's records go to: `progress/begun.rs`). The
 //! value is JSON (format version 1, described at [`FORMAT`]). A record that cannot be read stops
 //! the connector: there is no "start from now".
 //!
 //! Deliberately not here: when to write one, and what follows from one; that is the relay's.
 
+mod begun;
 mod reader;
 mod writer;
 
@@ -17,7 +19,7 @@ use super::error::{Class, KafkaError};
 use super::topics::{Setting, TopicDescription, TopicState};
 use crate::halt::Halt;
 
-pub use reader::{ProgressReader, read};
+pub use reader::{ProgressReader, Stored, read};
 pub use writer::ProgressWriter;
 
 /// The newest format that this version reads, and the one it writes.

@@ -3,6 +3,8 @@
 //! What the cluster does not tell (restricted rights, an embedded broker) is said once and taken as
 //! good. The right to write is not tried out: there is no way to ask that writes nothing.
 
+use std::collections::BTreeSet;
+
 use super::Captured;
 use super::finding::{Finding, Remedy, Subject};
 use super::wanted::Create;
@@ -20,6 +22,8 @@ pub struct WantedTopics<'a> {
     pub tables: &'a [Captured],
     /// How a missing topic of this name would be made.
     pub declared: &'a (dyn Fn(&str) -> NewTopic + Sync),
+    /// Those that stored progress tells of: missing, they were deleted.
+    pub begun: &'a BTreeSet<String>,
     /// How the progress topic would be made.
     pub progress: NewTopic,
     /// Whether missing topics may be made.
@@ -35,10 +39,12 @@ pub struct KafkaExamination {
     pub create: Vec<NewTopic>,
 }
 
-/// Checks Kafka for what `config` wants; `tables` come from the check of Postgres.
+/// Checks Kafka for what `config` wants; `tables` come from the check of Postgres, and `begun` from
+/// the progress topic.
 pub async fn topics_of_config(
     config: &Config,
     tables: &[Captured],
+    begun: &BTreeSet<String>,
     topics: &Topics,
 ) -> KafkaExamination {
     let wanted = &config.topics;
@@ -53,6 +59,7 @@ pub async fn topics_of_config(
         bootstrap_servers: config.kafka.bootstrap_servers(),
         tables,
         declared: &declared,
+        begun,
         progress: NewTopic::progress(&wanted.progress, replication_factor, Default::default()),
         create: match wanted.create {
             config::Create::Auto => Create::Auto,
@@ -122,6 +129,9 @@ pub fn judge(
             (wanted.declared)(&topic.name)
         };
         match &topic.state {
+            TopicState::Missing if wanted.begun.contains(&topic.name) => {
+                found.findings.push(gone(wanted, &declared));
+            }
             TopicState::Missing => found.create.push(declared),
             TopicState::Denied => found.findings.push(denied(&topic.name)),
             TopicState::Present {
@@ -171,6 +181,18 @@ fn denied(name: &str) -> Finding {
     let problem = "The principal may not describe it.";
     Finding::error("TOPIC_DENIED", Subject::Topic(name.to_owned()), problem)
         .text("grant Describe, Write and (for the progress topic) Read")
+}
+
+fn gone(wanted: &WantedTopics<'_>, topic: &NewTopic) -> Finding {
+    let problem = "It was published to and does not exist any more. What it held is not published \
+                   again, so it is not made again by itself.";
+    let subject = Subject::Topic(topic.name.clone());
+    Finding::error("TOPIC_GONE", subject, problem)
+        .text(create_command(wanted, topic))
+        .or(Remedy::Text(
+            "to publish the rows that are there: another postgres.slot, with snapshot.mode: initial"
+                .to_owned(),
+        ))
 }
 
 fn missing(wanted: &WantedTopics<'_>, cluster: &Cluster, missing: &[NewTopic]) -> Vec<Finding> {

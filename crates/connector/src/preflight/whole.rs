@@ -9,32 +9,33 @@ use super::wanted::StoredProgress;
 use super::{Captured, of_config};
 use crate::config::Config;
 use crate::credentials::{self, Unreadable};
-use crate::kafka::{ProgressError, Properties, Topics, progress};
+use crate::kafka::{ProgressError, Properties, Stored, Topics, progress};
 use crate::postgres::{PostgresError, SqlClient};
 
 /// Checks both servers for what `config` wants. What cannot be reached is a finding, too.
 pub async fn whole(config: &Config) -> Report {
     let mut findings = Vec::new();
     let properties = credentials::properties(config).await;
-    let stored = match &properties {
+    let (progress, stored) = match &properties {
         Ok(properties) => stored(config, properties).await,
-        Err(_) => StoredProgress::Unknown,
+        Err(_) => (StoredProgress::Unknown, Stored::default()),
     };
-    let captured = postgres(config, stored, &mut findings).await;
+    let captured = postgres(config, progress, &mut findings).await;
     match properties {
-        Ok(properties) => kafka(config, &properties, &captured, &mut findings).await,
+        Ok(properties) => kafka(config, &properties, &captured, &stored, &mut findings).await,
         Err(error) => findings.push(secret("kafka", error)),
     }
     Report::new(findings)
 }
 
-/// Whether Kafka remembers a position of this slot.
-async fn stored(config: &Config, properties: &Properties) -> StoredProgress {
+/// Whether Kafka remembers a position of this slot, and what it remembers.
+async fn stored(config: &Config, properties: &Properties) -> (StoredProgress, Stored) {
     let (topic, slot) = (&config.topics.progress, &config.postgres.slot);
     match progress::read(properties, topic, slot, KAFKA_TIMEOUT).await {
-        Ok(Some(_)) => StoredProgress::Present,
-        Ok(None) | Err(ProgressError::TopicMissing { .. }) => StoredProgress::Absent,
-        Err(_) => StoredProgress::Unknown,
+        Ok(stored) if stored.progress.is_some() => (StoredProgress::Present, stored),
+        Ok(stored) => (StoredProgress::Absent, stored),
+        Err(ProgressError::TopicMissing { .. }) => (StoredProgress::Absent, Stored::default()),
+        Err(_) => (StoredProgress::Unknown, Stored::default()),
     }
 }
 
@@ -82,10 +83,15 @@ async fn kafka(
     config: &Config,
     properties: &Properties,
     captured: &[Captured],
+    stored: &Stored,
     findings: &mut Vec<Finding>,
 ) {
     match Topics::connect(properties, KAFKA_TIMEOUT) {
-        Ok(topics) => findings.extend(topics_of_config(config, captured, &topics).await.findings),
+        Ok(topics) => {
+            let begun = stored.never_again();
+            let found = topics_of_config(config, captured, begun, &topics).await;
+            findings.extend(found.findings);
+        }
         Err(error) => {
             let subject = Subject::Setting("kafka".to_owned());
             findings.push(Finding::error("KAFKA_CLIENT", subject, format!("{error}.")));

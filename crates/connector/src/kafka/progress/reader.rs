@@ -3,6 +3,7 @@
 //! The end is the high watermark asked for before reading. "No more records just now" proves
 //! nothing: a broker that has just become leader may know of fewer records than were acknowledged.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -14,8 +15,26 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::super::context::{Listener, lock};
 use super::super::error::KafkaError;
 use super::super::properties::{ClientKind, Properties};
-use super::{ProgressError, decode};
+use super::{ProgressError, begun, decode};
 use relay::Progress;
+
+/// What the progress topic holds of one slot.
+#[derive(Debug, Default)]
+pub struct Stored {
+    /// How far Kafka has got; none when that was never stored.
+    pub progress: Option<Progress>,
+    /// The topics that records went to, or were about to go to.
+    pub begun: BTreeSet<String>,
+}
+
+impl Stored {
+    /// The topics that may not be made anew: those that stored progress tells of.
+    #[must_use]
+    pub fn never_again(&self) -> &BTreeSet<String> {
+        static NONE: BTreeSet<String> = BTreeSet::new();
+        self.progress.as_ref().map_or(&NONE, |_| &self.begun)
+    }
+}
 
 /// A consumer of the progress topic that remembers how far it has read, so that looking again
 /// costs one question.
@@ -41,7 +60,7 @@ impl ProgressReader {
         let reading = Reading {
             consumer: consumer(properties)?,
             read_to: None,
-            newest: None,
+            held: Held::default(),
         };
         Ok(Self {
             reading: Arc::new(Mutex::new(reading)),
@@ -51,12 +70,12 @@ impl ProgressReader {
         })
     }
 
-    /// The stored progress as of now; none when the topic holds no record of the slot.
+    /// What is stored as of now.
     ///
     /// # Errors
     /// The topic is missing or has several partitions, its end was not reached in time, Kafka
     /// refused, or the record is not readable.
-    pub async fn read(&self) -> Result<Option<Progress>, ProgressError> {
+    pub async fn read(&self) -> Result<Stored, ProgressError> {
         let reader = self.clone();
         let reading = tokio::task::spawn_blocking(move || {
             let Self {
@@ -67,8 +86,11 @@ impl ProgressReader {
             } = reader;
             let mut reading = lock(&reading);
             reading.catch_up(&topic, slot.as_bytes(), timeout)?;
-            let newest = reading.newest.as_deref();
-            newest.map(|value| decode(&slot, value)).transpose()
+            let newest = reading.held.newest.as_deref();
+            Ok(Stored {
+                progress: newest.map(|value| decode(&slot, value)).transpose()?,
+                begun: reading.held.begun.clone(),
+            })
         });
         reading.await.unwrap_or_else(|_| {
             let reason = "the reading thread panicked".to_owned();
@@ -81,7 +103,7 @@ impl ProgressReader {
     }
 }
 
-/// The stored progress of `slot`, asked for once.
+/// What is stored of `slot`, asked for once.
 ///
 /// # Errors
 /// As [`ProgressReader::read`].
@@ -90,7 +112,7 @@ pub async fn read(
     topic: &str,
     slot: &str,
     timeout: Duration,
-) -> Result<Option<Progress>, ProgressError> {
+) -> Result<Stored, ProgressError> {
     ProgressReader::new(properties, topic, slot, timeout)?
         .read()
         .await
@@ -100,7 +122,28 @@ struct Reading {
     consumer: BaseConsumer<Listener>,
     /// The offset of the next record, once the partition is assigned.
     read_to: Option<i64>,
+    held: Held,
+}
+
+/// What was read of the slot.
+#[derive(Default)]
+struct Held {
     newest: Option<Vec<u8>>,
+    begun: BTreeSet<String>,
+}
+
+impl Held {
+    /// A record without value takes back what was said before.
+    fn take(&mut self, slot: &[u8], key: &[u8], value: Option<&[u8]>) {
+        if key == slot {
+            self.newest = value.map(<[u8]>::to_vec);
+        } else if let Some(topic) = begun::topic_of(slot, key) {
+            match value {
+                Some(_) => self.begun.insert(topic.to_owned()),
+                None => self.begun.remove(topic),
+            };
+        }
+    }
 }
 
 impl Reading {
@@ -122,7 +165,7 @@ impl Reading {
             Some(position) if (low..=high).contains(&position) => position,
             // Nothing is read yet, or what was read is not the topic of now.
             _ if high <= low => {
-                self.newest = None;
+                self.held = Held::default();
                 return Ok(());
             }
             _ => {
@@ -154,10 +197,8 @@ impl Reading {
         match self.consumer.poll(deadline.left()) {
             None => Ok(position),
             Some(Ok(message)) => {
-                if message.key() == Some(slot) {
-                    // A record without value says that the slot's progress was taken back.
-                    self.newest = message.payload().map(<[u8]>::to_vec);
-                }
+                let key = message.key().unwrap_or_default();
+                self.held.take(slot, key, message.payload());
                 Ok(message.offset() + 1)
             }
             // No right to the group is no matter: there is no group.
@@ -175,7 +216,7 @@ impl Reading {
     }
 
     fn begin(&mut self, topic: &str) -> Result<(), ProgressError> {
-        self.newest = None;
+        self.held = Held::default();
         let mut partition = TopicPartitionList::new();
         partition
             .add_partition_offset(topic, 0, Offset::Beginning)

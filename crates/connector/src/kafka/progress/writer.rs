@@ -4,7 +4,7 @@ use relay::Progress;
 
 use super::super::error::KafkaError;
 use super::super::producer::Producer;
-use super::encode;
+use super::{begun, encode};
 
 /// The writer of one slot's progress.
 #[derive(Debug)]
@@ -52,5 +52,15 @@ impl ProgressWriter {
         );
         self.ticket += 1;
         producer.store_progress(self.ticket, &self.topic, self.slot.as_bytes(), &self.value)
+    }
+
+    /// Says, ahead of any progress, that records are about to go to a topic. Nothing comes back,
+    /// unless it is refused.
+    ///
+    /// # Errors
+    /// The producer has stopped.
+    pub fn begin(&self, producer: &Producer, topic: &str) -> Result<(), KafkaError> {
+        let key = begun::key(&self.slot, topic);
+        producer.store_topic(&self.topic, &key, &begun::value(&self.slot, topic))
     }
 }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use expect_test::{Expect, expect};
 
@@ -58,6 +58,7 @@ struct Case {
     brokers: usize,
     replication_factor: Option<u32>,
     tables: Vec<Captured>,
+    begun: BTreeSet<String>,
     topics: Vec<TopicDescription>,
 }
 
@@ -72,6 +73,7 @@ fn judged(case: &Case) -> KafkaExamination {
         bootstrap_servers: "k:9092",
         tables: &case.tables,
         declared: &declared,
+        begun: &case.begun,
         progress: NewTopic::progress("progress", case.replication_factor, BTreeMap::new()),
         create: case.create,
     };
@@ -95,6 +97,7 @@ fn a_good_cluster_has_nothing_to_say() {
         brokers: 1,
         replication_factor: Some(1),
         tables: vec![table("users", true, false)],
+        begun: BTreeSet::new(),
         topics: vec![
             present("shop.public.users", 3, 1, &[("retention.ms", "-1")]),
             progress(),
@@ -116,6 +119,7 @@ fn missing_topics_are_made_or_named() {
         brokers: 3,
         replication_factor: Some(1),
         tables: vec![table("users", true, false)],
+        begun: BTreeSet::new(),
         topics: vec![
             state("shop.public.users", TopicState::Missing),
             state("progress", TopicState::Missing),
@@ -171,6 +175,7 @@ fn settings_that_lose_events() {
             table("log", false, false),
             table("secret", true, false),
         ],
+        begun: BTreeSet::new(),
         topics: vec![
             present(
                 "shop.public.log",
@@ -248,6 +253,7 @@ fn what_is_not_told_is_taken_as_good() {
         brokers: 1,
         replication_factor: None,
         tables: vec![table("users", false, true)],
+        begun: BTreeSet::new(),
         topics: vec![state("shop.public.users", untold), progress()],
     };
     check(
@@ -259,6 +265,36 @@ fn what_is_not_told_is_taken_as_good() {
             0 errors, 0 warnings, 1 info: ready to run
         "#]],
     );
+}
+
+#[test]
+fn a_topic_that_was_deleted_is_not_made_again() {
+    let case = Case {
+        create: Create::Auto,
+        brokers: 1,
+        replication_factor: Some(1),
+        tables: vec![table("users", true, false), table("orders", true, false)],
+        begun: BTreeSet::from(["shop.public.users".to_owned()]),
+        topics: vec![
+            state("shop.public.users", TopicState::Missing),
+            state("shop.public.orders", TopicState::Missing),
+            progress(),
+        ],
+    };
+    let create = judged(&case).create;
+    let names: Vec<_> = create.iter().map(|topic| topic.name.as_str()).collect();
+    assert_eq!(names, ["shop.public.orders"]);
+    check(&case, expect![[r#"
+        error   TOPIC_GONE  topic shop.public.users
+                It was published to and does not exist any more. What it held is not published again, so it is not made again by itself.
+                fix:  kafka-topics.sh --bootstrap-server k:9092 --create --topic shop.public.users --partitions 3 --replication-factor 1 --config 'retention.ms=-1'
+                or:   to publish the rows that are there: another postgres.slot, with snapshot.mode: initial
+
+        info    TOPIC_MISSING  kafka k:9092
+                At start, topics will be created: shop.public.orders.
+
+        1 error, 0 warnings, 1 info: walferry would not start
+    "#]]);
 }
 
 #[tokio::test]
@@ -274,6 +310,7 @@ async fn a_cluster_that_answers_and_one_that_does_not() {
             bootstrap_servers: &servers,
             tables: &tables,
             declared: &declared,
+            begun: &BTreeSet::new(),
             progress: declared("progress"),
             create: Create::Auto,
         };
