@@ -284,7 +284,9 @@ fn a_topic_that_was_deleted_is_not_made_again() {
     let create = judged(&case).create;
     let names: Vec<_> = create.iter().map(|topic| topic.name.as_str()).collect();
     assert_eq!(names, ["shop.public.orders"]);
-    check(&case, expect![[r#"
+    check(
+        &case,
+        expect![[r#"
         error   TOPIC_GONE  topic shop.public.users
                 It was published to and does not exist any more. What it held is not published again, so it is not made again by itself.
                 fix:  kafka-topics.sh --bootstrap-server k:9092 --create --topic shop.public.users --partitions 3 --replication-factor 1 --config 'retention.ms=-1'
@@ -294,7 +296,8 @@ fn a_topic_that_was_deleted_is_not_made_again() {
                 At start, topics will be created: shop.public.orders.
 
         1 error, 0 warnings, 1 info: walferry would not start
-    "#]]);
+    "#]],
+    );
 }
 
 #[tokio::test]
