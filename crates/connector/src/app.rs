@@ -2,7 +2,6 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
-use relay::Limits;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -15,6 +14,7 @@ use crate::exit::Exit;
 use crate::observer::Observer;
 use crate::preflight;
 use crate::preflight::report::{Dress, Report};
+use crate::start;
 use crate::supervisor::{Outcome, supervise};
 use crate::telemetry::{self, Telemetry};
 
@@ -61,7 +61,7 @@ fn run(run: &Run) -> Exit {
             Ok(None) => {}
             Err(error) => return Err(complain(&error, Exit::Usage)),
         }
-        let observer = Observer::new(telemetry.clone(), limits(&config));
+        let observer = Observer::new(telemetry.clone(), start::limits(&config, None));
         tokio::select! {
             outcome = supervise(&config, run.until, &observer, &mut shutdown) => Ok(outcome),
             () = status_line.keep(&telemetry) => Err(Exit::Unexpected),
@@ -141,15 +141,6 @@ async fn on_signals(asked: watch::Sender<bool>) {
             std::process::exit(Exit::Interrupted.code().into());
         }
         asked.send_replace(true);
-    }
-}
-
-fn limits(config: &Config) -> Limits {
-    Limits {
-        in_flight_records: config.limits.in_flight_records,
-        in_flight_bytes: usize::try_from(config.limits.in_flight_bytes).unwrap_or(usize::MAX),
-        // Known once the topics are.
-        surely_taken_bytes: usize::MAX,
     }
 }
 

@@ -12,13 +12,14 @@ use std::time::Duration;
 
 use envelope::RelationDetails;
 use relay::Describe;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::end::End;
 use crate::kafka::ensure::Ensured;
 use crate::kafka::{AutoCreation, Class as KafkaClass, MadeFor};
-use crate::postgres::{CatalogSession, Class as PostgresClass, PostgresError};
+use crate::postgres::sql::within;
+use crate::postgres::{CatalogSession, Class as PostgresClass};
 
 /// Who is asked, and the question that is open, if one is.
 pub struct Questions {
@@ -136,13 +137,9 @@ async fn described(session: &CatalogSession, question: &Describe) -> Result<Rela
             former = Some(Arc::clone(&client));
             client.describe(question.relation, &question.types).await
         };
-        let error = match timeout(CATALOG_PATIENCE, asked).await {
-            Ok(Ok(details)) => return Ok(details),
-            Ok(Err(error)) => error,
-            Err(_) => PostgresError::Timeout {
-                doing: "describe a table".to_owned(),
-                after: CATALOG_PATIENCE,
-            },
+        let error = match within(CATALOG_PATIENCE, "describe a table", asked).await {
+            Ok(details) => return Ok(details),
+            Err(error) => error,
         };
         if error.class() == PostgresClass::Permanent {
             return Err(error.into());

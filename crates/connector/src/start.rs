@@ -303,16 +303,6 @@ impl Start<'_> {
         (state == SnapshotState::Running).then(|| Copy::begin(rows, wanted))
     }
 
-    fn limits(&self, topics: &Ensured) -> Limits {
-        let limits = self.config.limits;
-        let taken = kafka::surely_taken_bytes(topics.bytes_min());
-        Limits {
-            in_flight_records: limits.in_flight_records,
-            in_flight_bytes: usize::try_from(limits.in_flight_bytes).unwrap_or(usize::MAX),
-            surely_taken_bytes: usize::try_from(taken).unwrap_or(usize::MAX),
-        }
-    }
-
     fn producer(&self, properties: &Properties, topics: &Ensured) -> Result<Producer, StartError> {
         let limits = self.config.limits;
         let overshoot = Limits::OVERSHOOT as u64;
@@ -370,7 +360,7 @@ impl Start<'_> {
                     shape: made.shape,
                 },
                 start_is_durable: durable,
-                limits: self.limits(&made.topics),
+                limits: limits(config, made.topics.bytes_min()),
                 timing: made.timing,
                 captures: Box::new(move |schema, table| tables.matches(schema, table)),
             },
@@ -515,6 +505,17 @@ impl Server {
             },
             sender_timeout: session.wal_sender_timeout().await?.unwrap_or_default(),
         })
+    }
+}
+
+/// What may be under way, where `topic_bytes_min` is the smallest `max.message.bytes` that is known.
+#[must_use]
+pub fn limits(config: &Config, topic_bytes_min: Option<u64>) -> Limits {
+    let bytes = |bytes| usize::try_from(bytes).unwrap_or(usize::MAX);
+    Limits {
+        in_flight_records: config.limits.in_flight_records,
+        in_flight_bytes: bytes(config.limits.in_flight_bytes),
+        surely_taken_bytes: bytes(kafka::surely_taken_bytes(topic_bytes_min)),
     }
 }
 

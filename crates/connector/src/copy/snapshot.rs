@@ -1,8 +1,6 @@
 //! The snapshot that a copy reads: a transaction at the consistent point of a slot (manual:
 //! "Logical Decoding Concepts", "Exported Snapshots").
 
-use std::time::Duration;
-
 use pgoutput::Lsn;
 use pgwire::command::{Failover, NewSlot, SlotLife, SlotSnapshot, quote_literal};
 use tracing::info;
@@ -55,13 +53,9 @@ impl Snapshot {
             field: "snapshot_name",
         })?;
         let sql = SqlClient::connect(conninfo).await?;
-        let run = async |text: &str| {
-            let run = async { sql.batch_execute(text).await.map_err(sql::sql(DOING)) };
-            sql::within(ANSWER_TIMEOUT, DOING, run).await
-        };
+        let run = async |text: &str| sql::ask(DOING, sql.batch_execute(text)).await;
         run(UNBOUNDED).await?;
-        let asked = async { xid(&sql).await.map_err(sql::sql(DOING)) };
-        let xid = sql::within(ANSWER_TIMEOUT, DOING, asked).await?;
+        let xid = sql::ask(DOING, xid(&sql)).await?;
         // With row security a role that it binds gets an error, and not a part of the rows.
         let begin = format!(
             "SET row_security = off; \
@@ -113,6 +107,3 @@ async fn xid(client: &tokio_postgres::Client) -> Result<u32, tokio_postgres::Err
     let xid: i64 = row.try_get(0)?;
     Ok(u32::try_from(xid).unwrap_or_default())
 }
-
-/// Neither waits for anybody.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::error::KafkaError;
 use super::producer::AutoCreation;
 use super::progress::{ProgressError, suitable};
-use super::topics::{NewTopic, TopicState, Topics};
+use super::topics::{NewTopic, TopicDescription, TopicState, Topics};
 
 /// How topics are made.
 #[derive(Debug, Clone)]
@@ -105,6 +105,7 @@ impl Ensured {
             settings: making.settings.clone(),
         })
         .await
+        .map(drop)
     }
 
     /// Sees to it that the progress topic exists, and can hold progress.
@@ -121,9 +122,7 @@ impl Ensured {
             ]);
             NewTopic::progress(name, replication_factor, settings)
         };
-        let names = [name.to_owned()];
-        self.ensure(&names, new).await?;
-        for topic in self.topics.describe(&names).await? {
+        for topic in self.ensure(&[name.to_owned()], new).await? {
             // A cluster that makes no topics on request makes it at the first record.
             if topic.state != TopicState::Missing || self.auto_creation == AutoCreation::Forbidden {
                 suitable(&topic)?;
@@ -132,42 +131,45 @@ impl Ensured {
         Ok(())
     }
 
+    /// Gives back what is there now of those that were not known.
     async fn ensure(
         &mut self,
         names: &[String],
         new: impl Fn(&str) -> NewTopic,
-    ) -> Result<(), KafkaError> {
+    ) -> Result<Vec<TopicDescription>, KafkaError> {
         let unknown: Vec<String> = names
             .iter()
             .filter(|name| !self.known.contains(*name))
             .cloned()
             .collect();
         if unknown.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        let missing = self.look(&unknown).await?;
+        let (missing, mut there) = self.look(&unknown).await?;
         if !missing.is_empty() {
-            self.make(&missing, new).await?;
-            self.look(&missing).await?;
+            let names: Vec<String> = missing.into_iter().map(|topic| topic.name).collect();
+            self.make(&names, new).await?;
+            let (still_missing, made) = self.look(&names).await?;
+            there.extend(still_missing.into_iter().chain(made));
         }
         self.known.extend(unknown);
-        Ok(())
+        Ok(there)
     }
 
-    /// Describes topics, and gives back the missing ones.
-    async fn look(&mut self, names: &[String]) -> Result<Vec<String>, KafkaError> {
-        let mut missing = Vec::new();
-        for topic in self.topics.describe(names).await? {
-            match topic.state {
-                TopicState::Missing => missing.push(topic.name),
-                TopicState::Denied => {}
-                TopicState::Present { settings, .. } => {
-                    let told = settings.max_message_bytes();
-                    self.bytes_min = self.bytes_min.into_iter().chain(told).min();
-                }
+    /// Describes topics: the missing ones, and the others.
+    async fn look(
+        &mut self,
+        names: &[String],
+    ) -> Result<(Vec<TopicDescription>, Vec<TopicDescription>), KafkaError> {
+        let described = self.topics.describe(names).await?;
+        for topic in &described {
+            if let TopicState::Present { settings, .. } = &topic.state {
+                let told = settings.max_message_bytes();
+                self.bytes_min = self.bytes_min.into_iter().chain(told).min();
             }
         }
-        Ok(missing)
+        let is_missing = |topic: &TopicDescription| topic.state == TopicState::Missing;
+        Ok(described.into_iter().partition(is_missing))
     }
 
     async fn make(

@@ -8,7 +8,7 @@ use tracing::info;
 
 use super::conninfo::Conninfo;
 use super::error::PostgresError;
-use super::sql::{SqlClient, sql};
+use super::sql::{SqlClient, ask, sql};
 
 /// A session with one server for as long as that server runs.
 pub struct CatalogSession {
@@ -101,6 +101,6 @@ impl CatalogSession {
 async fn server(client: &SqlClient) -> Result<String, PostgresError> {
     const QUERY: &str = "SELECT extract(epoch FROM pg_catalog.pg_postmaster_start_time())::text";
     const DOING: &str = "ask the server when it started";
-    let row = client.query_one(QUERY, &[]).await.map_err(sql(DOING))?;
+    let row = ask(DOING, client.query_one(QUERY, &[])).await?;
     row.try_get(0).map_err(sql(DOING))
 }

@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use super::error::PostgresError;
-use super::sql::{sql, within};
+use super::sql::{ask, sql};
 use crate::resume::{Slot, Validity};
 
 /// A row of `pg_replication_slots`.
@@ -251,19 +251,6 @@ pub async fn terminate(client: &Client, process_id: i32) -> Result<(), PostgresE
         .await
         .map(drop)
 }
-
-async fn ask(
-    doing: &'static str,
-    question: impl Future<Output = Result<Vec<Row>, tokio_postgres::Error>>,
-) -> Result<Vec<Row>, PostgresError> {
-    within(ANSWER_TIMEOUT, doing, async {
-        question.await.map_err(sql(doing))
-    })
-    .await
-}
-
-/// These questions take milliseconds.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The insert position behind a full page stands after the next page's header (24 bytes, 40 at the
 /// start of a segment), where no record ends: the last one ended where the page begins.

@@ -132,6 +132,23 @@ pub async fn within<T>(
     })
 }
 
+/// Asks a question that takes milliseconds and waits for nobody; only a server that does not answer
+/// at all takes longer.
+///
+/// # Errors
+/// As [`within`].
+pub async fn ask<T>(
+    doing: &'static str,
+    question: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, PostgresError> {
+    within(ANSWER_TIMEOUT, doing, async {
+        question.await.map_err(sql(doing))
+    })
+    .await
+}
+
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// Wraps tokio-postgres' error with what we were about.
 pub fn sql(doing: &'static str) -> impl Fn(tokio_postgres::Error) -> PostgresError {
     move |error| PostgresError::Sql { doing, error }

@@ -25,6 +25,7 @@ use super::pacing::{Pacing, ReadPlan};
 use super::pause::Pause;
 use super::pump::pumped;
 use super::replication::handle_notice;
+use super::sql::within;
 use super::transport::Transport;
 
 /// Room for one read. Larger than what gathers in one pause at full speed.
@@ -187,7 +188,7 @@ impl ReplicationStream {
     /// # Errors
     /// A server that ended otherwise. The session is over in any case.
     pub async fn finish(mut self) -> Result<(), PostgresError> {
-        let ended = timeout(FINISH_TIME, async {
+        let ended = within(FINISH_TIME, "end the replication stream", async {
             copy_done(&mut self.out);
             self.drain_out().await?;
             loop {
@@ -200,14 +201,7 @@ impl ReplicationStream {
                 }
             }
         })
-        .await
-        .unwrap_or_else(|_| {
-            let doing = "end the replication stream".to_owned();
-            Err(PostgresError::Timeout {
-                doing,
-                after: FINISH_TIME,
-            })
-        });
+        .await;
         terminate(&mut self.out);
         let _ = timeout(Duration::from_millis(200), async {
             let _ = self.drain_out().await;
