@@ -4,11 +4,17 @@
 //! missing topics are made on request, all at once, or named where that is not allowed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::error::KafkaError;
 use super::producer::AutoCreation;
 use super::progress::{ProgressError, suitable};
 use super::topics::{NewTopic, TopicDescription, TopicState, Topics};
+
+/// The missing ones, and the others.
+type Looked = (Vec<TopicDescription>, Vec<TopicDescription>);
 
 /// How topics are made.
 #[derive(Debug, Clone)]
@@ -145,7 +151,7 @@ impl Ensured {
         if unknown.is_empty() {
             return Ok(Vec::new());
         }
-        let (missing, mut there) = self.look(&unknown).await?;
+        let (missing, mut there) = self.look_twice(&unknown).await?;
         if !missing.is_empty() {
             let names: Vec<String> = missing.into_iter().map(|topic| topic.name).collect();
             self.make(&names, new).await?;
@@ -156,11 +162,21 @@ impl Ensured {
         Ok(there)
     }
 
+    /// As [`Self::look`]. A broker that was made part of the cluster just now may not have heard of
+    /// a topic yet: one that was there is looked for again before it counts as gone.
+    async fn look_twice(&mut self, names: &[String]) -> Result<Looked, KafkaError> {
+        for _ in 0..GONE_LOOKS {
+            let (missing, there) = self.look(names).await?;
+            if !missing.iter().any(|topic| self.begun.contains(&topic.name)) {
+                return Ok((missing, there));
+            }
+            sleep(GONE_PAUSE).await;
+        }
+        self.look(names).await
+    }
+
     /// Describes topics: the missing ones, and the others.
-    async fn look(
-        &mut self,
-        names: &[String],
-    ) -> Result<(Vec<TopicDescription>, Vec<TopicDescription>), KafkaError> {
+    async fn look(&mut self, names: &[String]) -> Result<Looked, KafkaError> {
         let described = self.topics.describe(names).await?;
         for topic in &described {
             if let TopicState::Present { settings, .. } = &topic.state {
@@ -228,6 +244,10 @@ fn of_topic(name: &str, error: KafkaError) -> KafkaError {
         error => error,
     }
 }
+
+/// A cluster agrees on its topics within moments.
+const GONE_LOOKS: u32 = 3;
+const GONE_PAUSE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {
