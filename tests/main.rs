@@ -23,6 +23,7 @@ mod secrets;
 mod servers;
 mod shutdown;
 mod snapshot;
+mod stream_refused;
 mod takeover;
 mod too_large;
 mod topic_deleted;

@@ -53,6 +53,8 @@ pub enum Halt {
     Fenced,
     /// The server refuses to read a table's rows for the first copy.
     CopyRefused,
+    /// The server cannot read a change out of its WAL, however often it is asked.
+    StreamRefused,
 }
 
 impl Halt {
@@ -141,7 +143,7 @@ struct Line {
     choices: &'static [&'static str],
 }
 
-static LINES: [Line; 21] = [
+static LINES: [Line; 22] = [
     Line {
         halt: Halt::SlotLost,
         code: "SLOT_LOST",
@@ -364,6 +366,18 @@ static LINES: [Line; 21] = [
                      data), then start again: the copy is made from its first row",
             "leave the table out with tables.exclude",
             "give the copy up with snapshot.mode: no_data; changes alone are published",
+        ],
+    },
+    Line {
+        halt: Halt::StreamRefused,
+        code: "STREAM_REFUSED",
+        exit_code: 31,
+        title: "the server fails to evaluate or convert a change in its WAL",
+        choices: &[
+            "see what the server says above: most often it is a row filter of the publication that fails \
+             (a division by zero), or text that has no form in UTF-8",
+            "the server uses the filter as it was at the time of the change, so mend the filter and start anew \
+             under a new postgres.slot with snapshot.mode: initial",
         ],
     },
 ];

@@ -107,28 +107,7 @@ fn next_after(end: End, until: bool) -> Next {
         End::Drained if until => Next::Stop(Outcome::Exit(Exit::NotReached)),
         End::Reached | End::Drained => Next::Stop(Outcome::Exit(Exit::Done)),
         End::DrainTimeout => Next::Stop(Outcome::Exit(Exit::DrainTimeout)),
-        // What the server said in the middle of the stream is seldom the whole story (57P01 is
-        // also how it says that the slot is lost): the next start looks at the slot itself.
-        End::Lost(Lost::Error(error)) => match error {
-            PostgresError::Wire { .. } => Next::halt(Halt::ProtocolViolation, &error),
-            error
-                if error
-                    .sqlstate()
-                    .is_some_and(|state| state.as_str() == "42501") =>
-            {
-                Next::halt(Halt::Authorization, &error)
-            }
-            // Up to 17 a publication that is gone ends the stream with undefined_object.
-            error
-                if error
-                    .sqlstate()
-                    .is_some_and(|state| state.as_str() == "42704") =>
-            {
-                Next::halt(Halt::PublicationMissing, &error)
-            }
-            PostgresError::PublicationSkipped(_) => Next::halt(Halt::PublicationMissing, &error),
-            error => Next::Again(Peer::Postgres, error.to_string()),
-        },
+        End::Lost(Lost::Error(error)) => after_lost(&error),
         End::Lost(Lost::Silent) => Next::Again(
             Peer::Postgres,
             "the server sent nothing any more".to_owned(),
@@ -158,6 +137,27 @@ fn next_after(end: End, until: bool) -> Next {
             Next::halt(Halt::ValueUnrepresentable, &error)
         }
         End::Stream(error) => Next::halt(Halt::ProtocolViolation, &error),
+    }
+}
+
+/// What the server said in the middle of the stream is seldom the whole story (57P01 is also how it
+/// says that the slot is lost): unless this is proven permanent, the next start looks at the slot.
+fn after_lost(error: &PostgresError) -> Next {
+    let halt = match error {
+        PostgresError::Wire { .. } => Some(Halt::ProtocolViolation),
+        PostgresError::PublicationSkipped(_) => Some(Halt::PublicationMissing),
+        error => error.sqlstate().and_then(|state| match state.as_str() {
+            "42501" => Some(Halt::Authorization),
+            // Up to 17 a publication that is gone ends the stream with undefined_object.
+            "42704" => Some(Halt::PublicationMissing),
+            // It would fail at the same change again: a row filter, a conversion to UTF-8.
+            _ if state.class() == "22" => Some(Halt::StreamRefused),
+            _ => None,
+        }),
+    };
+    match halt {
+        Some(halt) => Next::halt(halt, error),
+        None => Next::Again(Peer::Postgres, error.to_string()),
     }
 }
 
