@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use e2e::support::walferry::{Config, Walferry};
-use e2e::support::{own_kafka, postgres, query_one, sql, wait_for};
+use e2e::support::{kafka, own_kafka, postgres, query_one, sql, wait_for};
 use xtask::servers::{PostgresOptions, PostgresServer};
 
 const BACKLOG: f64 = (30 << 20) as f64;
@@ -77,4 +77,23 @@ fn lag_and_slot_are_told_as_the_server_sees_them() {
     wait_for("the server's end is told", LIMIT, || {
         (metric(&walferry, "walferry_server_lsn_bytes") >= end).then_some(())
     });
+}
+
+#[test]
+fn logs_for_machines_are_json_line_by_line() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(&postgres, "CREATE TABLE users (id int PRIMARY KEY)");
+    let config = Config::new("json_logs", &postgres, kafka());
+    let mut walferry = config.spawn_with(&["--log-format", "json", "--until", "now"]);
+    let code = walferry.wait_exit(LIMIT);
+    let log = walferry.log();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.lines().count() > 3, "{log}");
+    for line in log.lines() {
+        let entry: serde_json::Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        for field in ["timestamp", "level"] {
+            assert!(entry[field].is_string(), "no {field}: {line}");
+        }
+    }
 }
