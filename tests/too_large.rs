@@ -32,7 +32,13 @@ fn stops_by_name_and_goes_on_after_it_is_mended() {
     assert_halts(&mut walferry, "RECORD_TOO_LARGE", 21);
     let log = walferry.log();
     let halt = log.split("RECORD_TOO_LARGE").last().unwrap_or_default();
-    for named in ["public.documents", "id", "part", "/", topic.as_str()] {
+    let committed = "of the transaction committed at 0/";
+    for named in [
+        "public.documents",
+        "key columns (id, part)",
+        committed,
+        topic.as_str(),
+    ] {
         assert!(halt.contains(named), "{named} is not named:\n{log}");
     }
     assert!(

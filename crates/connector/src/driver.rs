@@ -284,10 +284,8 @@ impl Driver {
     }
 
     fn take_answer(&mut self, answer: &Answered) -> Result<(), End> {
-        if let Some(topic) = &answer.topic {
-            let begun = self.progress.begin(&self.producer, topic);
-            begun.map_err(|error| self.progress_refused(error))?;
-        }
+        let begun = self.progress.begin(&self.producer, &answer.topic);
+        begun.map_err(|error| self.progress_refused(error))?;
         if let Some(details) = &answer.details {
             self.relay.handle_description(details)?;
         }

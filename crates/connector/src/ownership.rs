@@ -164,7 +164,14 @@ impl Slot<'_> {
                 }
                 None => OwnError::Postgres(error),
             },
-            _ => OwnError::Postgres(error),
+            Ok(None) => {
+                let seen = format!(
+                    "slot {} was dropped while walferry waited for it",
+                    self.name
+                );
+                OwnError::Halted(Halted::new(Halt::SlotRecreated, seen))
+            }
+            Err(_) => OwnError::Postgres(error),
         }
     }
 }

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 
 use crate::end::End;
 use crate::kafka::ensure::Ensured;
-use crate::kafka::{AutoCreation, Class as KafkaClass, MadeFor};
+use crate::kafka::{Class as KafkaClass, MadeFor};
 use crate::postgres::sql::within;
 use crate::postgres::{CatalogSession, Class as PostgresClass};
 
@@ -36,15 +36,16 @@ type Open = Pin<Box<dyn Future<Output = Result<Answer, End>> + Send>>;
 /// What came back.
 struct Answer {
     details: Option<RelationDetails>,
-    topics: Option<(String, Ensured)>,
+    topics: Option<Ensured>,
+    topic: String,
 }
 
 /// What is known now.
 pub struct Answered {
     /// What the catalog says, if it was asked.
     pub details: Option<RelationDetails>,
-    /// A topic that was not known before, and is there now.
-    pub topic: Option<String>,
+    /// The topic that was asked for; it is there.
+    pub topic: String,
 }
 
 impl Questions {
@@ -74,23 +75,26 @@ impl Questions {
             let details = described(&session, &question);
             let topics = ensured(topics, &question.topic, made_for);
             let (details, topics) = tokio::try_join!(details, topics)?;
-            let details = Some(details);
-            let topics = topics.map(|topics| (question.topic.clone(), topics));
-            Ok(Answer { details, topics })
+            Ok(Answer {
+                details: Some(details),
+                topics,
+                topic: question.topic,
+            })
         }));
     }
 
-    /// Asks for a topic, if it is not known to exist.
+    /// Asks for a topic; at once answered if it is known to exist.
     pub fn topic(&mut self, topic: &str) {
-        let Some(topics) = self.unknown(topic) else {
-            return;
-        };
+        let topics = self.unknown(topic);
         let (topic, made_for) = (topic.to_owned(), self.made_for);
         self.open = Some(Box::pin(async move {
-            let topics = ensured(Some(topics), &topic, made_for).await?;
-            let topics = topics.map(|topics| (topic, topics));
+            let topics = ensured(topics, &topic, made_for).await?;
             let details = None;
-            Ok(Answer { details, topics })
+            Ok(Answer {
+                details,
+                topics,
+                topic,
+            })
         }));
     }
 
@@ -105,12 +109,10 @@ impl Questions {
         let answer = open.await;
         self.open = None;
         let answer = answer?;
-        let topic = answer.topics.map(|(topic, topics)| {
+        if let Some(topics) = answer.topics {
             std::mem::replace(&mut self.topics, topics).close();
-            topic
-        });
-        let topic = topic.filter(|_| self.topics.auto_creation() == AutoCreation::Forbidden);
-        let details = answer.details;
+        }
+        let Answer { details, topic, .. } = answer;
         Ok(Answered { details, topic })
     }
 

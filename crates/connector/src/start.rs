@@ -9,6 +9,8 @@
 //! tells of, and once the slot is owned, since whoever held it before may have written to the end.
 //! Nothing is published, and nothing confirmed, before the comparison.
 
+mod error;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,11 +31,11 @@ use crate::end::End;
 use crate::halt::{Halt, Halted};
 use crate::kafka::ensure::{Ensured, Making};
 use crate::kafka::{
-    self, AutoCreation, KafkaError, Producer, ProgressError, ProgressReader, ProgressWriter,
-    Properties, Stored, Topics,
+    self, KafkaError, Producer, ProgressError, ProgressReader, ProgressWriter, Properties, Stored,
+    Topics,
 };
 use crate::observer::Observer;
-use crate::ownership::{OwnError, Slot};
+use crate::ownership::Slot;
 use crate::postgres::slots;
 use crate::postgres::sql::{SqlClient, within};
 use crate::postgres::{
@@ -49,39 +51,7 @@ use crate::resume::{self, Identity, Resume};
 use crate::slot_watch::SlotWatch;
 use crate::telemetry::Peer;
 
-/// Why no connection came about.
-#[derive(Debug)]
-pub enum StartError {
-    /// A person must decide something first.
-    Halted(Halted),
-    /// The configuration cannot work, whatever the servers say.
-    Configuration(String),
-    /// A secret that could be read before cannot be read now; whose it is.
-    Unreadable(Peer, String),
-    /// The check found errors; they are printed already.
-    Refused(Report),
-    /// Postgres, with its own class.
-    Postgres(PostgresError),
-    /// Kafka, with its own class.
-    Kafka(KafkaError),
-    /// The progress topic, with its own class.
-    Progress(ProgressError),
-}
-
-impl StartError {
-    /// What worked once may be under replacement: certificates and keys are files, too.
-    fn forgiven(self) -> Self {
-        match self {
-            Self::Postgres(error @ PostgresError::CertificateFile { .. }) => {
-                Self::Unreadable(Peer::Postgres, error.to_string())
-            }
-            Self::Kafka(error) if error.class() == kafka::Class::Configuration => {
-                Self::Unreadable(Peer::Kafka, error.to_string())
-            }
-            error => error,
-        }
-    }
-}
+pub use error::StartError;
 
 /// What one connection leaves for the next.
 #[derive(Debug, Default)]
@@ -90,6 +60,8 @@ pub struct Memory {
     secrets_read: bool,
     /// The check has passed; a reconnection looks at the slot alone.
     checked: bool,
+    /// There was stored progress: its topic may not be missing any more.
+    stored: bool,
     /// The server process of the last connection: if the slot is still in its hands after a cut,
     /// it may be ended, since it is ours.
     walsender: Option<i32>,
@@ -152,7 +124,7 @@ impl Start<'_> {
         // The two servers do not wait for each other.
         let ((sql, found), stored) = tokio::try_join!(
             self.examined(&conninfo),
-            self.awaited(stored_if_any(&reader))
+            self.awaited(stored_if_any(&reader, self.memory.stored))
         )?;
         topics.never_again(stored.never_again().clone());
         let plan = self.judged(found, &stored, &topics).await?;
@@ -164,6 +136,7 @@ impl Start<'_> {
         // Nothing is made that contradicts what is stored.
         let seen = slots::look(&sql, &self.config.postgres.slot).await?;
         if let Some(progress) = &stored.progress {
+            self.memory.stored = true;
             self.consistent(progress, server.identity, seen.is_some(), &plan)?;
         }
         within(
@@ -173,7 +146,7 @@ impl Start<'_> {
         )
         .await?;
         topics.progress(&self.config.topics.progress).await?;
-        topics.data(&self.memory.topics).await?;
+        self.data_topics(&mut topics).await?;
         // It meets its brokers while the slot is being taken.
         let producer = self.producer(&properties, &topics)?;
         let slot = Slot {
@@ -189,9 +162,15 @@ impl Start<'_> {
         let ours = self.memory.walsender;
         let (stream, walsender) = slot.own(session, ours, server.sender_timeout).await?;
         self.memory.walsender = Some(walsender);
-        let (resume, shape, begun) = self.compare(&sql, server.identity, &reader).await?;
+        let (resume, shape, begun) = self
+            .compare(&sql, server.identity, &reader, &stored)
+            .await?;
         self.memory.checked = true;
-        let progress = self.begun(&begun, &topics, &producer)?;
+        let slot = &self.config.postgres.slot;
+        let mut progress = ProgressWriter::new(&self.config.topics.progress, slot, begun);
+        if let Some(topic) = self.message_topic() {
+            progress.begin(&producer, &topic)?;
+        }
         let timing = Timing::for_server(server.sender_timeout, self.memory.silence_max);
         Ok(self.driver(Made {
             stream,
@@ -303,6 +282,23 @@ impl Start<'_> {
         (state == SnapshotState::Running).then(|| Copy::begin(rows, wanted))
     }
 
+    async fn data_topics(&self, topics: &mut Ensured) -> Result<(), KafkaError> {
+        // Messages are published without a question before.
+        topics.data(self.message_topic().as_slice()).await?;
+        if self.memory.checked {
+            topics.data_again(&self.memory.topics).await
+        } else {
+            topics.data(&self.memory.topics).await
+        }
+    }
+
+    /// Where logical messages go, if they are wanted.
+    fn message_topic(&self) -> Option<String> {
+        let envelope = &self.config.envelope;
+        let wanted = envelope.logical_messages == LogicalMessages::Publish;
+        wanted.then(|| envelope.message_topic())
+    }
+
     fn producer(&self, properties: &Properties, topics: &Ensured) -> Result<Producer, StartError> {
         let limits = self.config.limits;
         let overshoot = Limits::OVERSHOOT as u64;
@@ -313,28 +309,6 @@ impl Start<'_> {
             auto_creation: topics.auto_creation(),
         };
         Ok(Producer::new(properties, &settings)?)
-    }
-
-    /// Says which topics the records go to, ahead of the first one.
-    fn begun(
-        &self,
-        begun: &BTreeSet<String>,
-        topics: &Ensured,
-        producer: &Producer,
-    ) -> Result<ProgressWriter, KafkaError> {
-        let writer = ProgressWriter::new(&self.config.topics.progress, &self.config.postgres.slot);
-        // Where the broker makes topics by itself, one may come to be with its first record only.
-        if topics.auto_creation() == AutoCreation::Forbidden {
-            let new = self
-                .memory
-                .topics
-                .iter()
-                .filter(|topic| !begun.contains(*topic));
-            for topic in new {
-                writer.begin(producer, topic)?;
-            }
-        }
-        Ok(writer)
     }
 
     fn driver(&self, made: Made) -> Driver {
@@ -451,11 +425,8 @@ impl Start<'_> {
         if report.refusal().is_some() {
             return Err(StartError::Refused(report));
         }
-        let envelope = &self.config.envelope;
-        let messages = envelope.logical_messages == LogicalMessages::Publish;
-        let messages = messages.then(|| envelope.message_topic());
         let captured = found.captured.into_iter().map(|table| table.topic);
-        self.memory.topics = captured.chain(messages).collect();
+        self.memory.topics = captured.collect();
         Ok(plan)
     }
 
@@ -464,6 +435,7 @@ impl Start<'_> {
         sql: &SqlClient,
         server: Identity,
         reader: &ProgressReader,
+        before: &Stored,
     ) -> Result<(Resume, u64, BTreeSet<String>), StartError> {
         let name = &self.config.postgres.slot;
         let Some(row) = slots::look(sql, name).await? else {
@@ -475,6 +447,12 @@ impl Start<'_> {
         let keys = slots::keys_fingerprint(sql, &self.config.postgres.publication).await?;
         let shape = self.config.shape() ^ keys;
         let Stored { progress, begun } = reader.read().await?;
+        if progress.is_some() && before.progress.is_none() {
+            // Written by whoever had the slot; what it tells of was not looked at.
+            let reason = "progress was stored meanwhile".to_owned();
+            let what = "starting for the first time";
+            return Err(KafkaError::Unreachable { what, reason }.into());
+        }
         let stored = progress.map(|mut progress| {
             if progress.split.is_some() && progress.shape != shape {
                 info!("the settings or a key have changed: a transaction done in part is published whole");
@@ -520,9 +498,9 @@ pub fn limits(config: &Config, topic_bytes_min: Option<u64>) -> Limits {
 }
 
 /// What is stored before the slot is taken; a topic that is missing holds nothing.
-async fn stored_if_any(reader: &ProgressReader) -> Result<Stored, StartError> {
+async fn stored_if_any(reader: &ProgressReader, known: bool) -> Result<Stored, StartError> {
     match reader.read().await {
-        Err(ProgressError::TopicMissing { .. }) => Ok(Stored::default()),
+        Err(ProgressError::TopicMissing { .. }) if !known => Ok(Stored::default()),
         read => Ok(read?),
     }
 }
@@ -550,35 +528,10 @@ fn is_for_later(finding: &Finding, publishes: bool) -> bool {
         "SLOT_ACTIVE" | "SENDERS_FULL" => true,
         code if code.starts_with("KAFKA_") => true,
         "PK_MISSING" | "IDENTITY_NOTHING" | "IDENTITY_INDEX_GONE" => !publishes,
+        // It is looked for again first.
+        "TOPIC_GONE" => true,
         "TOPIC_MISSING" => finding.severity == Severity::Info,
         _ => false,
-    }
-}
-
-impl From<OwnError> for StartError {
-    fn from(error: OwnError) -> Self {
-        match error {
-            OwnError::Halted(halted) => Self::Halted(halted),
-            OwnError::Postgres(error) => Self::Postgres(error),
-        }
-    }
-}
-
-impl From<PostgresError> for StartError {
-    fn from(error: PostgresError) -> Self {
-        Self::Postgres(error)
-    }
-}
-
-impl From<KafkaError> for StartError {
-    fn from(error: KafkaError) -> Self {
-        Self::Kafka(error)
-    }
-}
-
-impl From<ProgressError> for StartError {
-    fn from(error: ProgressError) -> Self {
-        Self::Progress(error)
     }
 }
 

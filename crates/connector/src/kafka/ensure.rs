@@ -114,6 +114,25 @@ impl Ensured {
         .map(drop)
     }
 
+    /// As [`Ensured::data`], but of those that stored progress tells of none is missed: their tables
+    /// may be gone as well.
+    ///
+    /// # Errors
+    /// As [`Ensured::data`].
+    pub async fn data_again(&mut self, names: &[String]) -> Result<(), KafkaError> {
+        let (begun, others): (Vec<_>, Vec<_>) = names
+            .iter()
+            .cloned()
+            .partition(|name| self.begun.contains(name));
+        self.data(&others).await?;
+        if begun.is_empty() {
+            return Ok(());
+        }
+        let (_, there) = self.look(&begun).await?;
+        self.known.extend(there.into_iter().map(|topic| topic.name));
+        Ok(())
+    }
+
     /// Sees to it that the progress topic exists, and can hold progress.
     ///
     /// # Errors

@@ -64,8 +64,8 @@ pub enum KafkaError {
     },
     /// Topics that were published to are gone, with what they held.
     #[error(
-        "topics that were published to do not exist any more: {names}; what they held is not \
-         published again"
+        "topics that were published to do not exist any more, or may not be seen any more (Describe): \
+         {names}; what they held is not published again"
     )]
     TopicsGone {
         /// Their names.

@@ -56,6 +56,12 @@ pub struct MadeFor {
 }
 
 impl MadeFor {
+    /// Whether missing topics are left to the broker.
+    #[must_use]
+    pub fn auto_creation(self) -> AutoCreation {
+        self.auto_creation
+    }
+
     /// Why it cannot serve topics of this smallest `max.message.bytes`, of which some are left to
     /// the broker to make; none when it can.
     #[must_use]

@@ -232,6 +232,8 @@ fn sqlstate_class(sqlstate: SqlState) -> Class {
         // undefined_object, undefined_table, insufficient_privilege and all of "syntax error or
         // access rule violation".
         | "0A000" => Class::Permanent,
+        // duplicate_object: another instance made it in the same moment, and it is there now.
+        "42710" => Class::Retry,
         _ => match sqlstate.class() {
             // Authorization, catalog and schema names, access rules.
             "28" | "3D" | "3F" | "42" | "22" => Class::Permanent,
@@ -279,6 +281,7 @@ mod tests {
             ("40001", Class::Retry),
             ("55000", Class::Permanent),
             ("42704", Class::Permanent),
+            ("42710", Class::Retry),
             ("42501", Class::Permanent),
             ("28P01", Class::Permanent),
             ("28000", Class::Permanent),

@@ -184,8 +184,8 @@ fn denied(name: &str) -> Finding {
 }
 
 fn gone(wanted: &WantedTopics<'_>, topic: &NewTopic) -> Finding {
-    let problem = "It was published to and does not exist any more. What it held is not published \
-                   again, so it is not made again by itself.";
+    let problem = "It was published to and does not exist any more (or may not be seen any more: \
+                   Describe). What it held is not published again, so it is not made again by itself.";
     let subject = Subject::Topic(topic.name.clone());
     Finding::error("TOPIC_GONE", subject, problem)
         .text(create_command(wanted, topic))

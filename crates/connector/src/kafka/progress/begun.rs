@@ -2,7 +2,7 @@
 //!
 //! A topic that is missing was either never made, and is made, or it was deleted with all that it
 //! held, and is not made again as if nothing had happened. Kafka does not tell the two apart; so
-//! each topic has a record of its own, written once, before the first record goes to the topic. It
+//! each topic has a record of its own, written once, before the first row goes to the topic. It
 //! goes to the same partition by the same producer as the progress does: whatever progress is
 //! stored, the topics that it tells of are stored before it.
 

@@ -231,10 +231,15 @@ impl Reading {
             .map_err(|error| self.explain(&error))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let topic = topic.to_owned();
-        match found.map_or(0, |found| found.partitions().len()) {
-            0 => Err(ProgressError::TopicMissing { topic }),
-            1 => Ok(()),
-            partitions => Err(ProgressError::Partitions { topic, partitions }),
+        let refused = found.and_then(|found| found.error()).map(Code::from);
+        match (refused, found.map_or(0, |found| found.partitions().len())) {
+            (None, 1) => Ok(()),
+            (None, partitions @ 2..) => Err(ProgressError::Partitions { topic, partitions }),
+            (None | Some(Code::UnknownTopicOrPartition | Code::UnknownTopic), _) => {
+                Err(ProgressError::TopicMissing { topic })
+            }
+            // Not to be told is not to be there.
+            (Some(code), _) => Err(KafkaError::of_request(READING, code, String::new()).into()),
         }
     }
 

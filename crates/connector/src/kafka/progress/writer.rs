@@ -1,9 +1,11 @@
 //! Writes progress records: one at a time, in the order of the relay.
 
+use std::collections::BTreeSet;
+
 use relay::Progress;
 
 use super::super::error::KafkaError;
-use super::super::producer::Producer;
+use super::super::producer::{AutoCreation, Producer};
 use super::{begun, encode};
 
 /// The writer of one slot's progress.
@@ -11,17 +13,19 @@ use super::{begun, encode};
 pub struct ProgressWriter {
     topic: String,
     slot: String,
+    begun: BTreeSet<String>,
     value: Vec<u8>,
     ticket: u64,
 }
 
 impl ProgressWriter {
-    /// A writer to this topic, for this slot.
+    /// A writer to this topic, for this slot; `begun` are the topics that are stored already.
     #[must_use]
-    pub fn new(topic: &str, slot: &str) -> Self {
+    pub fn new(topic: &str, slot: &str, begun: BTreeSet<String>) -> Self {
         Self {
             topic: topic.to_owned(),
             slot: slot.to_owned(),
+            begun,
             value: Vec::new(),
             ticket: 0,
         }
@@ -54,12 +58,19 @@ impl ProgressWriter {
         producer.store_progress(self.ticket, &self.topic, self.slot.as_bytes(), &self.value)
     }
 
-    /// Says, ahead of any progress, that records are about to go to a topic. Nothing comes back,
-    /// unless it is refused.
+    /// Says, ahead of any progress, that records are about to go to a topic, unless that is said
+    /// already. Nothing comes back, unless it is refused.
     ///
     /// # Errors
     /// The producer has stopped.
-    pub fn begin(&self, producer: &Producer, topic: &str) -> Result<(), KafkaError> {
+    pub fn begin(&mut self, producer: &Producer, topic: &str) -> Result<(), KafkaError> {
+        if producer.made_for().auto_creation() == AutoCreation::Allowed {
+            // The topic may come to be with its first record only.
+            return Ok(());
+        }
+        if !self.begun.insert(topic.to_owned()) {
+            return Ok(());
+        }
         let key = begun::key(&self.slot, topic);
         producer.store_topic(&self.topic, &key, &begun::value(&self.slot, topic))
     }

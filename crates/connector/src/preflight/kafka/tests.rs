@@ -287,16 +287,16 @@ fn a_topic_that_was_deleted_is_not_made_again() {
     check(
         &case,
         expect![[r#"
-        error   TOPIC_GONE  topic shop.public.users
-                It was published to and does not exist any more. What it held is not published again, so it is not made again by itself.
-                fix:  kafka-topics.sh --bootstrap-server k:9092 --create --topic shop.public.users --partitions 3 --replication-factor 1 --config 'retention.ms=-1'
-                or:   to publish the rows that are there: another postgres.slot, with snapshot.mode: initial
+            error   TOPIC_GONE  topic shop.public.users
+                    It was published to and does not exist any more (or may not be seen any more: Describe). What it held is not published again, so it is not made again by itself.
+                    fix:  kafka-topics.sh --bootstrap-server k:9092 --create --topic shop.public.users --partitions 3 --replication-factor 1 --config 'retention.ms=-1'
+                    or:   to publish the rows that are there: another postgres.slot, with snapshot.mode: initial
 
-        info    TOPIC_MISSING  kafka k:9092
-                At start, topics will be created: shop.public.orders.
+            info    TOPIC_MISSING  kafka k:9092
+                    At start, topics will be created: shop.public.orders.
 
-        1 error, 0 warnings, 1 info: walferry would not start
-    "#]],
+            1 error, 0 warnings, 1 info: walferry would not start
+        "#]],
     );
 }
 
