@@ -152,6 +152,10 @@ fn slot_dropped_and_recreated() {
         &format!("SELECT pg_drop_replication_slot('{slot}')"),
     );
     assert_refuses(&postgres, &config, "SLOT_RECREATED", 11);
+    // Nor is it just a slot that has to be made first.
+    let config = config.set("postgres.create", "never");
+    assert_refuses(&postgres, &config, "SLOT_RECREATED", 11);
+    let config = config.unset("postgres.create");
     sql(&postgres, "INSERT INTO users VALUES (2, 'would be lost')");
     sql(
         &postgres,
@@ -242,6 +246,8 @@ fn progress_of_a_newer_format_and_of_nobody() {
         write_record(config.bootstrap_servers(), &topic, &slot, record);
         sql(&postgres, "INSERT INTO users VALUES (2, 'waits')");
         assert_refuses(&postgres, &config, halt, code);
+        let said = String::from_utf8(config.check(&[]).stdout).expect("text");
+        assert!(said.contains(&format!("error   {halt}")), "{said}");
         // As the newer version would leave it for us, or a person who takes the stranger's away.
         write_record(config.bootstrap_servers(), &topic, &slot, &good);
         config.catch_up(LIMIT);

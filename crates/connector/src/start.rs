@@ -1,7 +1,7 @@
 //! From a configuration to a running connection, in the one order that is safe.
 //!
 //! ```text
-//!   reach Postgres and Kafka ─> check, all complaints at once ─> is it what is stored?
+//!   reach Postgres and Kafka ─> is it what is stored? ─> check, all complaints at once
 //!      ─> create what may be created ─> own the slot ─> read the progress ─> compare ─> Driver
 //! ```
 //!
@@ -127,17 +127,19 @@ impl Start<'_> {
             self.awaited(stored_if_any(&reader, self.memory.stored))
         )?;
         topics.never_again(stored.never_again().clone());
+        self.memory.stored |= stored.progress.is_some();
+        let opened = self.opened(&conninfo, &sql, &stored).await;
+        if let Err(contradicted @ StartError::Halted(_)) = opened {
+            // It says more than the check, which would advise to make what is gone.
+            return Err(contradicted);
+        }
         let plan = self.judged(found, &stored, &topics).await?;
+        let (mut session, server, seen) = opened?;
         if let Some(Until::Now) = self.until {
             *self.until = Some(Until::Position(slots::wal_end(&sql).await?));
         }
-        let mut session = ReplicationSession::connect(&conninfo).await?;
-        let server = Server::identify(&mut session).await?;
-        // Nothing is made that contradicts what is stored.
-        let seen = slots::look(&sql, &self.config.postgres.slot).await?;
         if let Some(progress) = &stored.progress {
-            self.memory.stored = true;
-            self.consistent(progress, server.identity, seen.is_some(), &plan)?;
+            self.publication_is_kept(progress, &plan)?;
         }
         within(
             CHECK_TIMEOUT,
@@ -223,25 +225,35 @@ impl Start<'_> {
         }
     }
 
-    /// Whether what is there, and what would be made, fits what is stored.
-    fn consistent(
+    /// A replication session with the server, the server, and the slot if it is there; all of it fits
+    /// what is stored.
+    async fn opened(
         &self,
-        stored: &Progress,
-        server: Identity,
-        slot_is_there: bool,
-        plan: &SetupPlan,
-    ) -> Result<(), StartError> {
-        resume::same_cluster(server, stored).map_err(StartError::Halted)?;
+        conninfo: &Conninfo,
+        sql: &SqlClient,
+        stored: &Stored,
+    ) -> Result<(ReplicationSession, Server, Option<slots::SlotRow>), StartError> {
+        let mut session = ReplicationSession::connect(conninfo).await?;
+        let server = Server::identify(&mut session).await?;
         let slot = &self.config.postgres.slot;
-        if !slot_is_there {
-            return Err(StartError::Halted(resume::slot_is_gone(slot, stored)));
+        let seen = slots::look(sql, slot).await?;
+        if let Some(progress) = &stored.progress {
+            resume::same_cluster(server.identity, progress).map_err(StartError::Halted)?;
+            if seen.is_none() {
+                return Err(StartError::Halted(resume::slot_is_gone(slot, progress)));
+            }
         }
-        if plan.create_publication.is_some() {
-            let publication = &self.config.postgres.publication;
-            let halted = resume::publication_is_gone(publication, stored);
-            return Err(StartError::Halted(halted));
+        Ok((session, server, seen))
+    }
+
+    /// A publication is not made behind stored progress.
+    fn publication_is_kept(&self, stored: &Progress, plan: &SetupPlan) -> Result<(), StartError> {
+        if plan.create_publication.is_none() {
+            return Ok(());
         }
-        Ok(())
+        let publication = &self.config.postgres.publication;
+        let halted = resume::publication_is_gone(publication, stored);
+        Err(StartError::Halted(halted))
     }
 
     /// Makes the slot, if it may be made; nothing tells that there was one.

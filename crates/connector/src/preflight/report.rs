@@ -196,7 +196,8 @@ fn halt(finding: &Finding) -> Option<Halt> {
         }
         "KAFKA_AUTHENTICATION" => Halt::Authentication,
         "KAFKA_DENIED" | "TOPIC_DENIED" => Halt::Authorization,
-        "PROGRESS_TOPIC" => Halt::ProgressUnreadable,
+        "PROGRESS_TOPIC" | "PROGRESS_UNREADABLE" => Halt::ProgressUnreadable,
+        "PROGRESS_NEWER" => Halt::ProgressNewer,
         "REPLICATION_FACTOR" => Halt::TopicUnusable,
         code if code.starts_with("TOPIC_") => Halt::TopicUnusable,
         _ => return None,

@@ -17,7 +17,7 @@ pub async fn whole(config: &Config) -> Report {
     let mut findings = Vec::new();
     let properties = credentials::properties(config).await;
     let (progress, stored) = match &properties {
-        Ok(properties) => stored(config, properties).await,
+        Ok(properties) => stored(config, properties, &mut findings).await,
         Err(_) => (StoredProgress::Unknown, Stored::default()),
     };
     let captured = postgres(config, progress, &mut findings).await;
@@ -29,14 +29,35 @@ pub async fn whole(config: &Config) -> Report {
 }
 
 /// Whether Kafka remembers a position of this slot, and what it remembers.
-async fn stored(config: &Config, properties: &Properties) -> (StoredProgress, Stored) {
+async fn stored(
+    config: &Config,
+    properties: &Properties,
+    findings: &mut Vec<Finding>,
+) -> (StoredProgress, Stored) {
     let (topic, slot) = (&config.topics.progress, &config.postgres.slot);
     match progress::read(properties, topic, slot, KAFKA_TIMEOUT).await {
         Ok(stored) if stored.progress.is_some() => (StoredProgress::Present, stored),
         Ok(stored) => (StoredProgress::Absent, stored),
         Err(ProgressError::TopicMissing { .. }) => (StoredProgress::Absent, Stored::default()),
-        Err(_) => (StoredProgress::Unknown, Stored::default()),
+        Err(error) => {
+            findings.extend(unreadable(topic, &error));
+            (StoredProgress::Unknown, Stored::default())
+        }
     }
+}
+
+/// A start would end with this; what Kafka itself does not answer is found where it is asked.
+fn unreadable(topic: &str, error: &ProgressError) -> Option<Finding> {
+    let (code, remedy) = match error {
+        ProgressError::Newer { .. } => ("PROGRESS_NEWER", "run that version or a newer one"),
+        ProgressError::Unreadable { .. } => (
+            "PROGRESS_UNREADABLE",
+            "if a stranger writes to it: choose another topics.progress and a new postgres.slot",
+        ),
+        _ => return None,
+    };
+    let subject = Subject::Topic(topic.to_owned());
+    Some(Finding::error(code, subject, format!("{error}.")).text(remedy))
 }
 
 async fn postgres(
