@@ -5,6 +5,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use e2e::support::compare::{assert_at_least_once, assert_same_rows, fold, table_rows};
+use e2e::support::journal;
 use e2e::support::topic::read_topic;
 use e2e::support::walferry::Config;
 use e2e::support::workload::{Dice, TABLES, Workload, create_tables, key_columns};
@@ -18,6 +19,9 @@ const SEED: u64 = 20_260_301;
 fn nothing_is_lost_over_thirty_kills() {
     let postgres = postgres(PostgresOptions::default());
     create_tables(&postgres);
+    for table in TABLES {
+        journal::keep(&postgres, table, key_columns(table));
+    }
     let config = Config::new("kill9", &postgres, kafka()).set("topics.partitions", "3");
     config.catch_up(Duration::from_secs(30));
     let load = Workload::start(&postgres, SEED, 4, 2);
@@ -50,6 +54,7 @@ fn nothing_is_lost_over_thirty_kills() {
             &fold(&events),
             &table_rows(&postgres, table, key_columns(table)),
         );
+        journal::assert_every_change(&postgres, table, &events);
         let partitions = events.iter().map(|event| event.partition).max();
         assert_eq!(partitions, Some(2), "all three partitions are used");
     }
