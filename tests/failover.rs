@@ -62,3 +62,22 @@ fn without_the_slot() {
     assert_complete(&postgres, &config);
     assert_eq!(published(&config), 5, "two changes, then all three rows");
 }
+
+#[test]
+fn of_several_hosts_the_one_that_writes() {
+    let (mut primary, config) = stage("several", PostgresOptions::default());
+    let standby = primary.standby(Slots::LeftOut).expect("a standby");
+    sql(&primary, "INSERT INTO users VALUES (2, 'on the primary')");
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{}", standby.port(), primary.port());
+    let url = |attrs: &str| {
+        format!("postgresql://postgres@{hosts}/postgres?target_session_attrs={attrs}")
+    };
+    for attrs in ["read-write", "primary"] {
+        let config = config.another_instance().set("postgres.url", &url(attrs));
+        config.catch_up(LIMIT);
+        let log = config.check(&["--json"]);
+        assert!(log.status.success(), "{attrs}: {log:?}");
+    }
+    assert_complete(&primary, &config);
+    assert_eq!(published(&config), 2);
+}
