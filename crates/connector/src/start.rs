@@ -18,7 +18,7 @@ use std::time::Duration;
 use envelope::LogicalMessages;
 use pgoutput::Lsn;
 use relay::{Limits, Progress, Relay, Settings, SnapshotState, Timing};
-use tokio::time::{Instant, interval_at};
+use tokio::time::{Instant, interval_at, sleep};
 use tracing::{info, warn};
 
 use crate::cli::Until;
@@ -509,11 +509,19 @@ pub fn limits(config: &Config, topic_bytes_min: Option<u64>) -> Limits {
     }
 }
 
-/// What is stored before the slot is taken; a topic that is missing holds nothing.
+/// What is stored before the slot is taken; a topic that is missing holds nothing, unless it is
+/// `known` to have held something.
 async fn stored_if_any(reader: &ProgressReader, known: bool) -> Result<Stored, StartError> {
-    match reader.read().await {
-        Err(ProgressError::TopicMissing { .. }) if !known => Ok(Stored::default()),
-        read => Ok(read?),
+    let mut looks = if known { kafka::GONE_LOOKS } else { 0 };
+    loop {
+        match reader.read().await {
+            Err(ProgressError::TopicMissing { .. }) if looks > 0 => {
+                looks -= 1;
+                sleep(kafka::GONE_PAUSE).await;
+            }
+            Err(ProgressError::TopicMissing { .. }) if !known => return Ok(Stored::default()),
+            read => return Ok(read?),
+        }
     }
 }
 

@@ -264,9 +264,11 @@ fn of_topic(name: &str, error: KafkaError) -> KafkaError {
     }
 }
 
-/// A cluster agrees on its topics within moments.
-const GONE_LOOKS: u32 = 3;
-const GONE_PAUSE: Duration = Duration::from_millis(500);
+/// How often a topic that was there is looked for again. A cluster agrees on its topics within
+/// moments, and a broker that has just come back may know of none.
+pub const GONE_LOOKS: u32 = 10;
+/// The pause between two looks.
+pub const GONE_PAUSE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

@@ -26,6 +26,7 @@ pub mod properties;
 pub mod topics;
 
 pub use deliveries::{Batch, Refused};
+pub use ensure::{GONE_LOOKS, GONE_PAUSE};
 pub use error::{Class, KafkaError};
 pub use producer::{AutoCreation, MadeFor, Producer, Settings, surely_taken_bytes};
 pub use progress::{ProgressError, ProgressReader, ProgressWriter, Stored};
