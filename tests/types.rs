@@ -133,3 +133,55 @@ fn every_operation_and_each_replica_identity() {
     );
     assert_eq!(query_one(&postgres, "SELECT count(*) FROM plain"), "0");
 }
+
+#[test]
+fn schemas_stand_beside_keys_and_values() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(
+        &postgres,
+        "CREATE TYPE mood AS ENUM ('sad', 'happy');
+         CREATE TABLE described (id int PRIMARY KEY, feeling mood DEFAULT 'happy', price numeric(10,2))",
+    );
+    let config = Config::new("schemas", &postgres, kafka())
+        .set("envelope.schemas.enable", "true")
+        .set("envelope.logical.messages", "publish");
+    config.catch_up(LIMIT);
+    sql(&postgres, "INSERT INTO described VALUES (1, NULL, 1.5)");
+    sql(&postgres, "DELETE FROM described");
+    sql(&postgres, "SELECT pg_logical_emit_message(true, 'p', 'x')");
+    config.catch_up(LIMIT);
+    let topic = config.topic("described");
+    let events = read_topic(config.bootstrap_servers(), &topic);
+    let [created, deleted, tombstone] = &events[..] else {
+        panic!("{} events", events.len());
+    };
+    for event in [created, deleted, tombstone] {
+        let key = event.key_json();
+        assert_eq!(key["payload"], json!({"id": 1}));
+        assert_eq!(key["schema"]["name"], format!("{topic}.Key"));
+    }
+    let value = created.json();
+    assert_eq!(
+        value["payload"]["after"],
+        json!({"id": 1, "feeling": null, "price": "AJY="})
+    );
+    assert_eq!(value["schema"]["name"], format!("{topic}.Envelope"));
+    let columns = &value["schema"]["fields"][1]["fields"];
+    assert_eq!(
+        columns[1],
+        json!({
+            "type": "string", "optional": true, "name": "io.debezium.data.Enum", "version": 1,
+            "parameters": {"allowed": "sad,happy"}, "default": "happy", "field": "feeling",
+        })
+    );
+    assert_eq!(
+        columns[2]["parameters"],
+        json!({"scale": "2", "connect.decimal.precision": "10"})
+    );
+    let message = &read_topic(
+        config.bootstrap_servers(),
+        &format!("{}.message", config.name()),
+    )[0];
+    assert_eq!(message.key_json()["payload"], json!({"prefix": "p"}));
+    assert_eq!(message.json()["payload"]["message"]["content"], "eA==");
+}

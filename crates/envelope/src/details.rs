@@ -11,6 +11,8 @@ pub struct RelationDetails {
     pub identity_index: Vec<String>,
     /// Columns declared NOT NULL (primary key columns included).
     pub not_null: Vec<String>,
+    /// Columns with a default, and its expression as `pg_get_expr` prints it.
+    pub defaults: Vec<(String, String)>,
     /// Every type that is not built in, and that a column uses directly or through a domain or array.
     pub types: Vec<TypeDetails>,
 }

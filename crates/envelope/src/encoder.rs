@@ -1,6 +1,8 @@
 //! A change to its records (Debezium manual, "Data change events"): key, envelope, headers,
 //! tombstones, and what a change of key becomes.
 
+use std::convert::Infallible;
+
 use pgoutput::{LogicalMessage, OldTuple, Tuple};
 
 use crate::change::Context;
@@ -8,9 +10,10 @@ use crate::error::{EncodeError, EncodeErrorKind};
 use crate::options::{LogicalMessages, Options};
 use crate::records::{Draft, Operation, Records};
 use crate::row::{self, Scratch};
+use crate::schema::{self, Wrapping};
 use crate::source::Source;
 use crate::table::{Table, json_string};
-use crate::value::quoted_base64;
+use crate::value::quoted_bytes;
 
 /// Header of the delete and tombstone of an old key: the new key.
 pub const NEW_KEY_HEADER: &str = "__debezium.newkey";
@@ -25,6 +28,8 @@ pub const UNAVAILABLE_HEADER: &str = "walferry.unavailable";
 pub struct Encoder {
     options: Options,
     message_topic: String,
+    message_key: Wrapping,
+    message_value: Wrapping,
     source: Source,
     scratch: Scratch,
     /// Keys of an update that has an old row.
@@ -65,6 +70,10 @@ impl Encoder {
     pub fn new(options: Options) -> Self {
         Self {
             message_topic: options.message_topic(),
+            message_key: Wrapping::of(&options, schema::message_key),
+            message_value: Wrapping::of(&options, || {
+                schema::message_value(schema::of_bytes(options.binary))
+            }),
             source: Source::new(&options),
             options,
             scratch: Scratch::default(),
@@ -308,21 +317,18 @@ impl Encoder {
         self.source.enter(context);
         let mut draft = out.draft(0, &self.message_topic);
         draft.key(|out| {
-            out.extend_from_slice(b"{\"prefix\":");
-            json_string(message.prefix, out);
-            out.push(b'}');
+            let Ok(()) = self.message_key.around(out, |out| {
+                out.extend_from_slice(b"{\"prefix\":");
+                json_string(message.prefix, out);
+                out.push(b'}');
+                Ok::<(), Infallible>(())
+            });
         });
         draft.value(|out| {
-            out.extend_from_slice(b"{\"op\":\"m\",\"ts_ms\":");
-            let millis = context.now_unix_nanos.div_euclid(1_000_000);
-            out.extend_from_slice(itoa::Buffer::new().format(millis).as_bytes());
-            self.source
-                .write_block(context, b"\"\",\"table\":\"\"", out);
-            out.extend_from_slice(b",\"message\":{\"prefix\":");
-            json_string(message.prefix, out);
-            out.extend_from_slice(b",\"content\":");
-            quoted_base64(message.content, out);
-            out.extend_from_slice(b"}}");
+            let Ok(()) = self.message_value.around(out, |out| {
+                self.write_message(context, message, out);
+                Ok::<(), Infallible>(())
+            });
         });
         draft.finish(
             Operation::Message,
@@ -330,6 +336,24 @@ impl Encoder {
             context.first_ordinal,
         );
         Ok(())
+    }
+
+    fn write_message(
+        &self,
+        context: &Context<'_>,
+        message: &LogicalMessage<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        out.extend_from_slice(b"{\"op\":\"m\",\"ts_ms\":");
+        let millis = context.now_unix_nanos.div_euclid(1_000_000);
+        out.extend_from_slice(itoa::Buffer::new().format(millis).as_bytes());
+        self.source
+            .write_block(context, b"\"\",\"table\":\"\"", out);
+        out.extend_from_slice(b",\"message\":{\"prefix\":");
+        json_string(message.prefix, out);
+        out.extend_from_slice(b",\"content\":");
+        quoted_bytes(message.content, self.options.binary, out);
+        out.extend_from_slice(b"}}");
     }
 
     /// Writes the events, and after each delete its tombstone; all or nothing.
@@ -378,22 +402,24 @@ impl Encoder {
         self.scratch.unavailable.clear();
         let (source, scratch) = (&self.source, &mut self.scratch);
         draft.try_value(|out| {
-            out.extend_from_slice(b"{\"before\":");
-            match before {
-                Some(before) => row::before(table, before, out, scratch)?,
-                None => out.extend_from_slice(b"null"),
-            }
-            out.extend_from_slice(b",\"after\":");
-            match after {
-                Some(after) => row::after(table, after, fill, out, scratch)?,
-                None => out.extend_from_slice(b"null"),
-            }
-            source.write_block(context, table.source(), out);
-            out.extend_from_slice(b",\"op\":\"");
-            out.extend_from_slice(event.operation.code().unwrap_or_default().as_bytes());
-            out.push(b'"');
-            source.write_times(out);
-            Ok::<(), Failure>(())
+            table.value_wrapping().around(out, |out| {
+                out.extend_from_slice(b"{\"before\":");
+                match before {
+                    Some(before) => row::before(table, before, out, scratch)?,
+                    None => out.extend_from_slice(b"null"),
+                }
+                out.extend_from_slice(b",\"after\":");
+                match after {
+                    Some(after) => row::after(table, after, fill, out, scratch)?,
+                    None => out.extend_from_slice(b"null"),
+                }
+                source.write_block(context, table.source(), out);
+                out.extend_from_slice(b",\"op\":\"");
+                out.extend_from_slice(event.operation.code().unwrap_or_default().as_bytes());
+                out.push(b'"');
+                source.write_times(out);
+                Ok::<(), Failure>(())
+            })
         })?;
         write_header(&mut draft, event.header);
         if !self.scratch.unavailable.is_empty() {
@@ -428,13 +454,16 @@ fn write_key(
     scratch: &mut Scratch,
 ) -> Result<(), Failure> {
     match key {
-        Key::Of(row, fill) if table.key().is_some() => {
-            draft.try_key(|out| row::key(table, row, fill, out, scratch))
-        }
-        Key::Rendered(key) => {
-            draft.key(|out| out.extend_from_slice(key));
-            Ok(())
-        }
+        Key::Of(row, fill) if table.key().is_some() => draft.try_key(|out| {
+            let wrapping = table.key_wrapping();
+            wrapping.around(out, |out| row::key(table, row, fill, out, scratch))
+        }),
+        Key::Rendered(key) => draft.try_key(|out| {
+            table.key_wrapping().around(out, |out| {
+                out.extend_from_slice(key);
+                Ok(())
+            })
+        }),
         Key::None | Key::Of(..) => Ok(()),
     }
 }

@@ -1,5 +1,5 @@
 //! What walferry says about one change, and its bytes: topic, key, value, and headers in the form
-//! of Debezium 3.6.3's JSON without schemas.
+//! of Debezium 3.6.3's JSON, with its schemas or without.
 //!
 //! ```text
 //! Relation + catalog ─► Table ┐
@@ -26,6 +26,7 @@ mod error;
 mod options;
 mod records;
 mod row;
+mod schema;
 mod source;
 mod table;
 mod value;

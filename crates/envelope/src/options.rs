@@ -206,6 +206,8 @@ pub struct Options {
     pub server_name: String,
     /// Name of the database, for `source.db`.
     pub database: String,
+    /// `schemas.enable`: each key and value carries its Connect schema.
+    pub schemas: bool,
     /// `decimal.handling.mode`.
     pub decimal: DecimalHandling,
     /// `time.precision.mode`.
@@ -234,6 +236,7 @@ impl Options {
         Self {
             server_name: server_name.into(),
             database: database.into(),
+            schemas: false,
             decimal: DecimalHandling::default(),
             time: TimePrecision::default(),
             interval: IntervalHandling::default(),

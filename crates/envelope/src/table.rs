@@ -4,10 +4,11 @@
 //! The shape is the Relation message's, which is right for its LSN; the catalog, asked later, only
 //! adds what that message does not say.
 
-use pgoutput::{Relation, ReplicaIdentity};
+use pgoutput::{Relation, RelationColumn, ReplicaIdentity};
 
 use crate::details::RelationDetails;
 use crate::options::Options;
+use crate::schema::{self, Field, Schema, Wrapping};
 use crate::value::{ValueEncoder, quoted, resolve};
 
 /// A relation, ready to encode its rows.
@@ -20,6 +21,8 @@ pub struct Table {
     key: Option<Vec<KeyColumn>>,
     /// `"public","table":"users"`, from the source block.
     source: Vec<u8>,
+    key_wrapping: Wrapping,
+    value_wrapping: Wrapping,
 }
 
 /// One column.
@@ -29,6 +32,8 @@ pub(crate) struct Column {
     /// `"name":`, behind a comma but for the first column.
     pub(crate) field: Vec<u8>,
     pub(crate) encoder: ValueEncoder,
+    /// With its default, and optional unless it is NOT NULL.
+    schema: Schema,
     /// Whether a key tuple holds it.
     pub(crate) in_identity: bool,
     /// What stands in a `before` that was made of a key tuple.
@@ -56,38 +61,30 @@ impl Table {
             .columns
             .iter()
             .enumerate()
-            .map(|(index, column)| {
-                let encoder = resolve(
-                    column.type_oid,
-                    column.type_modifier,
-                    &details.types,
-                    options,
-                );
-                let not_null = details.not_null.iter().any(|name| name == column.name);
-                Column {
-                    name: column.name.to_owned(),
-                    field: field(column.name, index),
-                    in_identity: column.in_identity,
-                    absent: if not_null {
-                        encoder.zero()
-                    } else {
-                        b"null".to_vec()
-                    },
-                    placeholder: encoder.placeholder(options),
-                    encoder,
-                }
-            })
+            .map(|(index, column)| Column::new(index, &column, details, options))
             .collect();
         let mut source = Vec::new();
         json_string(relation.schema, &mut source);
         source.extend_from_slice(b",\"table\":");
         json_string(relation.name, &mut source);
-        let qualified_name = format!("{}.{}", relation.schema, relation.name);
+        let topic = options.topic(relation.schema, relation.name);
+        let key = key(relation.replica_identity, details, &columns);
         Self {
             relation: relation.oid,
-            topic: options.topic(relation.schema, relation.name),
-            qualified_name,
-            key: key(relation.replica_identity, details, &columns),
+            qualified_name: format!("{}.{}", relation.schema, relation.name),
+            key_wrapping: Wrapping::of(options, || {
+                let columns = key
+                    .iter()
+                    .flatten()
+                    .filter_map(|key| columns.get(key.index));
+                schema::table_key(&topic, columns.map(Column::schema_field).collect())
+            }),
+            value_wrapping: Wrapping::of(options, || {
+                let fields: Vec<Field> = columns.iter().map(Column::schema_field).collect();
+                schema::table_value(&topic, &fields)
+            }),
+            topic,
+            key,
             columns,
             source,
         }
@@ -142,6 +139,55 @@ impl Table {
 
     pub(crate) fn source(&self) -> &[u8] {
         &self.source
+    }
+
+    /// What stands around each key.
+    pub(crate) fn key_wrapping(&self) -> &Wrapping {
+        &self.key_wrapping
+    }
+
+    /// What stands around each value.
+    pub(crate) fn value_wrapping(&self) -> &Wrapping {
+        &self.value_wrapping
+    }
+}
+
+impl Column {
+    fn new(
+        index: usize,
+        column: &RelationColumn<'_>,
+        details: &RelationDetails,
+        options: &Options,
+    ) -> Self {
+        let (oid, modifier, types) = (column.type_oid, column.type_modifier, &details.types);
+        let encoder = resolve(oid, modifier, types, options);
+        let not_null = details.not_null.iter().any(|name| name == column.name);
+        let expression = details
+            .defaults
+            .iter()
+            .find(|(name, _)| name == column.name);
+        let default = expression.and_then(|(_, expression)| {
+            schema::default_of(expression, oid, modifier, types, &encoder)
+        });
+        Self {
+            name: column.name.to_owned(),
+            field: field(column.name, index),
+            schema: schema::of_column(oid, modifier, types, options, &encoder)
+                .optional_if(!not_null)
+                .default(default.clone()),
+            in_identity: column.in_identity,
+            absent: if not_null {
+                default.unwrap_or_else(|| encoder.zero())
+            } else {
+                b"null".to_vec()
+            },
+            placeholder: encoder.placeholder(options),
+            encoder,
+        }
+    }
+
+    fn schema_field(&self) -> Field {
+        self.schema.clone().field(self.name.clone())
     }
 }
 

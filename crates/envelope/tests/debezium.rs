@@ -317,6 +317,7 @@ fn options(case: &Path) -> Options {
             "binary.handling.mode" => options.binary = word.parse().unwrap(),
             "skipped.operations" => options.skipped_operations = word.parse().unwrap(),
             "tombstones.on.delete" => options.tombstones_on_delete = word.parse().unwrap(),
+            "schemas.enable" => options.schemas = word.parse().unwrap(),
             "snapshot.mode" => {}
             other => panic!("{}: {other} is not known here", case.display()),
         }
@@ -337,6 +338,12 @@ fn details(catalog: &str) -> HashMap<u32, RelationDetails> {
             .into_iter()
             .flatten()
             .map(|name| name.as_str().unwrap().to_owned())
+            .collect()
+    };
+    let pairs = |value: &Value| -> Vec<(String, String)> {
+        let pairs = value.as_array().into_iter().flatten();
+        pairs
+            .map(|pair| serde_json::from_value(pair.clone()).unwrap())
             .collect()
     };
     let types: Vec<TypeDetails> = rows
@@ -369,6 +376,7 @@ fn details(catalog: &str) -> HashMap<u32, RelationDetails> {
                 primary_key: names(&row["primary_key"]),
                 identity_index: names(&row["identity_index"]),
                 not_null: names(&row["not_null"]),
+                defaults: pairs(&row["defaults"]),
                 types: types.clone(),
             };
             (oid(&row["relation"]), details)

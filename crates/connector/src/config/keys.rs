@@ -221,12 +221,9 @@ pub const KEYS: &[Key] = &[
     },
     Key {
         path: "envelope.schemas.enable",
-        kind: Kind::Word {
-            known: &["false"],
-            not_yet: &["true"],
-        },
+        kind: SWITCH,
         default: Default::Is("false"),
-        doc: "Whether each record carries its schema.",
+        doc: "Whether each key and value carries its Connect schema, as JsonConverter writes it.",
     },
     Key {
         path: "envelope.decimal.handling.mode",

@@ -251,7 +251,7 @@ fn read_envelope(
     database: &str,
 ) -> Option<envelope::Options> {
     let _json: Option<String> = reader.word("envelope.format");
-    let _without_schemas: Option<bool> = reader.word("envelope.schemas.enable");
+    let schemas = reader.word("envelope.schemas.enable");
     let decimal = reader.word("envelope.decimal.handling.mode");
     let time = reader.word("envelope.time.precision.mode");
     let interval = reader.word("envelope.interval.handling.mode");
@@ -267,6 +267,7 @@ fn read_envelope(
         time: time?,
         interval: interval?,
         binary: binary?,
+        schemas: schemas?,
         tombstones_on_delete: tombstones?,
         skipped_operations: skipped?,
         unavailable_value_placeholder: placeholder?,

@@ -165,7 +165,7 @@ snapshot:
   mode: initial
   snapshot.mode: always
 envelope:
-  schemas: { enable: true }
+  schemas: { enable: sometimes }
   decimal.handling.mode: precize
   message.key.columns: x
   table.include.list: public.users
@@ -208,7 +208,7 @@ fn every_problem_is_told_at_once() {
             walferry.yaml:19:21: tables.include: "/(/" is not a regular expression: unclosed group
             walferry.yaml:21:3: snapshot.mode: unknown key; did you mean snapshot.snapshot.mode?
             walferry.yaml:22:3: snapshot.snapshot.mode: always is not built yet; write one of initial, no_data
-            walferry.yaml:24:14: envelope.schemas.enable: true is not built yet; write false
+            walferry.yaml:24:14: envelope.schemas.enable: "sometimes" is no word of this key; write one of true, false
             walferry.yaml:25:3: envelope.decimal.handling.mode: "precize" is no word of this key; write one of precise, double, string; did you mean precise?
             walferry.yaml:26:3: envelope.message.key.columns: is not built yet; remove it
             walferry.yaml:27:3: envelope.table.include.list: is said by tables.include here

@@ -110,6 +110,11 @@ pub async fn describe(
             "key" => details.primary_key.push(name),
             "identity" => details.identity_index.push(name),
             "not null" => details.not_null.push(name),
+            "default" => {
+                let expressions: Vec<String> = row.try_get("labels")?;
+                let named = expressions.into_iter().map(|text| (name.clone(), text));
+                details.defaults.extend(named);
+            }
             _ => details.types.push(type_details(name, &row)?),
         }
     }

@@ -55,11 +55,29 @@ pub(super) fn placeholder(mark: &[u8], handling: BinaryHandling, out: &mut Vec<u
 
 /// Appends bytes as a JSON string of base64, which is Connect's form of bytes.
 pub(crate) fn quoted_base64(bytes: &[u8], out: &mut Vec<u8>) {
+    quoted_bytes(bytes, BinaryHandling::Bytes, out);
+}
+
+/// Appends bytes as a JSON string in the chosen form.
+pub(crate) fn quoted_bytes(bytes: &[u8], handling: BinaryHandling, out: &mut Vec<u8>) {
     out.push(b'"');
-    for piece in bytes.chunks(PIECE) {
-        base64(piece, BinaryHandling::Bytes, out);
+    if handling == BinaryHandling::Hex {
+        for byte in bytes {
+            out.extend([byte >> 4, byte & 0xf].map(hex_digit));
+        }
+    } else {
+        for piece in bytes.chunks(PIECE) {
+            base64(piece, handling, out);
+        }
     }
     out.push(b'"');
+}
+
+fn hex_digit(nibble: u8) -> u8 {
+    match nibble {
+        0..=9 => b'0' + nibble,
+        _ => b'a' + nibble - 10,
+    }
 }
 
 /// At most [`PIECE`] bytes.

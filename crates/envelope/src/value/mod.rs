@@ -16,14 +16,14 @@ mod string;
 mod temporal;
 mod zoned;
 
-pub(crate) use bytes::quoted_base64;
+pub(crate) use bytes::{quoted_base64, quoted_bytes};
+pub(crate) use number::DecimalForm;
 pub use resolve::is_carried_as_text;
-pub(crate) use resolve::resolve;
+pub(crate) use resolve::{base_type, resolve};
 pub(crate) use string::quoted;
+pub(crate) use temporal::{DateForm, Unit};
 
 use crate::options::{BinaryHandling, IntervalHandling, Options};
-use number::DecimalForm;
-use temporal::{DateForm, Unit};
 
 /// Why a cell has no JSON. The encoder adds table and column; the value is never told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -42,7 +42,7 @@ pub fn is_carried_as_text(oid: u32, types: &[TypeDetails], options: &Options) ->
 }
 
 /// Goes through domains to the type under them.
-fn base_type(mut oid: u32, mut type_modifier: i32, types: &[TypeDetails]) -> (u32, i32) {
+pub(crate) fn base_type(mut oid: u32, mut type_modifier: i32, types: &[TypeDetails]) -> (u32, i32) {
     for _ in 0..NESTING_MAX {
         let Some(TypeDetails {
             kind:

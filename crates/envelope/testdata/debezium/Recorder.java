@@ -99,8 +99,12 @@ public class Recorder {
         return DriverManager.getConnection("jdbc:postgresql://127.0.0.1:" + port + "/" + database, "postgres", "");
     }
 
+    /** The converter's schemas.enable in the case at hand. */
+    static String schemas = "false";
+
     static Properties properties(String port, String database, String text) {
         Properties p = new Properties();
+        schemas = "false";
         String[] pairs = {
             "name", "oracle", "connector.class", "io.debezium.connector.postgresql.PostgresConnector",
             "offset.storage", "org.apache.kafka.connect.storage.MemoryOffsetBackingStore",
@@ -113,7 +117,9 @@ public class Recorder {
             p.setProperty(pairs[i], pairs[i + 1]);
         }
         for (String line : text.split("\n")) {
-            if (line.startsWith("-- option ")) {
+            if (line.equals("-- option schemas.enable=true")) {
+                schemas = "true";
+            } else if (line.startsWith("-- option ")) {
                 String[] option = line.substring(10).split("=", 2);
                 p.setProperty(option[0].trim(), option[1].trim());
             }
@@ -127,23 +133,24 @@ public class Recorder {
             end.countDown();
             return;
         }
-        JsonConverter key = converter(true);
-        JsonConverter value = converter(false);
+        JsonConverter key = converter(true, schemas);
+        JsonConverter value = converter(false, schemas);
+        JsonConverter headers = converter(false, "false");
         StringBuilder line = new StringBuilder(record.topic());
         line.append('\t').append(string(key.fromConnectData(record.topic(), record.keySchema(), record.key())));
         line.append('\t').append(string(value.fromConnectData(record.topic(), record.valueSchema(), record.value())));
         for (Header header : record.headers()) {
             line.append('\t').append(header.key()).append('=')
-                    .append(string(value.fromConnectHeader(record.topic(), header.key(), header.schema(), header.value())));
+                    .append(string(headers.fromConnectHeader(record.topic(), header.key(), header.schema(), header.value())));
         }
         synchronized (events) {
             events.add(line.toString());
         }
     }
 
-    static JsonConverter converter(boolean key) {
+    static JsonConverter converter(boolean key, String schemas) {
         JsonConverter converter = new JsonConverter();
-        converter.configure(Map.of("schemas.enable", "false"), key);
+        converter.configure(Map.of("schemas.enable", schemas), key);
         return converter;
     }
 
@@ -173,7 +180,10 @@ public class Recorder {
                       unnest(i.indkey) with ordinality k(attnum, n), pg_attribute a
                       where i.indrelid = c.oid and i.indisreplident and a.attrelid = c.oid and a.attnum = k.attnum), '[]'),
                   'not_null', coalesce((select json_agg(a.attname order by a.attnum) from pg_attribute a
-                      where a.attrelid = c.oid and a.attnum > 0 and a.attnotnull), '[]'))::text
+                      where a.attrelid = c.oid and a.attnum > 0 and a.attnotnull), '[]'),
+                  'defaults', coalesce((select json_agg(json_build_array(a.attname, pg_get_expr(d.adbin, d.adrelid)) order by a.attnum)
+                      from pg_attribute a join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+                      where a.attrelid = c.oid and a.attgenerated = ''), '[]'))::text
                 from pg_class c where c.relkind in ('r', 'p') and c.oid >= 16384
                 union all
                 select json_build_object('type', t.oid::int8, 'schema', n.nspname, 'name', t.typname,

@@ -32,6 +32,12 @@ SELECT 'not null', a.attnum, a.attname::text, NULL, NULL, NULL, NULL, NULL, NULL
 FROM pg_catalog.pg_attribute a
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull
 UNION ALL
+SELECT 'default', a.attnum, a.attname::text, NULL, NULL, NULL, NULL, NULL,
+       ARRAY[pg_catalog.pg_get_expr(d.adbin, d.adrelid)]
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+UNION ALL
 SELECT 'type', t.oid::int8, t.typname::text, t.oid, n.nspname::text,
        CASE WHEN t.typtype = 'b' AND t.typlen = -1 AND t.typelem <> 0 THEN 'a'
             ELSE t.typtype::text END,
