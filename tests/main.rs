@@ -27,4 +27,5 @@ mod stream_refused;
 mod takeover;
 mod too_large;
 mod topic_deleted;
+mod transaction_metadata;
 mod types;

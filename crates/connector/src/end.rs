@@ -108,7 +108,10 @@ impl Refusal {
                 let of = format!("a row of {name}, key columns ({keys}),");
                 (of, table.topic().to_owned())
             }
-            None => ("a logical message,".to_owned(), relay.message_topic()),
+            None => {
+                let topics = relay.topics_without_table().join(" or ");
+                ("a record of no table,".to_owned(), topics)
+            }
         };
         let (commit_lsn, ordinal) = (at.commit_lsn.0, at.ordinal);
         let place = format!(

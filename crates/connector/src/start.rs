@@ -15,7 +15,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use envelope::LogicalMessages;
 use pgoutput::Lsn;
 use relay::{Limits, Progress, Relay, Settings, SnapshotState, Timing};
 use tokio::time::{Instant, interval_at, sleep};
@@ -170,7 +169,7 @@ impl Start<'_> {
         self.memory.checked = true;
         let slot = &self.config.postgres.slot;
         let mut progress = ProgressWriter::new(&self.config.topics.progress, slot, begun);
-        if let Some(topic) = self.message_topic() {
+        for topic in self.config.envelope.topics_without_table() {
             progress.begin(&producer, &topic)?;
         }
         let timing = Timing::for_server(server.sender_timeout, self.memory.silence_max);
@@ -295,20 +294,14 @@ impl Start<'_> {
     }
 
     async fn data_topics(&self, topics: &mut Ensured) -> Result<(), KafkaError> {
-        // Messages are published without a question before.
-        topics.data(self.message_topic().as_slice()).await?;
+        // Their records are published without a question before.
+        let without_table = self.config.envelope.topics_without_table();
+        topics.data(&without_table).await?;
         if self.memory.checked {
             topics.data_again(&self.memory.topics).await
         } else {
             topics.data(&self.memory.topics).await
         }
-    }
-
-    /// Where logical messages go, if they are wanted.
-    fn message_topic(&self) -> Option<String> {
-        let envelope = &self.config.envelope;
-        let wanted = envelope.logical_messages == LogicalMessages::Publish;
-        wanted.then(|| envelope.message_topic())
     }
 
     fn producer(&self, properties: &Properties, topics: &Ensured) -> Result<Producer, StartError> {

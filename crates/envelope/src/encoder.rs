@@ -1,19 +1,18 @@
 //! A change to its records (Debezium manual, "Data change events"): key, envelope, headers,
 //! tombstones, and what a change of key becomes.
 
-use std::convert::Infallible;
-
-use pgoutput::{LogicalMessage, OldTuple, Tuple};
+use pgoutput::{OldTuple, Tuple};
 
 use crate::change::Context;
-use crate::error::{EncodeError, EncodeErrorKind};
-use crate::options::{LogicalMessages, Options};
-use crate::records::{Draft, Operation, Records};
+use crate::error::EncodeError;
+use crate::event::{Event, Key, Rows};
+use crate::message::Messages;
+use crate::options::Options;
+use crate::records::{Operation, Records};
 use crate::row::{self, Scratch};
-use crate::schema::{self, Wrapping};
 use crate::source::Source;
-use crate::table::{Table, json_string};
-use crate::value::quoted_bytes;
+use crate::table::Table;
+use crate::transaction::Metadata;
 
 /// Header of the delete and tombstone of an old key: the new key.
 pub const NEW_KEY_HEADER: &str = "__debezium.newkey";
@@ -26,42 +25,15 @@ pub const UNAVAILABLE_HEADER: &str = "walferry.unavailable";
 /// Turns changes into records; keeps nothing from one to the next but buffers.
 #[derive(Debug)]
 pub struct Encoder {
-    options: Options,
-    message_topic: String,
-    message_key: Wrapping,
-    message_value: Wrapping,
-    source: Source,
-    scratch: Scratch,
+    pub(crate) options: Options,
+    pub(crate) messages: Option<Messages>,
+    /// When transaction metadata is asked for.
+    pub(crate) metadata: Option<Metadata>,
+    pub(crate) source: Source,
+    pub(crate) scratch: Scratch,
     /// Keys of an update that has an old row.
     old_key: Vec<u8>,
     new_key: Vec<u8>,
-}
-
-/// The row an event is about, before and after.
-#[derive(Clone, Copy)]
-struct Rows<'a> {
-    before: Option<OldTuple<'a>>,
-    after: Option<Tuple<'a>>,
-    /// Where unchanged values of `after` are to be found.
-    fill: Option<OldTuple<'a>>,
-}
-
-/// The key of an event.
-#[derive(Clone, Copy)]
-enum Key<'a> {
-    None,
-    /// To be rendered from a row, its unchanged cells from another.
-    Of(Tuple<'a>, Option<OldTuple<'a>>),
-    /// Rendered already.
-    Rendered(&'a [u8]),
-}
-
-/// One record to be written.
-struct Event<'a> {
-    operation: Operation,
-    key: Key<'a>,
-    rows: Rows<'a>,
-    header: Option<(&'static str, &'a [u8])>,
 }
 
 impl Encoder {
@@ -69,11 +41,8 @@ impl Encoder {
     #[must_use]
     pub fn new(options: Options) -> Self {
         Self {
-            message_topic: options.message_topic(),
-            message_key: Wrapping::of(&options, schema::message_key),
-            message_value: Wrapping::of(&options, || {
-                schema::message_value(schema::of_bytes(options.binary))
-            }),
+            messages: Messages::new(&options),
+            metadata: Metadata::new(&options),
             source: Source::new(&options),
             options,
             scratch: Scratch::default(),
@@ -291,206 +260,5 @@ impl Encoder {
             header: None,
         };
         self.write(table, context, out, &[event])
-    }
-
-    /// `m`: a message of `pg_logical_emit_message`, when these are asked for.
-    ///
-    /// # Errors
-    /// None so far; as the other operations.
-    pub fn logical_message(
-        &mut self,
-        context: &Context<'_>,
-        message: &LogicalMessage<'_>,
-        out: &mut Records,
-    ) -> Result<(), EncodeError> {
-        if self.options.logical_messages == LogicalMessages::Skip {
-            return Ok(());
-        }
-        let context = &Context {
-            xid: if message.transactional {
-                context.xid
-            } else {
-                0
-            },
-            ..*context
-        };
-        self.source.enter(context);
-        let mut draft = out.draft(0, &self.message_topic);
-        draft.key(|out| {
-            let Ok(()) = self.message_key.around(out, |out| {
-                out.extend_from_slice(b"{\"prefix\":");
-                json_string(message.prefix, out);
-                out.push(b'}');
-                Ok::<(), Infallible>(())
-            });
-        });
-        draft.value(|out| {
-            let Ok(()) = self.message_value.around(out, |out| {
-                self.write_message(context, message, out);
-                Ok::<(), Infallible>(())
-            });
-        });
-        draft.finish(
-            Operation::Message,
-            self.source.id_prefix(),
-            context.first_ordinal,
-        );
-        Ok(())
-    }
-
-    fn write_message(
-        &self,
-        context: &Context<'_>,
-        message: &LogicalMessage<'_>,
-        out: &mut Vec<u8>,
-    ) {
-        out.extend_from_slice(b"{\"op\":\"m\",\"ts_ms\":");
-        let millis = context.now_unix_nanos.div_euclid(1_000_000);
-        out.extend_from_slice(itoa::Buffer::new().format(millis).as_bytes());
-        self.source
-            .write_block(context, b"\"\",\"table\":\"\"", out);
-        out.extend_from_slice(b",\"message\":{\"prefix\":");
-        json_string(message.prefix, out);
-        out.extend_from_slice(b",\"content\":");
-        quoted_bytes(message.content, self.options.binary, out);
-        out.extend_from_slice(b"}}");
-    }
-
-    /// Writes the events, and after each delete its tombstone; all or nothing.
-    fn write(
-        &mut self,
-        table: &Table,
-        context: &Context<'_>,
-        out: &mut Records,
-        events: &[Event<'_>],
-    ) -> Result<(), EncodeError> {
-        self.source.enter(context);
-        let mark = out.mark();
-        let mut ordinal = context.first_ordinal;
-        for event in events {
-            if let Err(failure) = self.write_event(table, context, event, ordinal, out) {
-                out.rewind(&mark);
-                return Err(failure.at(table, context));
-            }
-            ordinal += 1;
-            if event.operation == Operation::Delete && self.options.tombstones_on_delete {
-                if let Err(failure) = self.write_tombstone(table, event, ordinal, out) {
-                    out.rewind(&mark);
-                    return Err(failure.at(table, context));
-                }
-                ordinal += 1;
-            }
-        }
-        Ok(())
-    }
-
-    fn write_event(
-        &mut self,
-        table: &Table,
-        context: &Context<'_>,
-        event: &Event<'_>,
-        ordinal: u64,
-        out: &mut Records,
-    ) -> Result<(), Failure> {
-        let Rows {
-            before,
-            after,
-            fill,
-        } = event.rows;
-        let mut draft = out.draft(table.relation(), table.topic());
-        write_key(&mut draft, table, event.key, &mut self.scratch)?;
-        self.scratch.unavailable.clear();
-        let (source, scratch) = (&self.source, &mut self.scratch);
-        draft.try_value(|out| {
-            table.value_wrapping().around(out, |out| {
-                out.extend_from_slice(b"{\"before\":");
-                match before {
-                    Some(before) => row::before(table, before, out, scratch)?,
-                    None => out.extend_from_slice(b"null"),
-                }
-                out.extend_from_slice(b",\"after\":");
-                match after {
-                    Some(after) => row::after(table, after, fill, out, scratch)?,
-                    None => out.extend_from_slice(b"null"),
-                }
-                source.write_block(context, table.source(), out);
-                out.extend_from_slice(b",\"op\":\"");
-                out.extend_from_slice(event.operation.code().unwrap_or_default().as_bytes());
-                out.push(b'"');
-                source.write_times(out);
-                Ok::<(), Failure>(())
-            })
-        })?;
-        write_header(&mut draft, event.header);
-        if !self.scratch.unavailable.is_empty() {
-            draft.header(UNAVAILABLE_HEADER, |out| {
-                out.extend_from_slice(&self.scratch.unavailable);
-                out.push(b']');
-            });
-        }
-        draft.finish(event.operation, self.source.id_prefix(), ordinal);
-        Ok(())
-    }
-
-    fn write_tombstone(
-        &mut self,
-        table: &Table,
-        event: &Event<'_>,
-        ordinal: u64,
-        out: &mut Records,
-    ) -> Result<(), Failure> {
-        let mut draft = out.draft(table.relation(), table.topic());
-        write_key(&mut draft, table, event.key, &mut self.scratch)?;
-        write_header(&mut draft, event.header);
-        draft.finish(Operation::Tombstone, self.source.id_prefix(), ordinal);
-        Ok(())
-    }
-}
-
-fn write_key(
-    draft: &mut Draft<'_>,
-    table: &Table,
-    key: Key<'_>,
-    scratch: &mut Scratch,
-) -> Result<(), Failure> {
-    match key {
-        Key::Of(row, fill) if table.key().is_some() => draft.try_key(|out| {
-            let wrapping = table.key_wrapping();
-            wrapping.around(out, |out| row::key(table, row, fill, out, scratch))
-        }),
-        Key::Rendered(key) => draft.try_key(|out| {
-            table.key_wrapping().around(out, |out| {
-                out.extend_from_slice(key);
-                Ok(())
-            })
-        }),
-        Key::None | Key::Of(..) => Ok(()),
-    }
-}
-
-fn write_header(draft: &mut Draft<'_>, header: Option<(&'static str, &[u8])>) {
-    if let Some((name, value)) = header {
-        draft.header(name, |out| out.extend_from_slice(value));
-    }
-}
-
-/// What is wrong, before table and position are added.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    /// Among the table's columns.
-    pub(crate) column: Option<usize>,
-    pub(crate) kind: EncodeErrorKind,
-}
-
-impl Failure {
-    #[cold]
-    fn at(self, table: &Table, context: &Context<'_>) -> EncodeError {
-        let column = self.column.and_then(|index| table.columns().get(index));
-        EncodeError {
-            table: table.qualified_name().to_owned(),
-            column: column.map(|column| column.name.clone()),
-            lsn: context.data_start,
-            kind: self.kind,
-        }
     }
 }

@@ -23,12 +23,15 @@ mod change;
 mod details;
 mod encoder;
 mod error;
+mod event;
+mod message;
 mod options;
 mod records;
 mod row;
 mod schema;
 mod source;
 mod table;
+mod transaction;
 mod value;
 
 pub use change::{Context, SnapshotMark};

@@ -224,11 +224,23 @@ pub struct Options {
     pub tombstones_on_delete: bool,
     /// Whether logical messages become events.
     pub logical_messages: LogicalMessages,
+    /// `provide.transaction.metadata`: records at each transaction's begin and end, and each
+    /// event's place in it.
+    pub transaction_metadata: bool,
+    /// `topic.transaction`: the last part of the topic of those records.
+    pub transaction_topic_name: String,
+    /// `topic.delimiter`: stands between the parts of a topic's name.
+    pub topic_delimiter: String,
 }
 
 impl Options {
     /// Debezium's own default of `unavailable.value.placeholder`.
     pub const UNAVAILABLE_VALUE: &'static str = "__debezium_unavailable_value";
+
+    /// Debezium's own default of `topic.transaction`.
+    pub const TRANSACTION_TOPIC_NAME: &'static str = "transaction";
+    /// Debezium's own default of `topic.delimiter`.
+    pub const TOPIC_DELIMITER: &'static str = ".";
 
     /// Debezium's defaults for the given topic prefix and database.
     #[must_use]
@@ -245,19 +257,48 @@ impl Options {
             skipped_operations: SkippedOperations::default(),
             tombstones_on_delete: true,
             logical_messages: LogicalMessages::default(),
+            transaction_metadata: false,
+            transaction_topic_name: Self::TRANSACTION_TOPIC_NAME.to_owned(),
+            topic_delimiter: Self::TOPIC_DELIMITER.to_owned(),
         }
     }
 
     /// The topic of a table's events.
     #[must_use]
     pub fn topic(&self, schema: &str, table: &str) -> String {
-        crate::table::topic(&format!("{}.{schema}.{table}", self.server_name))
+        self.topic_of(&[schema, table])
     }
 
     /// The topic of logical messages.
     #[must_use]
     pub fn message_topic(&self) -> String {
-        crate::table::topic(&format!("{}.message", self.server_name))
+        self.topic_of(&["message"])
+    }
+
+    /// The topic of transactions' boundaries.
+    #[must_use]
+    pub fn transaction_topic(&self) -> String {
+        self.topic_of(&[&self.transaction_topic_name])
+    }
+
+    /// The topics of records that belong to no table, those that the options ask for.
+    #[must_use]
+    pub fn topics_without_table(&self) -> Vec<String> {
+        let messages = self.logical_messages == LogicalMessages::Publish;
+        let topics = [
+            messages.then(|| self.message_topic()),
+            self.transaction_metadata.then(|| self.transaction_topic()),
+        ];
+        topics.into_iter().flatten().collect()
+    }
+
+    fn topic_of(&self, parts: &[&str]) -> String {
+        let mut name = self.server_name.clone();
+        for part in parts {
+            name.push_str(&self.topic_delimiter);
+            name.push_str(part);
+        }
+        crate::table::topic(&name)
     }
 }
 

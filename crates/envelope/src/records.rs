@@ -24,11 +24,13 @@ pub enum Operation {
     Message,
     /// The record without value that follows a delete.
     Tombstone,
+    /// A transaction's begin or end.
+    Transaction,
 }
 
 impl Operation {
     /// Every operation, for tables of counters.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Create,
         Self::Update,
         Self::Delete,
@@ -36,6 +38,7 @@ impl Operation {
         Self::Truncate,
         Self::Message,
         Self::Tombstone,
+        Self::Transaction,
     ];
 
     /// The name for metrics and people.
@@ -49,10 +52,11 @@ impl Operation {
             Self::Truncate => "truncate",
             Self::Message => "message",
             Self::Tombstone => "tombstone",
+            Self::Transaction => "transaction",
         }
     }
 
-    /// The letter in the envelope's `op`; a tombstone has no envelope.
+    /// The letter in the envelope's `op`; tombstones and boundaries have none.
     #[must_use]
     pub const fn code(self) -> Option<&'static str> {
         match self {
@@ -62,7 +66,7 @@ impl Operation {
             Self::Read => Some("r"),
             Self::Truncate => Some("t"),
             Self::Message => Some("m"),
-            Self::Tombstone => None,
+            Self::Tombstone | Self::Transaction => None,
         }
     }
 }

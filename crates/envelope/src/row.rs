@@ -2,8 +2,8 @@
 
 use pgoutput::{Cell, OldTuple, Tuple};
 
-use crate::encoder::Failure;
 use crate::error::EncodeErrorKind;
+use crate::event::Failure;
 use crate::table::{Column, Table, json_string};
 
 /// Buffers that rows are written with.

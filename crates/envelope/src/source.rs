@@ -22,8 +22,8 @@ pub(crate) struct Source {
     before_table: Vec<u8>,
     /// From there to `lsn`.
     before_lsn: Vec<u8>,
-    /// From there to the value of `op`.
-    before_operation: Vec<u8>,
+    /// From there to the block's end.
+    after_lsn: Vec<u8>,
     /// `1:0/1A2B:`.
     id_prefix: Vec<u8>,
     now: Option<i64>,
@@ -60,7 +60,7 @@ impl Source {
             before_position: Vec::new(),
             before_table: Vec::new(),
             before_lsn: Vec::new(),
-            before_operation: Vec::new(),
+            after_lsn: Vec::new(),
             id_prefix: Vec::new(),
             now: None,
             times: Vec::new(),
@@ -88,7 +88,7 @@ impl Source {
         }
     }
 
-    /// Appends `,"source":{…},"transaction":null` for one change.
+    /// Appends `,"source":{…}` for one change.
     pub(crate) fn write_block(&self, context: &Context<'_>, table: &[u8], out: &mut Vec<u8>) {
         let mut digits = itoa::Buffer::new();
         let position = digits.format(context.data_start.as_u64()).as_bytes();
@@ -98,7 +98,7 @@ impl Source {
         out.extend_from_slice(table);
         out.extend_from_slice(&self.before_lsn);
         out.extend_from_slice(position);
-        out.extend_from_slice(&self.before_operation);
+        out.extend_from_slice(&self.after_lsn);
     }
 
     /// Appends `,"ts_ms":…,"ts_us":…,"ts_ns":…}`, the envelope's end.
@@ -149,7 +149,7 @@ impl Source {
         }
         out.extend_from_slice(b",\"lsn\":");
 
-        let out = &mut self.before_operation;
+        let out = &mut self.after_lsn;
         out.clear();
         out.extend_from_slice(b",\"xmin\":null,\"origin\":");
         match context.origin {
@@ -160,7 +160,7 @@ impl Source {
             }
             None => out.extend_from_slice(b"null,\"origin_lsn\":null"),
         }
-        out.extend_from_slice(b"},\"transaction\":null");
+        out.push(b'}');
 
         self.id_prefix.clear();
         self.id_prefix

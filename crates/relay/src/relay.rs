@@ -289,10 +289,10 @@ impl Relay {
         self.catalog.table(relation).map(Table::topic)
     }
 
-    /// The topic of logical messages.
+    /// The topics of records that belong to no table.
     #[must_use]
-    pub fn message_topic(&self) -> String {
-        self.options.message_topic()
+    pub fn topics_without_table(&self) -> Vec<String> {
+        self.options.topics_without_table()
     }
 
     /// Where a record in flight belongs, and its table if it is of one.
@@ -313,8 +313,8 @@ impl Relay {
             return Ok(());
         }
         match &message {
-            Message::Begin(begin) => self.handle_begin(begin),
-            Message::Commit(commit) => self.handle_commit(commit),
+            Message::Begin(begin) => self.handle_begin(now, at, begin),
+            Message::Commit(commit) => self.handle_commit(now, at, commit),
             Message::Relation(relation) => {
                 self.handle_relation(relation, payload);
                 Ok(())
@@ -334,7 +334,7 @@ impl Relay {
         }
     }
 
-    fn handle_begin(&mut self, begin: &Begin) -> Result<(), RelayError> {
+    fn handle_begin(&mut self, now: Now, at: Lsn, begin: &Begin) -> Result<(), RelayError> {
         if self.transaction.is_some() {
             return Err(self.out_of_place(&Message::Begin(*begin)));
         }
@@ -345,21 +345,41 @@ impl Relay {
             commit_time,
             transaction.replay.first_ordinal(),
         );
+        if transaction.replay != Replay::Whole {
+            let context = transaction.context(self.settings.start.epoch, at, now.unix_nanos);
+            self.encoder.begin(&context, &mut self.records);
+        }
         self.transaction = Some(transaction);
+        self.number_records();
         Ok(())
     }
 
-    fn handle_commit(&mut self, commit: &Commit) -> Result<(), RelayError> {
-        let Some(open) = self.transaction.take() else {
+    fn handle_commit(&mut self, now: Now, at: Lsn, commit: &Commit) -> Result<(), RelayError> {
+        let Some(open) = &self.transaction else {
             return Err(self.out_of_place(&Message::Commit(*commit)));
         };
         open.ends_with(commit)?;
+        let replay = open.replay;
+        if replay != Replay::Whole {
+            let context = open.context(self.settings.start.epoch, at, now.unix_nanos);
+            self.encoder.commit(&context, &mut self.records);
+        }
+        self.number_records();
+        self.transaction = None;
         self.published = self.published.max(commit.commit_lsn.0);
-        let end = self.copy.before_point(commit.end_lsn.0);
-        self.ledger.commit(EndLsn(end));
+        self.end_with_records(EndLsn(self.copy.before_point(commit.end_lsn.0)));
         self.totals.transactions += 1;
-        self.totals.replayed_transactions += u64::from(open.replay == Replay::Whole);
+        self.totals.replayed_transactions += u64::from(replay == Replay::Whole);
         Ok(())
+    }
+
+    /// The open transaction is complete when the records at hand have left.
+    fn end_with_records(&mut self, end: EndLsn) {
+        if self.taken >= self.records.len() {
+            self.ledger.commit(end);
+        } else {
+            self.ends_with_records = Some(end);
+        }
     }
 
     fn handle_relation(&mut self, relation: &Relation<'_>, message: &[u8]) {
@@ -474,11 +494,7 @@ impl Relay {
             .logical_message(&context, logical, &mut self.records);
         encode(open.commit_lsn, encoded)?;
         self.ledger.begin(open.commit_lsn, unix_micros, 0);
-        if self.records.is_empty() {
-            self.ledger.commit(EndLsn(logical.lsn));
-        } else {
-            self.ends_with_records = Some(EndLsn(logical.lsn));
-        }
+        self.end_with_records(EndLsn(logical.lsn));
         Ok(())
     }
 

@@ -239,11 +239,8 @@ pub const FOREIGN: &[Foreign] = &[
     later("envelope.heartbeat.topics.prefix"),
     later("envelope.topic.heartbeat.prefix"),
     later("envelope.topic.heartbeat.name"),
-    later_or("envelope.provide.transaction.metadata", "false"),
     no("envelope.transaction.metadata.factory", NO_JVM),
-    later_or("envelope.topic.transaction", "transaction"),
     no("envelope.topic.naming.strategy", NO_JVM),
-    later_or("envelope.topic.delimiter", "."),
     no(
         "envelope.topic.cache.size",
         "topic names are made once for each table",

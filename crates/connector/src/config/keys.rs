@@ -290,6 +290,25 @@ pub const KEYS: &[Key] = &[
         doc: "Whether `pg_logical_emit_message` becomes an event in the topic `<prefix>.message`.",
     },
     Key {
+        path: "envelope.provide.transaction.metadata",
+        kind: SWITCH,
+        default: Default::Is("false"),
+        doc: "Whether each transaction's begin and end is a record in the topic \
+              `<prefix>.transaction`, and each event tells its place in its transaction.",
+    },
+    Key {
+        path: "envelope.topic.transaction",
+        kind: Kind::Text,
+        default: Default::Is(envelope::Options::TRANSACTION_TOPIC_NAME),
+        doc: "The last part of that topic's name.",
+    },
+    Key {
+        path: "envelope.topic.delimiter",
+        kind: Kind::Text,
+        default: Default::Is(envelope::Options::TOPIC_DELIMITER),
+        doc: "Stands between the parts of a topic's name: `-` makes `<prefix>-<schema>-<table>`.",
+    },
+    Key {
         path: "delivery",
         kind: Kind::Word {
             known: &["at-least-once"],

@@ -262,6 +262,9 @@ fn read_envelope(
         Ok(text.to_owned())
     });
     let messages = reader.word("envelope.logical.messages");
+    let metadata = reader.word("envelope.provide.transaction.metadata");
+    let transaction_topic = reader.parsed("envelope.topic.transaction", topic_part);
+    let delimiter = reader.parsed("envelope.topic.delimiter", topic_part);
     Some(envelope::Options {
         decimal: decimal?,
         time: time?,
@@ -272,8 +275,22 @@ fn read_envelope(
         skipped_operations: skipped?,
         unavailable_value_placeholder: placeholder?,
         logical_messages: messages?,
+        transaction_metadata: metadata?,
+        transaction_topic_name: transaction_topic?,
+        topic_delimiter: delimiter?,
         ..envelope::Options::new(prefix, database)
     })
+}
+
+/// A part of a topic's name.
+fn topic_part(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match text.chars().find(|c| !legal(*c)) {
+        Some(c) => Err(format!(
+            "holds {c:?}; a topic's name takes letters, digits, . _ -"
+        )),
+        None => Ok(text.to_owned()),
+    }
 }
 
 fn read_skipped_operations(reader: &mut Reader<'_>) -> Option<envelope::SkippedOperations> {

@@ -1,6 +1,8 @@
 //! The schemas around the row: key, envelope, source, transaction, logical messages (Debezium
 //! manual, "Change event keys", "Change event values", "Transaction metadata").
 
+use std::convert::Infallible;
+
 use super::{Field, Kind, Schema};
 use crate::options::Options;
 
@@ -33,6 +35,16 @@ impl Wrapping {
             out.push(b'}');
         }
         Ok(())
+    }
+}
+
+impl Wrapping {
+    /// As [`Wrapping::around`], of a payload that cannot fail.
+    pub(crate) fn always_around(&self, out: &mut Vec<u8>, payload: impl FnOnce(&mut Vec<u8>)) {
+        let Ok(()) = self.around(out, |out| {
+            payload(out);
+            Ok::<(), Infallible>(())
+        });
     }
 }
 
@@ -82,6 +94,33 @@ pub(crate) fn message_value(content: Schema) -> Schema {
         message.field("message"),
     ];
     named(fields, "io.debezium.connector.postgresql.MessageValue")
+}
+
+/// The key of a transaction's boundaries.
+pub(crate) fn boundary_key() -> Schema {
+    named(
+        vec![text().field("id")],
+        "io.debezium.connector.common.TransactionMetadataKey",
+    )
+}
+
+/// The value of a transaction's boundaries.
+pub(crate) fn boundary_value() -> Schema {
+    let collection = vec![text().field("data_collection"), long().field("event_count")];
+    let collection = named(collection, "event.collection").optional();
+    let fields = vec![
+        text().field("status"),
+        text().field("id"),
+        long().optional().field("event_count"),
+        Schema::array(collection)
+            .optional()
+            .field("data_collections"),
+        long().field("ts_ms"),
+    ];
+    named(
+        fields,
+        "io.debezium.connector.common.TransactionMetadataValue",
+    )
 }
 
 fn source() -> Schema {

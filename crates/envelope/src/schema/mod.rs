@@ -7,7 +7,9 @@ mod blocks;
 mod column;
 mod default;
 
-pub(crate) use blocks::{Wrapping, message_key, message_value, table_key, table_value};
+pub(crate) use blocks::{
+    Wrapping, boundary_key, boundary_value, message_key, message_value, table_key, table_value,
+};
 pub(crate) use column::{of_bytes, of_column};
 pub(crate) use default::default_of;
 

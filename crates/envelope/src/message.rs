@@ -1,0 +1,104 @@
+//! Logical messages (Debezium manual, "Message events").
+
+use pgoutput::LogicalMessage;
+
+use crate::change::Context;
+use crate::encoder::Encoder;
+use crate::error::EncodeError;
+use crate::options::{LogicalMessages, Options};
+use crate::records::{Operation, Records};
+use crate::schema::{self, Wrapping};
+use crate::source::Source;
+use crate::table::json_string;
+use crate::transaction::NO_TRANSACTION;
+use crate::value::quoted_bytes;
+
+/// What is the same for all messages.
+#[derive(Debug)]
+pub(crate) struct Messages {
+    topic: String,
+    key_wrapping: Wrapping,
+    value_wrapping: Wrapping,
+}
+
+impl Messages {
+    pub(crate) fn new(options: &Options) -> Option<Self> {
+        (options.logical_messages == LogicalMessages::Publish).then(|| Self {
+            topic: options.message_topic(),
+            key_wrapping: Wrapping::of(options, schema::message_key),
+            value_wrapping: Wrapping::of(options, || {
+                schema::message_value(schema::of_bytes(options.binary))
+            }),
+        })
+    }
+}
+
+impl Encoder {
+    /// `m`: a message of `pg_logical_emit_message`, when these are asked for.
+    ///
+    /// # Errors
+    /// None so far; as the other operations.
+    pub fn logical_message(
+        &mut self,
+        context: &Context<'_>,
+        message: &LogicalMessage<'_>,
+        out: &mut Records,
+    ) -> Result<(), EncodeError> {
+        let Some(messages) = &self.messages else {
+            return Ok(());
+        };
+        let context = &Context {
+            xid: if message.transactional {
+                context.xid
+            } else {
+                0
+            },
+            ..*context
+        };
+        self.source.enter(context);
+        let transaction = match &mut self.metadata {
+            Some(metadata) if message.transactional => metadata.count(context, 0, message.prefix),
+            _ => NO_TRANSACTION,
+        };
+        let (source, options) = (&self.source, &self.options);
+        let mut draft = out.draft(0, &messages.topic);
+        draft.key(|out| {
+            messages.key_wrapping.always_around(out, |out| {
+                out.extend_from_slice(b"{\"prefix\":");
+                json_string(message.prefix, out);
+                out.push(b'}');
+            });
+        });
+        draft.value(|out| {
+            messages.value_wrapping.always_around(out, |out| {
+                write_message(source, options, context, message, transaction, out);
+            });
+        });
+        draft.finish(
+            Operation::Message,
+            self.source.id_prefix(),
+            context.first_ordinal,
+        );
+        Ok(())
+    }
+}
+
+fn write_message(
+    source: &Source,
+    options: &Options,
+    context: &Context<'_>,
+    message: &LogicalMessage<'_>,
+    transaction: &[u8],
+    out: &mut Vec<u8>,
+) {
+    out.extend_from_slice(b"{\"op\":\"m\",\"ts_ms\":");
+    let millis = context.now_unix_nanos.div_euclid(1_000_000);
+    out.extend_from_slice(itoa::Buffer::new().format(millis).as_bytes());
+    source.write_block(context, b"\"\",\"table\":\"\"", out);
+    out.extend_from_slice(transaction);
+    out.extend_from_slice(b",\"message\":{\"prefix\":");
+    json_string(message.prefix, out);
+    out.extend_from_slice(b",\"content\":");
+    quoted_bytes(message.content, options.binary, out);
+    out.extend_from_slice(b"}}");
+}
