@@ -5,6 +5,7 @@ mod committed_only;
 mod copy_refused;
 mod demo;
 mod failover;
+mod flat_rows;
 mod idle_advance;
 mod kafka_absent;
 mod kafka_outage;

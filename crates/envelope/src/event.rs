@@ -6,10 +6,12 @@ use pgoutput::{OldTuple, Tuple};
 use crate::change::{Context, SnapshotMark};
 use crate::encoder::{Encoder, UNAVAILABLE_HEADER};
 use crate::error::{EncodeError, EncodeErrorKind};
+use crate::flat::{Form, Occasion, Unwrap};
 use crate::records::{Draft, Operation, Records};
 use crate::row::{self, Scratch};
+use crate::source::Source;
 use crate::table::Table;
-use crate::transaction::NO_TRANSACTION;
+use crate::transaction;
 
 /// The row an event is about, before and after.
 #[derive(Clone, Copy)]
@@ -71,9 +73,28 @@ impl Encoder {
         ordinal: &mut u64,
         out: &mut Records,
     ) -> Result<(), Failure> {
-        self.write_event(table, context, event, *ordinal, out)?;
-        *ordinal += 1;
-        if event.operation == Operation::Delete && self.options.tombstones_on_delete {
+        // Counted even if it is dropped, as Debezium counts before it transforms.
+        let place = match &mut self.metadata {
+            Some(metadata) if context.snapshot == SnapshotMark::Streaming => {
+                Some(metadata.count(table.relation(), table.qualified_name()))
+            }
+            _ => None,
+        };
+        let unwrap = self.options.unwrap.as_ref();
+        let form = unwrap.map_or(Form::Row, |unwrap| unwrap.form(event.operation));
+        let tombstone = event.operation == Operation::Delete
+            && self.options.tombstones_on_delete
+            && unwrap.is_none_or(Unwrap::keeps_tombstones);
+        if form != Form::Dropped {
+            let occasion = Occasion {
+                event,
+                context,
+                place,
+            };
+            self.write_event(table, occasion, form, *ordinal, out)?;
+            *ordinal += 1;
+        }
+        if tombstone {
             self.write_tombstone(table, event, *ordinal, out)?;
             *ordinal += 1;
         }
@@ -83,55 +104,37 @@ impl Encoder {
     fn write_event(
         &mut self,
         table: &Table,
-        context: &Context<'_>,
-        event: &Event<'_>,
+        occasion: Occasion<'_>,
+        form: Form,
         ordinal: u64,
         out: &mut Records,
     ) -> Result<(), Failure> {
-        let Rows {
-            before,
-            after,
-            fill,
-        } = event.rows;
-        let transaction = match &mut self.metadata {
-            Some(metadata) if context.snapshot == SnapshotMark::Streaming => {
-                metadata.count(context, table.relation(), table.qualified_name())
-            }
-            _ => NO_TRANSACTION,
-        };
-        let mut draft = out.draft(table.relation(), table.topic());
-        write_key(&mut draft, table, event.key, &mut self.scratch)?;
-        self.scratch.unavailable.clear();
+        let event = occasion.event;
         let (source, scratch) = (&self.source, &mut self.scratch);
-        draft.try_value(|out| {
-            table.value_wrapping().around(out, |out| {
-                out.extend_from_slice(b"{\"before\":");
-                match before {
-                    Some(before) => row::before(table, before, out, scratch)?,
-                    None => out.extend_from_slice(b"null"),
-                }
-                out.extend_from_slice(b",\"after\":");
-                match after {
-                    Some(after) => row::after(table, after, fill, out, scratch)?,
-                    None => out.extend_from_slice(b"null"),
-                }
-                source.write_block(context, table.source(), out);
-                out.extend_from_slice(transaction);
-                out.extend_from_slice(b",\"op\":\"");
-                out.extend_from_slice(event.operation.code().unwrap_or_default().as_bytes());
-                out.push(b'"');
-                source.write_times(out);
-                Ok::<(), Failure>(())
-            })
-        })?;
+        let mut draft = out.draft(table.relation(), table.topic());
+        write_key(&mut draft, table, event.key, scratch)?;
+        scratch.unavailable.clear();
+        if form == Form::Row {
+            draft.try_value(|out| {
+                table
+                    .value_wrapping()
+                    .around(out, |out| match table.flat() {
+                        None => write_envelope(table, occasion, source, out, scratch),
+                        Some(flat) => flat.write(table, occasion, out, scratch),
+                    })
+            })?;
+        }
         write_header(&mut draft, event.header);
-        if !self.scratch.unavailable.is_empty() {
+        if let Some(flat) = table.flat() {
+            flat.write_headers(table, occasion, &mut draft, scratch)?;
+        }
+        if !scratch.unavailable.is_empty() {
             draft.header(UNAVAILABLE_HEADER, |out| {
-                out.extend_from_slice(&self.scratch.unavailable);
+                out.extend_from_slice(&scratch.unavailable);
                 out.push(b']');
             });
         }
-        draft.finish(event.operation, self.source.id_prefix(), ordinal);
+        draft.finish(event.operation, source.id_prefix(), ordinal);
         Ok(())
     }
 
@@ -148,6 +151,43 @@ impl Encoder {
         draft.finish(Operation::Tombstone, self.source.id_prefix(), ordinal);
         Ok(())
     }
+}
+
+#[inline]
+fn write_envelope(
+    table: &Table,
+    occasion: Occasion<'_>,
+    source: &Source,
+    out: &mut Vec<u8>,
+    scratch: &mut Scratch,
+) -> Result<(), Failure> {
+    let Occasion {
+        event,
+        context,
+        place,
+    } = occasion;
+    let Rows {
+        before,
+        after,
+        fill,
+    } = event.rows;
+    out.extend_from_slice(b"{\"before\":");
+    match before {
+        Some(before) => row::before(table, before, out, scratch)?,
+        None => out.extend_from_slice(b"null"),
+    }
+    out.extend_from_slice(b",\"after\":");
+    match after {
+        Some(after) => row::after(table, after, fill, out, scratch)?,
+        None => out.extend_from_slice(b"null"),
+    }
+    source.write_block(context, table.source(), out);
+    transaction::write_block(place, context, out);
+    out.extend_from_slice(b",\"op\":\"");
+    out.extend_from_slice(event.operation.code().unwrap_or_default().as_bytes());
+    out.push(b'"');
+    source.write_times(out);
+    Ok(())
 }
 
 fn write_key(

@@ -24,6 +24,7 @@ mod details;
 mod encoder;
 mod error;
 mod event;
+mod flat;
 mod message;
 mod options;
 mod records;
@@ -38,9 +39,10 @@ pub use change::{Context, SnapshotMark};
 pub use details::{RelationDetails, TypeDetails, TypeKind};
 pub use encoder::{Encoder, NEW_KEY_HEADER, OLD_KEY_HEADER, UNAVAILABLE_HEADER};
 pub use error::{EncodeError, EncodeErrorKind};
+pub use flat::{AddedField, UnknownField, Unwrap};
 pub use options::{
-    BinaryHandling, DecimalHandling, IntervalHandling, LogicalMessages, Options, SkippedOperations,
-    TimePrecision, UnknownWord,
+    BinaryHandling, DecimalHandling, DeleteTombstoneHandling, IntervalHandling, LogicalMessages,
+    Options, SkippedOperations, TimePrecision, UnknownWord,
 };
 pub use records::{Headers, Operation, Record, Records};
 pub use table::Table;

@@ -10,7 +10,7 @@ use crate::records::{Operation, Records};
 use crate::schema::{self, Wrapping};
 use crate::source::Source;
 use crate::table::json_string;
-use crate::transaction::NO_TRANSACTION;
+use crate::transaction::{self, Place};
 use crate::value::quoted_bytes;
 
 /// What is the same for all messages.
@@ -56,9 +56,9 @@ impl Encoder {
             ..*context
         };
         self.source.enter(context);
-        let transaction = match &mut self.metadata {
-            Some(metadata) if message.transactional => metadata.count(context, 0, message.prefix),
-            _ => NO_TRANSACTION,
+        let place = match &mut self.metadata {
+            Some(metadata) if message.transactional => Some(metadata.count(0, message.prefix)),
+            _ => None,
         };
         let (source, options) = (&self.source, &self.options);
         let mut draft = out.draft(0, &messages.topic);
@@ -71,7 +71,7 @@ impl Encoder {
         });
         draft.value(|out| {
             messages.value_wrapping.always_around(out, |out| {
-                write_message(source, options, context, message, transaction, out);
+                write_message(source, options, context, message, place, out);
             });
         });
         draft.finish(
@@ -88,14 +88,14 @@ fn write_message(
     options: &Options,
     context: &Context<'_>,
     message: &LogicalMessage<'_>,
-    transaction: &[u8],
+    place: Option<Place>,
     out: &mut Vec<u8>,
 ) {
     out.extend_from_slice(b"{\"op\":\"m\",\"ts_ms\":");
     let millis = context.now_unix_nanos.div_euclid(1_000_000);
     out.extend_from_slice(itoa::Buffer::new().format(millis).as_bytes());
     source.write_block(context, b"\"\",\"table\":\"\"", out);
-    out.extend_from_slice(transaction);
+    transaction::write_block(place, context, out);
     out.extend_from_slice(b",\"message\":{\"prefix\":");
     json_string(message.prefix, out);
     out.extend_from_slice(b",\"content\":");

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::flat::Unwrap;
+
 /// A word that the named option does not know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{option} does not know {word:?}; it takes one of: {}", known.join(", "))]
@@ -125,6 +127,24 @@ words! {
 }
 
 words! {
+    /// What becomes of deletes, and of the tombstones behind them, in flat rows.
+    DeleteTombstoneHandling, "delete.tombstone.handling.mode" {
+        /// A delete has no value; no tombstone follows.
+        #[default]
+        Tombstone = "tombstone",
+        /// A delete gives no record, nor does its tombstone.
+        Drop = "drop",
+        /// A delete is the old row with `__deleted` `"true"`; no tombstone follows.
+        Rewrite = "rewrite",
+        /// As rewrite, and the tombstone follows.
+        RewriteWithTombstone = "rewrite-with-tombstone",
+        /// A delete has no value; no tombstone follows. In Debezium this differs from `tombstone`
+        /// in the record's bytes, here it does not.
+        DeleteToTombstone = "delete-to-tombstone",
+    }
+}
+
+words! {
     /// Whether `pg_logical_emit_message` becomes an event.
     LogicalMessages, "logical.messages" {
         /// No event.
@@ -229,6 +249,8 @@ pub struct Options {
     pub transaction_metadata: bool,
     /// `topic.transaction`: the last part of the topic of those records.
     pub transaction_topic_name: String,
+    /// Flat rows in place of envelopes.
+    pub unwrap: Option<Unwrap>,
     /// `topic.delimiter`: stands between the parts of a topic's name.
     pub topic_delimiter: String,
 }
@@ -259,6 +281,7 @@ impl Options {
             logical_messages: LogicalMessages::default(),
             transaction_metadata: false,
             transaction_topic_name: Self::TRANSACTION_TOPIC_NAME.to_owned(),
+            unwrap: None,
             topic_delimiter: Self::TOPIC_DELIMITER.to_owned(),
         }
     }

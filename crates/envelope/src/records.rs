@@ -97,7 +97,7 @@ impl Record<'_> {
         let headers: usize = self
             .headers
             .iter()
-            .map(|(name, value)| name.len() + value.len())
+            .map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len))
             .sum();
         let key = self.key.map_or(0, <[u8]>::len);
         key + self.value.map_or(0, <[u8]>::len) + Records::ID_HEADER.len() + self.id.len() + headers
@@ -108,16 +108,18 @@ impl Record<'_> {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Headers<'a> {
     spans: &'a [HeaderSpan],
+    names: &'a str,
     bytes: &'a [u8],
 }
 
 impl<'a> Headers<'a> {
-    /// Name and value of each.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'static str, &'a [u8])> + use<'a> {
-        let bytes = self.bytes;
-        self.spans
-            .iter()
-            .map(move |span| (span.name, part(bytes, &span.value)))
+    /// Name and value of each; a header may be null.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&'a str, Option<&'a [u8]>)> + use<'a> {
+        let (names, bytes) = (self.names, self.bytes);
+        self.spans.iter().map(move |span| {
+            let value = span.value.as_ref().map(|value| part(bytes, value));
+            (names.get(span.name.clone()).unwrap_or_default(), value)
+        })
     }
 
     /// True for nearly every record.
@@ -131,7 +133,8 @@ impl<'a> Headers<'a> {
 #[derive(Debug, Default)]
 pub struct Records {
     bytes: Vec<u8>,
-    topics: String,
+    /// Of topics and headers.
+    names: String,
     spans: Vec<RecordSpan>,
     headers: Vec<HeaderSpan>,
 }
@@ -149,8 +152,8 @@ struct RecordSpan {
 
 #[derive(Debug, Clone)]
 struct HeaderSpan {
-    name: &'static str,
-    value: Range<usize>,
+    name: Range<usize>,
+    value: Option<Range<usize>>,
 }
 
 impl Records {
@@ -186,12 +189,13 @@ impl Records {
     pub fn get(&self, index: usize) -> Option<Record<'_>> {
         let span = self.spans.get(index)?;
         Some(Record {
-            topic: self.topics.get(span.topic.clone()).unwrap_or_default(),
+            topic: self.names.get(span.topic.clone()).unwrap_or_default(),
             key: span.key.as_ref().map(|key| part(&self.bytes, key)),
             value: span.value.as_ref().map(|value| part(&self.bytes, value)),
             id: part(&self.bytes, &span.id),
             headers: Headers {
                 spans: self.headers.get(span.headers.clone()).unwrap_or_default(),
+                names: &self.names,
                 bytes: &self.bytes,
             },
             operation: span.operation,
@@ -207,7 +211,7 @@ impl Records {
     /// Forgets the records and keeps their room, up to 4 MB of it.
     pub fn clear(&mut self) {
         self.bytes.clear();
-        self.topics.clear();
+        self.names.clear();
         self.spans.clear();
         self.headers.clear();
         if self.bytes.capacity() > KEPT_BYTES_MAX {
@@ -239,7 +243,7 @@ impl Records {
     pub(crate) fn mark(&self) -> Mark {
         Mark {
             bytes: self.bytes.len(),
-            topics: self.topics.len(),
+            names: self.names.len(),
             spans: self.spans.len(),
             headers: self.headers.len(),
         }
@@ -248,7 +252,7 @@ impl Records {
     /// Drops everything that was written after the mark.
     pub(crate) fn rewind(&mut self, mark: &Mark) {
         self.bytes.truncate(mark.bytes);
-        self.topics.truncate(mark.topics);
+        self.names.truncate(mark.names);
         self.spans.truncate(mark.spans);
         self.headers.truncate(mark.headers);
     }
@@ -256,13 +260,17 @@ impl Records {
     /// Runs of records go to one topic: its name is stored once a run.
     fn intern(&mut self, topic: &str) -> Range<usize> {
         if let Some(last) = self.spans.last()
-            && self.topics.get(last.topic.clone()) == Some(topic)
+            && self.names.get(last.topic.clone()) == Some(topic)
         {
             return last.topic.clone();
         }
-        let start = self.topics.len();
-        self.topics.push_str(topic);
-        start..self.topics.len()
+        self.name(topic)
+    }
+
+    fn name(&mut self, name: &str) -> Range<usize> {
+        let start = self.names.len();
+        self.names.push_str(name);
+        start..self.names.len()
     }
 }
 
@@ -270,7 +278,7 @@ impl Records {
 #[derive(Debug)]
 pub(crate) struct Mark {
     bytes: usize,
-    topics: usize,
+    names: usize,
     spans: usize,
     headers: usize,
 }
@@ -314,8 +322,18 @@ impl Draft<'_> {
     }
 
     /// Adds a header.
-    pub(crate) fn header(&mut self, name: &'static str, write: impl FnOnce(&mut Vec<u8>)) {
+    pub(crate) fn header(&mut self, name: &str, write: impl FnOnce(&mut Vec<u8>)) {
         let (value, ()) = written(&mut self.records.bytes, write);
+        self.push_header(name, Some(value));
+    }
+
+    /// Adds a header that is null.
+    pub(crate) fn null_header(&mut self, name: &str) {
+        self.push_header(name, None);
+    }
+
+    fn push_header(&mut self, name: &str, value: Option<Range<usize>>) {
+        let name = self.records.name(name);
         self.records.headers.push(HeaderSpan { name, value });
         self.span.headers.end = self.records.headers.len();
     }
@@ -360,6 +378,7 @@ mod tests {
         draft.key(text(b"k"));
         draft.value(text(b"v"));
         draft.header("h", text(b"x"));
+        draft.null_header("n");
         draft.finish(Operation::Delete, b"1:0/10:", 4);
         let mut draft = records.draft(7, "shop.public.users");
         draft.key(text(b"k"));
@@ -373,17 +392,20 @@ mod tests {
         assert_eq!((delete.id, delete.relation), (&b"1:0/10:4"[..], 7));
         assert_eq!(
             delete.headers.iter().collect::<Vec<_>>(),
-            [("h", &b"x"[..])]
+            [("h", Some(&b"x"[..])), ("n", None)]
         );
         assert_eq!(
             delete.size(),
-            "kv".len() + "walferry.id".len() + "1:0/10:4".len() + "hx".len()
+            "kv".len() + "walferry.id".len() + "1:0/10:4".len() + "hxn".len()
         );
         let tombstone = records.get(1).unwrap();
         assert_eq!((tombstone.value, tombstone.id), (None, &b"1:0/10:5"[..]));
         assert!(tombstone.headers.is_empty());
         assert!(records.get(2).is_none());
-        assert_eq!(records.topics, "shop.public.users", "stored once a run");
+        assert_eq!(
+            records.names, "shop.public.usershn",
+            "a topic is stored once a run"
+        );
     }
 
     #[test]
@@ -402,7 +424,7 @@ mod tests {
             (records.len(), records.bytes(), records.headers.len()),
             (1, bytes, 0)
         );
-        assert_eq!(records.topics, "a");
+        assert_eq!(records.names, "a");
     }
 
     #[test]

@@ -62,6 +62,62 @@ pub(crate) fn before(
     Ok(())
 }
 
+/// Writes one column as it is after the change, in a place of its own; null without a row.
+pub(crate) fn column_after(
+    table: &Table,
+    index: usize,
+    row: Option<Tuple<'_>>,
+    fill: Option<OldTuple<'_>>,
+    out: &mut Vec<u8>,
+    scratch: &mut Scratch,
+) -> Result<(), Failure> {
+    let cell = row.and_then(|row| row.cells().nth(index));
+    let (Some(column), Some(cell)) = (table.columns().get(index), cell) else {
+        out.extend_from_slice(b"null");
+        return Ok(());
+    };
+    let cell = match cell {
+        Cell::Unchanged => filled(index, column, fill),
+        cell => cell,
+    };
+    write_cell_again(index, column, cell, out, scratch)
+}
+
+/// Writes one column as it was before the change, in a place of its own; null without a row.
+pub(crate) fn column_before(
+    table: &Table,
+    index: usize,
+    row: Option<OldTuple<'_>>,
+    out: &mut Vec<u8>,
+    scratch: &mut Scratch,
+) -> Result<(), Failure> {
+    let cell = row.and_then(|row| row.tuple().cells().nth(index));
+    let (Some(column), Some(row), Some(cell)) = (table.columns().get(index), row, cell) else {
+        out.extend_from_slice(b"null");
+        return Ok(());
+    };
+    if matches!(row, OldTuple::Key(_)) && !column.in_identity {
+        out.extend_from_slice(&column.absent);
+        return Ok(());
+    }
+    write_cell_again(index, column, cell, out, scratch)
+}
+
+/// As [`write_cell`], of a column that is written elsewhere too and named there if it is
+/// unavailable.
+fn write_cell_again(
+    index: usize,
+    column: &Column,
+    cell: Cell<'_>,
+    out: &mut Vec<u8>,
+    scratch: &mut Scratch,
+) -> Result<(), Failure> {
+    let named = scratch.unavailable.len();
+    write_cell(index, column, cell, out, scratch)?;
+    scratch.unavailable.truncate(named);
+    Ok(())
+}
+
 /// Writes the key of the row; nothing for a table without one.
 pub(crate) fn key(
     table: &Table,

@@ -6,7 +6,7 @@ use crate::options::Options;
 use crate::table::json_string;
 
 /// The version whose format this is.
-const VERSION: &str = "3.6.3.Final";
+pub(crate) const VERSION: &str = "3.6.3.Final";
 
 /// Rendered pieces of the current transaction's source block, and of its records' ids.
 #[derive(Debug)]
@@ -189,6 +189,18 @@ impl Transaction {
                 .map(|(name, lsn)| (name.as_str(), *lsn))
                 == context.origin
     }
+}
+
+/// Appends `"[\"COMMIT\",\"CHANGE\"]"`, a string.
+pub(crate) fn write_sequence(context: &Context<'_>, out: &mut Vec<u8>) {
+    let change = context.data_start.as_u64();
+    let sequence = match context.snapshot {
+        SnapshotMark::Streaming => {
+            format!("[\"{}\",\"{change}\"]", context.commit_lsn.0.as_u64())
+        }
+        _ => format!("[null,\"{change}\"]"),
+    };
+    json_string(&sequence, out);
 }
 
 fn integer(number: impl itoa::Integer, out: &mut Vec<u8>) {

@@ -7,6 +7,7 @@
 use pgoutput::{Relation, RelationColumn, ReplicaIdentity};
 
 use crate::details::RelationDetails;
+use crate::flat::Flat;
 use crate::options::Options;
 use crate::schema::{self, Field, Schema, Wrapping};
 use crate::value::{ValueEncoder, quoted, resolve};
@@ -23,6 +24,8 @@ pub struct Table {
     source: Vec<u8>,
     key_wrapping: Wrapping,
     value_wrapping: Wrapping,
+    /// When rows are flat.
+    flat: Option<Flat>,
 }
 
 /// One column.
@@ -33,7 +36,7 @@ pub(crate) struct Column {
     pub(crate) field: Vec<u8>,
     pub(crate) encoder: ValueEncoder,
     /// With its default, and optional unless it is NOT NULL.
-    schema: Schema,
+    pub(crate) schema: Schema,
     /// Whether a key tuple holds it.
     pub(crate) in_identity: bool,
     /// What stands in a `before` that was made of a key tuple.
@@ -68,6 +71,10 @@ impl Table {
         source.extend_from_slice(b",\"table\":");
         json_string(relation.name, &mut source);
         let topic = options.topic(relation.schema, relation.name);
+        let flat = options.unwrap.as_ref().map(|unwrap| {
+            let names = (relation.schema, relation.name);
+            Flat::new(unwrap, options, names, &columns)
+        });
         let key = key(relation.replica_identity, details, &columns);
         Self {
             relation: relation.oid,
@@ -81,8 +88,12 @@ impl Table {
             }),
             value_wrapping: Wrapping::of(options, || {
                 let fields: Vec<Field> = columns.iter().map(Column::schema_field).collect();
-                schema::table_value(&topic, &fields)
+                match &flat {
+                    Some(flat) => flat.schema(&topic, fields),
+                    None => schema::table_value(&topic, &fields),
+                }
             }),
+            flat,
             topic,
             key,
             columns,
@@ -144,6 +155,11 @@ impl Table {
     /// What stands around each key.
     pub(crate) fn key_wrapping(&self) -> &Wrapping {
         &self.key_wrapping
+    }
+
+    /// When rows are flat.
+    pub(crate) fn flat(&self) -> Option<&Flat> {
+        self.flat.as_ref()
     }
 
     /// What stands around each value.

@@ -19,8 +19,15 @@ pub(crate) struct Metadata {
     collections: Vec<Collection>,
     /// Where the event counted last belongs.
     last: usize,
-    /// `,"transaction":{…}` of the event written last.
-    block: Vec<u8>,
+}
+
+/// An event's place in its transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Among all events of the transaction, from 1.
+    pub(crate) total: u64,
+    /// Among those of its table, from 1.
+    pub(crate) order: u64,
 }
 
 #[derive(Debug)]
@@ -38,8 +45,21 @@ enum Boundary {
     End,
 }
 
-/// An event outside of transactions, or none of its place is told.
-pub(crate) const NO_TRANSACTION: &[u8] = b",\"transaction\":null";
+/// Appends `,"transaction":…`: null for an event outside of transactions, or when its place is not
+/// told.
+pub(crate) fn write_block(place: Option<Place>, context: &Context<'_>, out: &mut Vec<u8>) {
+    let Some(place) = place else {
+        out.extend_from_slice(b",\"transaction\":null");
+        return;
+    };
+    out.extend_from_slice(b",\"transaction\":{\"id\":");
+    write_id(context, out);
+    out.extend_from_slice(b",\"total_order\":");
+    number(place.total, out);
+    out.extend_from_slice(b",\"data_collection_order\":");
+    number(place.order, out);
+    out.push(b'}');
+}
 
 impl Metadata {
     pub(crate) fn new(options: &Options) -> Option<Self> {
@@ -50,12 +70,11 @@ impl Metadata {
             total: 0,
             collections: Vec::new(),
             last: 0,
-            block: Vec::new(),
         })
     }
 
-    /// Counts an event, and gives its `,"transaction":{…}`.
-    pub(crate) fn count(&mut self, context: &Context<'_>, relation: u32, name: &str) -> &[u8] {
+    /// Counts an event, and gives its place.
+    pub(crate) fn count(&mut self, relation: u32, name: &str) -> Place {
         self.total += 1;
         let same = |known: &Collection| {
             known.relation == relation && (relation != 0 || known.name == name)
@@ -77,15 +96,10 @@ impl Metadata {
             collection.events += 1;
             order = collection.events;
         }
-        self.block.clear();
-        self.block.extend_from_slice(b",\"transaction\":{\"id\":");
-        write_id(context, &mut self.block);
-        self.block.extend_from_slice(b",\"total_order\":");
-        number(self.total, &mut self.block);
-        self.block.extend_from_slice(b",\"data_collection_order\":");
-        number(order, &mut self.block);
-        self.block.push(b'}');
-        &self.block
+        Place {
+            total: self.total,
+            order,
+        }
     }
 
     /// Forgets events counted last that could not be written.
@@ -175,7 +189,7 @@ impl Encoder {
 }
 
 /// The transaction and the position of the change, as Debezium puts them together.
-fn write_id(context: &Context<'_>, out: &mut Vec<u8>) {
+pub(crate) fn write_id(context: &Context<'_>, out: &mut Vec<u8>) {
     out.push(b'"');
     number(context.xid, out);
     out.push(b':');

@@ -12,8 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use envelope::{
-    Context, Encoder, LogicalMessages, Options, Records, RelationDetails, SnapshotMark, Table,
-    TypeDetails, TypeKind,
+    AddedField, Context, Encoder, LogicalMessages, Options, Records, RelationDetails, SnapshotMark,
+    Table, TypeDetails, TypeKind, Unwrap,
 };
 use pgoutput::{Begin, CommitLsn, Lsn, Message, PgTimestamp};
 use serde_json::Value;
@@ -99,10 +99,16 @@ fn masked(line: &str) -> String {
     }
     let masked_end = format!("\"data_collection\":\"{END}\"");
     masked = masked.replace(&masked_end, "\"data_collection\":\"p\"");
-    if let Some(start) = masked.find("\"sequence\":\"[") {
-        let start = start + "\"sequence\":\"[".len();
+    if let Some(start) = masked.find("sequence\":\"[") {
+        let start = start + "sequence\":\"[".len();
         let end = start + masked[start..].find(',').unwrap();
         masked.replace_range(start..end, "_");
+    }
+    // A flat row's added time.
+    if let Some(at) = masked.find("_when\":") {
+        let start = at + "_when\":".len();
+        let digits = masked[start..].find(|c: char| !c.is_ascii_digit());
+        masked.replace_range(start..start + digits.unwrap_or_default(), "_");
     }
     let mut from = masked.find("\"op\":").unwrap_or(masked.len());
     while let Some(at) = masked[from..].find("\"ts_") {
@@ -141,7 +147,7 @@ impl Differences {
             .lines()
             .filter(|line| !line.is_empty() && !line.starts_with('#'))
             .map(|line| {
-                let mut parts = line.split('\t').map(str::to_owned);
+                let mut parts = line.split('\t').map(|part| part.replace('⇥', "\t"));
                 let mut part = || parts.next().unwrap_or_else(|| panic!("{line}"));
                 let (case, debezium, ours) = (part(), part(), part());
                 Difference {
@@ -303,7 +309,7 @@ fn line(record: &envelope::Record<'_>) -> String {
         text(record.value)
     );
     for (name, value) in record.headers.iter() {
-        write!(line, "\t{name}={}", text(Some(value))).unwrap();
+        write!(line, "\t{name}={}", text(value)).unwrap();
     }
     line
 }
@@ -317,6 +323,7 @@ fn options(case: &Path) -> Options {
     {
         sql += &fs::read_to_string(case.with_file_name(include)).unwrap();
     }
+    let mut prefixes = HashMap::new();
     let mut options = Options::new("srv", "oracle");
     options.logical_messages = LogicalMessages::Publish;
     for option in sql
@@ -333,11 +340,36 @@ fn options(case: &Path) -> Options {
             "tombstones.on.delete" => options.tombstones_on_delete = word.parse().unwrap(),
             "provide.transaction.metadata" => options.transaction_metadata = word.parse().unwrap(),
             "schemas.enable" => options.schemas = word.parse().unwrap(),
-            "snapshot.mode" => {}
-            other => panic!("{}: {other} is not known here", case.display()),
+            "snapshot.mode" | "transforms" => {}
+            other => match other.strip_prefix("transforms.unwrap.") {
+                Some("type") => options.unwrap = options.unwrap.or_else(|| Some(Unwrap::default())),
+                Some(name) if name.ends_with(".prefix") => {
+                    prefixes.insert(name.trim_end_matches(".prefix"), word);
+                }
+                Some(name) => {
+                    let prefix = prefixes.get(name).copied().unwrap_or("__");
+                    unwrap_option(options.unwrap.get_or_insert_default(), name, word, prefix);
+                }
+                None => panic!("{}: {other} is not known here", case.display()),
+            },
         }
     }
     options
+}
+
+fn unwrap_option(unwrap: &mut Unwrap, name: &str, word: &str, prefix: &str) {
+    let fields = || {
+        let fields = word.split(',');
+        fields
+            .map(|field| AddedField::parse(field, prefix).unwrap())
+            .collect()
+    };
+    match name {
+        "delete.tombstone.handling.mode" => unwrap.deletes = word.parse().unwrap(),
+        "add.fields" => unwrap.fields = fields(),
+        "add.headers" => unwrap.headers = fields(),
+        other => panic!("{other} is not known here"),
+    }
 }
 
 /// Every table's details; all have all types.

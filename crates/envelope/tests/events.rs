@@ -77,7 +77,7 @@ fn outline(records: &Records) -> String {
         let headers: Vec<String> = record
             .headers
             .iter()
-            .map(|(name, value)| format!("{name}={}", text(value)))
+            .map(|(name, value)| format!("{name}={}", text(value.unwrap_or(b"(null)"))))
             .collect();
         let operation = record.operation.as_str();
         lines += &format!("{id} {operation} {key} {}\n", headers.join(" "));

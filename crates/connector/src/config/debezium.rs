@@ -277,7 +277,10 @@ pub const FOREIGN: &[Foreign] = &[
     later("envelope.openlineage.integration.<name>"),
     no("envelope.internal.<name>", "it is internal to Debezium"),
     // Transforms.
-    later("envelope.unwrap.<option>"),
+    later("envelope.unwrap.route.by.field"),
+    later("envelope.unwrap.drop.fields.header.name"),
+    later("envelope.unwrap.drop.fields.from.key"),
+    later("envelope.unwrap.drop.fields.keep.schema.compatible"),
     later("envelope.transforms"),
     later("envelope.transforms.<name>"),
     later("envelope.predicates"),

@@ -5,7 +5,10 @@
 //! refused with a reason, stand in [`super::debezium`]; librdkafka's properties in
 //! [`super::librdkafka`]; Kafka's topic settings in [`super::topic_settings`].
 
-use envelope::{BinaryHandling, DecimalHandling, IntervalHandling, LogicalMessages, TimePrecision};
+use envelope::{
+    BinaryHandling, DecimalHandling, DeleteTombstoneHandling, IntervalHandling, LogicalMessages,
+    TimePrecision,
+};
 
 /// One key of the configuration file.
 #[derive(Clone, Copy, Debug)]
@@ -307,6 +310,49 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Text,
         default: Default::Is(envelope::Options::TOPIC_DELIMITER),
         doc: "Stands between the parts of a topic's name: `-` makes `<prefix>-<schema>-<table>`.",
+    },
+    Key {
+        path: "envelope.unwrap",
+        kind: SWITCH,
+        default: Default::Is("false"),
+        doc: "Whether values are flat rows, as after ExtractNewRecordState, in place of envelopes. \
+              Any key below means `true`. Truncates then give no record.",
+    },
+    Key {
+        path: "envelope.unwrap.delete.tombstone.handling.mode",
+        kind: Kind::Word {
+            known: DeleteTombstoneHandling::WORDS,
+            not_yet: &[],
+        },
+        default: Default::Is("tombstone"),
+        doc: "What becomes of deletes: a record without value; nothing (`drop`); the old row with \
+              `__deleted` `\"true\"` (`rewrite`), and a tombstone behind it \
+              (`rewrite-with-tombstone`).",
+    },
+    Key {
+        path: "envelope.unwrap.add.fields",
+        kind: Kind::List,
+        default: Default::Is(""),
+        doc: "Parts of the envelope that follow the columns: `op`, `lsn`, `source.ts_ms`, \
+              `before.total`, `transaction.id`, …; `ts_ms:when` for another name.",
+    },
+    Key {
+        path: "envelope.unwrap.add.fields.prefix",
+        kind: Kind::Text,
+        default: Default::Is("__"),
+        doc: "Stands before the names of these fields.",
+    },
+    Key {
+        path: "envelope.unwrap.add.headers",
+        kind: Kind::List,
+        default: Default::Is(""),
+        doc: "Parts of the envelope that become headers, as in `add.fields`.",
+    },
+    Key {
+        path: "envelope.unwrap.add.headers.prefix",
+        kind: Kind::Text,
+        default: Default::Is("__"),
+        doc: "Stands before the names of these headers.",
     },
     Key {
         path: "delivery",

@@ -11,6 +11,7 @@
 
 pub mod admin;
 pub mod debezium;
+mod events;
 pub mod kafka;
 pub mod keys;
 pub mod librdkafka;
@@ -205,7 +206,7 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
     let database = postgres
         .as_ref()
         .map_or("", |postgres| postgres.conninfo.dbname.as_str());
-    let envelope = read_envelope(reader, prefix, database);
+    let envelope = events::read(reader, prefix, database);
     let delivery = reader.word("delivery");
     let admin = admin::read(reader);
     let records = reader.count("limits.in.flight.records");
@@ -243,75 +244,6 @@ fn read_patterns(reader: &mut Reader<'_>, path: &str) -> Option<Vec<TablePattern
         .filter_map(|item| reader.parse_text(path, item, TablePattern::parse))
         .collect();
     (patterns.len() == items.len()).then_some(patterns)
-}
-
-fn read_envelope(
-    reader: &mut Reader<'_>,
-    prefix: &str,
-    database: &str,
-) -> Option<envelope::Options> {
-    let _json: Option<String> = reader.word("envelope.format");
-    let schemas = reader.word("envelope.schemas.enable");
-    let decimal = reader.word("envelope.decimal.handling.mode");
-    let time = reader.word("envelope.time.precision.mode");
-    let interval = reader.word("envelope.interval.handling.mode");
-    let binary = reader.word("envelope.binary.handling.mode");
-    let tombstones = reader.word("envelope.tombstones.on.delete");
-    let skipped = read_skipped_operations(reader);
-    let placeholder = reader.parsed("envelope.unavailable.value.placeholder", |text| {
-        Ok(text.to_owned())
-    });
-    let messages = reader.word("envelope.logical.messages");
-    let metadata = reader.word("envelope.provide.transaction.metadata");
-    let transaction_topic = reader.parsed("envelope.topic.transaction", topic_part);
-    let delimiter = reader.parsed("envelope.topic.delimiter", topic_part);
-    Some(envelope::Options {
-        decimal: decimal?,
-        time: time?,
-        interval: interval?,
-        binary: binary?,
-        schemas: schemas?,
-        tombstones_on_delete: tombstones?,
-        skipped_operations: skipped?,
-        unavailable_value_placeholder: placeholder?,
-        logical_messages: messages?,
-        transaction_metadata: metadata?,
-        transaction_topic_name: transaction_topic?,
-        topic_delimiter: delimiter?,
-        ..envelope::Options::new(prefix, database)
-    })
-}
-
-/// A part of a topic's name.
-fn topic_part(text: &str) -> Result<String, String> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    match text.chars().find(|c| !legal(*c)) {
-        Some(c) => Err(format!(
-            "holds {c:?}; a topic's name takes letters, digits, . _ -"
-        )),
-        None => Ok(text.to_owned()),
-    }
-}
-
-fn read_skipped_operations(reader: &mut Reader<'_>) -> Option<envelope::SkippedOperations> {
-    let path = "envelope.skipped.operations";
-    let items = reader.list(path)?;
-    let origin = items
-        .first()
-        .map(|item| item.origin.clone())
-        .unwrap_or_default();
-    let words: Vec<&str> = items.iter().map(|item| item.value.as_str()).collect();
-    match words.join(",").parse() {
-        Ok(skipped) => Some(skipped),
-        Err(_) => {
-            reader.report(
-                origin,
-                path,
-                "takes a list of c, u, d and t; or none, alone",
-            );
-            None
-        }
-    }
 }
 
 fn connector_name(text: &str) -> Result<String, String> {

@@ -46,6 +46,15 @@ impl<'a> Reader<'a> {
         self.settings.by_path.contains_key(path)
     }
 
+    /// Whether somebody wrote a key below this one.
+    pub(super) fn is_any_set_below(&self, path: &str) -> bool {
+        let mut paths = self.settings.by_path.keys();
+        paths.any(|key| {
+            key.strip_prefix(path)
+                .is_some_and(|rest| rest.starts_with('.'))
+        })
+    }
+
     /// A text made into a value by `parse`, whose error is the reason of a problem.
     ///
     /// `None` means that there is a problem, or that an optional key is not set.

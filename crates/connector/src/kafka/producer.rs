@@ -139,10 +139,7 @@ impl Producer {
             value: Some(record.id),
         });
         for (name, value) in extra {
-            headers = headers.insert(Header {
-                key: name,
-                value: Some(value),
-            });
+            headers = headers.insert(Header { key: name, value });
         }
         let message = BaseRecord {
             topic: record.topic,

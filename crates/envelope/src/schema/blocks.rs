@@ -123,13 +123,16 @@ pub(crate) fn boundary_value() -> Schema {
     )
 }
 
+/// What `source.snapshot` may be.
+pub(crate) fn snapshot_mark() -> Schema {
+    Schema::named(Kind::String, "io.debezium.data.Enum").parameter(
+        "allowed",
+        "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental",
+    )
+}
+
 fn source() -> Schema {
-    let snapshot = Schema::named(Kind::String, "io.debezium.data.Enum")
-        .parameter(
-            "allowed",
-            "true,first,first_in_data_collection,last_in_data_collection,last,false,incremental",
-        )
-        .default(Some(b"\"false\"".to_vec()));
+    let snapshot = snapshot_mark().default(Some(b"\"false\"".to_vec()));
     let fields = vec![
         text().field("version"),
         text().field("connector"),

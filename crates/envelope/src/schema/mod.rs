@@ -8,7 +8,8 @@ mod column;
 mod default;
 
 pub(crate) use blocks::{
-    Wrapping, boundary_key, boundary_value, message_key, message_value, table_key, table_value,
+    Wrapping, boundary_key, boundary_value, message_key, message_value, snapshot_mark, table_key,
+    table_value,
 };
 pub(crate) use column::{of_bytes, of_column};
 pub(crate) use default::default_of;

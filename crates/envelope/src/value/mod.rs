@@ -20,7 +20,7 @@ pub(crate) use bytes::{quoted_base64, quoted_bytes};
 pub(crate) use number::DecimalForm;
 pub use resolve::is_carried_as_text;
 pub(crate) use resolve::{base_type, resolve};
-pub(crate) use string::quoted;
+pub(crate) use string::{quoted, unquoted};
 pub(crate) use temporal::{DateForm, Unit};
 
 use crate::options::{BinaryHandling, IntervalHandling, Options};

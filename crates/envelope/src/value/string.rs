@@ -18,6 +18,58 @@ pub(crate) fn quoted(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     Ok(())
 }
 
+/// Appends the text of a JSON value: a string's own, less quotes and escapes; of others their JSON.
+pub(crate) fn unquoted(json: &[u8], out: &mut Vec<u8>) {
+    let inner = json
+        .strip_prefix(b"\"")
+        .and_then(|json| json.strip_suffix(b"\""));
+    let Some(mut rest) = inner else {
+        out.extend_from_slice(json);
+        return;
+    };
+    let mut high = 0;
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        let (run, tail) = rest.split_at(at);
+        out.extend_from_slice(run);
+        rest = unescape(tail, &mut high, out);
+    }
+    out.extend_from_slice(rest);
+}
+
+/// Appends what the escape before `tail` stands for, and gives what is behind it. Half a pair of
+/// surrogates is kept in `high` until the other half comes.
+fn unescape<'a>(tail: &'a [u8], high: &mut u32, out: &mut Vec<u8>) -> &'a [u8] {
+    let Some((&[_, letter], rest)) = tail.split_first_chunk() else {
+        return &[];
+    };
+    let plain = match letter {
+        b'b' => 0x08,
+        b't' => 0x09,
+        b'n' => 0x0a,
+        b'f' => 0x0c,
+        b'r' => 0x0d,
+        b'u' => {
+            let (digits, rest) = rest.split_at_checked(4).unwrap_or((rest, &[]));
+            let digits = std::str::from_utf8(digits).unwrap_or_default();
+            let unit = u32::from_str_radix(digits, 16).unwrap_or_default();
+            if (0xd800..0xdc00).contains(&unit) {
+                *high = unit;
+                return rest;
+            }
+            let code = match (0xdc00..0xe000).contains(&unit) {
+                true => 0x1_0000 + ((*high & 0x3ff) << 10) + (unit & 0x3ff),
+                false => unit,
+            };
+            let c = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+            return rest;
+        }
+        other => other,
+    };
+    out.push(plain);
+    rest
+}
+
 /// Bytes looked at together.
 const WORD: usize = 8;
 
@@ -140,6 +192,15 @@ mod tests {
             "\"a\\\"b\\\\c/\\b\\f\\n\\r\\t\\u0001\\u001F\u{7f}\""
         );
         assert_eq!(json("é漢😀\u{2028}"), "\"é漢\\uD83D\\uDE00\u{2028}\"");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_comes_back_from_its_json(text in "\\PC*|.*|[\"\\\\\u{0}-\u{1f}😀é]*") {
+            let mut out = Vec::new();
+            unquoted(json(&text).as_bytes(), &mut out);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), text);
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@ import java.util.concurrent.*;
 import java.util.regex.*;
 import org.apache.kafka.connect.data.Struct;
 import org.apache.kafka.connect.header.Header;
+import org.apache.kafka.connect.storage.SimpleHeaderConverter;
 import org.apache.kafka.connect.json.JsonConverter;
 import org.apache.kafka.connect.source.SourceRecord;
 
@@ -135,7 +136,7 @@ public class Recorder {
         }
         JsonConverter key = converter(true, schemas);
         JsonConverter value = converter(false, schemas);
-        JsonConverter headers = converter(false, "false");
+        SimpleHeaderConverter headers = new SimpleHeaderConverter();
         StringBuilder line = new StringBuilder(record.topic());
         line.append('\t').append(string(key.fromConnectData(record.topic(), record.keySchema(), record.key())));
         line.append('\t').append(string(value.fromConnectData(record.topic(), record.valueSchema(), record.value())));

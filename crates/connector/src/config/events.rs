@@ -1,0 +1,106 @@
+//! The form of events: the section `envelope`, but for what belongs to topics and tables.
+
+use envelope::{AddedField, Unwrap};
+
+use super::reader::Reader;
+
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    prefix: &str,
+    database: &str,
+) -> Option<envelope::Options> {
+    let _json: Option<String> = reader.word("envelope.format");
+    let schemas = reader.word("envelope.schemas.enable");
+    let decimal = reader.word("envelope.decimal.handling.mode");
+    let time = reader.word("envelope.time.precision.mode");
+    let interval = reader.word("envelope.interval.handling.mode");
+    let binary = reader.word("envelope.binary.handling.mode");
+    let tombstones = reader.word("envelope.tombstones.on.delete");
+    let skipped = read_skipped_operations(reader);
+    let placeholder = reader.parsed("envelope.unavailable.value.placeholder", |text| {
+        Ok(text.to_owned())
+    });
+    let messages = reader.word("envelope.logical.messages");
+    let metadata = reader.word("envelope.provide.transaction.metadata");
+    let transaction_topic = reader.parsed("envelope.topic.transaction", topic_part);
+    let unwrap = read_unwrap(reader);
+    let delimiter = reader.parsed("envelope.topic.delimiter", topic_part);
+    Some(envelope::Options {
+        decimal: decimal?,
+        time: time?,
+        interval: interval?,
+        binary: binary?,
+        schemas: schemas?,
+        tombstones_on_delete: tombstones?,
+        skipped_operations: skipped?,
+        unavailable_value_placeholder: placeholder?,
+        logical_messages: messages?,
+        transaction_metadata: metadata?,
+        transaction_topic_name: transaction_topic?,
+        unwrap: unwrap?,
+        topic_delimiter: delimiter?,
+        ..envelope::Options::new(prefix, database)
+    })
+}
+
+/// A part of a topic's name.
+fn topic_part(text: &str) -> Result<String, String> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    match text.chars().find(|c| !legal(*c)) {
+        Some(c) => Err(format!(
+            "holds {c:?}; a topic's name takes letters, digits, . _ -"
+        )),
+        None => Ok(text.to_owned()),
+    }
+}
+
+fn read_skipped_operations(reader: &mut Reader<'_>) -> Option<envelope::SkippedOperations> {
+    let path = "envelope.skipped.operations";
+    let items = reader.list(path)?;
+    let origin = items
+        .first()
+        .map(|item| item.origin.clone())
+        .unwrap_or_default();
+    let words: Vec<&str> = items.iter().map(|item| item.value.as_str()).collect();
+    match words.join(",").parse() {
+        Ok(skipped) => Some(skipped),
+        Err(_) => {
+            reader.report(
+                origin,
+                path,
+                "takes a list of c, u, d and t; or none, alone",
+            );
+            None
+        }
+    }
+}
+
+/// Flat rows, if any key of theirs is set, unless the switch says otherwise.
+fn read_unwrap(reader: &mut Reader<'_>) -> Option<Option<Unwrap>> {
+    let path = "envelope.unwrap";
+    let implied = !reader.is_set(path) && reader.is_any_set_below(path);
+    let on: bool = reader.word(path)?;
+    let deletes = reader.word("envelope.unwrap.delete.tombstone.handling.mode");
+    let fields = read_added(reader, "envelope.unwrap.add.fields");
+    let headers = read_added(reader, "envelope.unwrap.add.headers");
+    let unwrap = Unwrap {
+        deletes: deletes?,
+        fields: fields?,
+        headers: headers?,
+    };
+    Some((on || implied).then_some(unwrap))
+}
+
+fn read_added(reader: &mut Reader<'_>, path: &str) -> Option<Vec<AddedField>> {
+    let prefix = reader.parsed(&format!("{path}.prefix"), |text| Ok(text.to_owned()))?;
+    let items = reader.list(path)?;
+    let fields: Vec<_> = items
+        .iter()
+        .filter_map(|item| {
+            reader.parse_text(path, item, |text| {
+                AddedField::parse(text, &prefix).map_err(|error| error.to_string())
+            })
+        })
+        .collect();
+    (fields.len() == items.len()).then_some(fields)
+}
