@@ -8,6 +8,7 @@ mod checks;
 mod demo;
 mod foreground;
 mod fuzz;
+mod oracle;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Command {
     Servers(foreground::Arguments),
     /// Measure walferry beside `pg_recvlogical` and a tuned Debezium, on real servers
     Bench(bench::Arguments),
+    /// Compare every record with what real Debezium says of the same SQL
+    Oracle(oracle::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -45,6 +48,7 @@ fn main() -> ExitCode {
         Command::Capture(arguments) => capture::run(&arguments),
         Command::Servers(arguments) => foreground::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments).map_err(Into::into),
+        Command::Oracle(arguments) => oracle::run(&arguments),
     };
     match result {
         Ok(code) => code,

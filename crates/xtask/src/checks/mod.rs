@@ -48,6 +48,8 @@ enum Step {
     Build,
     /// walferry's own tests against a real Postgres and a real Kafka
     Live,
+    /// what walferry says of the cases in tests/oracle, against Debezium's records
+    Oracle,
     /// the binary as a process between real servers
     E2e,
 }
@@ -84,7 +86,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         let unbuilt = |(step, verdict, _): &(Step, Verdict, Duration)| {
             *step == Step::Build && matches!(verdict, Verdict::Failed(_))
         };
-        let verdict = if step == Step::E2e && results.iter().any(unbuilt) {
+        let needs_binary = matches!(step, Step::E2e | Step::Oracle);
+        let verdict = if needs_binary && results.iter().any(unbuilt) {
             Verdict::NotRun("there is no binary to test")
         } else {
             eprintln!("\n==== {} ====", step.name());
@@ -128,6 +131,7 @@ fn run_step(step: Step, arguments: &Arguments) -> StepResult {
         Step::Fuzz => crate::fuzz::run_all(FUZZ_SECONDS),
         Step::Build => cargo(&["build", "--locked", "--package=walferry"]),
         Step::Live => live(arguments.postgres),
+        Step::Oracle => crate::oracle::run_recorded(arguments.postgres),
         Step::E2e => end_to_end(arguments),
     }
 }

@@ -27,7 +27,8 @@ pub struct DebeziumOptions {
     pub heap_mib: u32,
     /// Worker properties, later ones win over our own.
     pub worker: Vec<(String, String)>,
-    /// Connector properties; `name` and `connector.class` are given already.
+    /// Connector properties; `name` and `connector.class` are given already. Without any, the worker
+    /// has no connector until one is made through its REST interface.
     pub connector: Vec<(String, String)>,
 }
 
@@ -93,7 +94,9 @@ impl DebeziumConnect {
             ("tasks.max", "1"),
             ("plugin.name", "pgoutput"),
         ];
-        connect.write("connector.properties", &connector, &options.connector)?;
+        if !options.connector.is_empty() {
+            connect.write("connector.properties", &connector, &options.connector)?;
+        }
         connect.restart()?;
         Ok(connect)
     }
@@ -106,13 +109,37 @@ impl DebeziumConnect {
     pub fn restart(&mut self) -> Result<(), ServerError> {
         let class = "org.apache.kafka.connect.cli.ConnectStandalone";
         let mut command = maven::java(&self.jars, self.heap_mib, &[], class)?;
-        command
-            .arg(self.directory.path().join("worker.properties"))
-            .arg(self.directory.path().join("connector.properties"));
+        command.arg(self.directory.path().join("worker.properties"));
+        let connector = self.directory.path().join("connector.properties");
+        if connector.is_file() {
+            command.arg(connector);
+        }
         let log = self.log_file();
         self.process = None;
         self.process = Some(ServerProcess::spawn(&mut command, &log, "KILL")?);
         Ok(())
+    }
+
+    /// Where the worker's REST interface listens on loopback.
+    #[must_use]
+    pub fn rest_port(&self) -> u16 {
+        self.rest_port.number()
+    }
+
+    /// Waits until the REST interface answers.
+    ///
+    /// # Errors
+    /// When two minutes pass.
+    pub fn wait_rest(&self) -> Result<(), ServerError> {
+        let port = self.rest_port();
+        let answers = || get(port, "/connectors").filter(|answer| answer.contains(" 200 "));
+        process::wait_until(START_LIMIT, answers)
+            .map(drop)
+            .ok_or_else(|| ServerError::NotReady {
+                server: format!("Debezium {}", versions::DEBEZIUM),
+                waited: START_LIMIT,
+                log: process::tail(&fs::read_to_string(self.log_file()).unwrap_or_default()),
+            })
     }
 
     /// Waits until the connector's task says RUNNING.
@@ -224,15 +251,19 @@ fn jars() -> Result<PathBuf, ServerError> {
 
 /// `state` of task 0 by Connect's REST interface; `None` while there is no answer yet.
 fn task_state(port: u16) -> Option<String> {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-    let request = format!(
-        "GET /connectors/{CONNECTOR}/status HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
-    );
-    stream.write_all(request.as_bytes()).ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
+    let answer = get(port, &format!("/connectors/{CONNECTOR}/status"))?;
     let body = answer.get(answer.find('{')?..=answer.rfind('}')?)?;
     let status: serde_json::Value = serde_json::from_str(body).ok()?;
     Some(status.pointer("/tasks/0/state")?.as_str()?.to_owned())
+}
+
+/// The whole answer, head and body.
+fn get(port: u16, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+    let request = format!("GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }

@@ -1,0 +1,4 @@
+-- option time.precision.mode=isostring
+-- option decimal.handling.mode=double
+-- option binary.handling.mode=base64
+-- include arrays.sql

@@ -1,0 +1,2 @@
+-- option transforms.unwrap.delete.tombstone.handling.mode=delete-to-tombstone
+-- include flat.sql

@@ -1,0 +1,5 @@
+-- option provide.transaction.metadata=true
+-- option transforms.unwrap.delete.tombstone.handling.mode=rewrite
+-- option transforms.unwrap.add.fields=op,table,lsn,source.ts_ms,ts_us:when_ts_us,before.v,after.n:n2,transaction.id,transaction.total_order,source.snapshot,schema,version,txId,xmin,name,db,connector,origin,origin_lsn,source.ts_us,sequence
+-- option transforms.unwrap.add.headers=op,table,db,before.v:old,source.ts_ns,xmin,transaction.data_collection_order,source.version
+-- include flat.sql

@@ -1,0 +1,8 @@
+-- option schemas.enable=true
+-- option transforms.unwrap.add.fields.prefix=_
+-- option transforms.unwrap.add.headers.prefix=h.
+-- option provide.transaction.metadata=true
+-- option transforms.unwrap.delete.tombstone.handling.mode=rewrite
+-- option transforms.unwrap.add.fields=op,table,lsn,source.ts_ms,ts_us:when_ts_us,before.v,after.n:n2,transaction.id,transaction.total_order,source.snapshot
+-- option transforms.unwrap.add.headers=op,table,before.v:old,transaction.data_collection_order
+-- include flat.sql

@@ -1,0 +1,2 @@
+-- option transforms.unwrap.add.headers=op,table,source.version,before.v,after.v:v,lsn
+-- include flat.sql

@@ -1,0 +1,2 @@
+-- option transforms.unwrap.delete.tombstone.handling.mode=rewrite
+-- include flat.sql

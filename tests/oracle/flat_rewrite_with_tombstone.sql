@@ -1,0 +1,2 @@
+-- option transforms.unwrap.delete.tombstone.handling.mode=rewrite-with-tombstone
+-- include flat.sql

@@ -1,0 +1,2 @@
+-- option time.precision.mode=adaptive_time_microseconds
+-- include schemas.sql

@@ -1,0 +1,2 @@
+-- option binary.handling.mode=base64-url-safe
+-- include schemas.sql

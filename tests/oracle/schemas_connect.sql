@@ -1,0 +1,2 @@
+-- option time.precision.mode=connect
+-- include schemas.sql

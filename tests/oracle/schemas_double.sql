@@ -1,0 +1,2 @@
+-- option decimal.handling.mode=double
+-- include schemas.sql

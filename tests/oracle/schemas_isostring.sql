@@ -1,0 +1,2 @@
+-- option time.precision.mode=isostring
+-- include schemas.sql

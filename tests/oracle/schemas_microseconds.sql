@@ -1,0 +1,2 @@
+-- option time.precision.mode=microseconds
+-- include schemas.sql

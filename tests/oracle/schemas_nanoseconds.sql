@@ -1,0 +1,2 @@
+-- option time.precision.mode=nanoseconds
+-- include schemas.sql

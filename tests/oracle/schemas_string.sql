@@ -1,0 +1,2 @@
+-- option interval.handling.mode=string
+-- include schemas.sql

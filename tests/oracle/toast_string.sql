@@ -1,0 +1,4 @@
+-- option time.precision.mode=isostring
+-- option decimal.handling.mode=string
+-- option binary.handling.mode=hex
+-- include toast.sql

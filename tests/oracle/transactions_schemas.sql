@@ -1,0 +1,2 @@
+-- option schemas.enable=true
+-- include transactions.sql

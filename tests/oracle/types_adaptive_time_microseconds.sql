@@ -1,0 +1,3 @@
+-- option time.precision.mode=adaptive_time_microseconds
+-- option interval.handling.mode=string
+-- include types.sql

@@ -1,0 +1,3 @@
+-- option time.precision.mode=connect
+-- option interval.handling.mode=string
+-- include types.sql

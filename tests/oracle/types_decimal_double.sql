@@ -1,0 +1,3 @@
+-- option decimal.handling.mode=double
+-- option binary.handling.mode=base64-url-safe
+-- include types.sql

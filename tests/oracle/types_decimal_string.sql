@@ -1,0 +1,3 @@
+-- option decimal.handling.mode=string
+-- option binary.handling.mode=hex
+-- include types.sql

@@ -1,0 +1,3 @@
+-- option time.precision.mode=isostring
+-- option interval.handling.mode=string
+-- include types.sql
