@@ -134,6 +134,50 @@ fn every_operation_and_each_replica_identity() {
     assert_eq!(query_one(&postgres, "SELECT count(*) FROM plain"), "0");
 }
 
+/// What the catalog alone can say: extensions' names, arrays' delimiters, the locale of money.
+#[test]
+fn a_row_of_extensions_and_rare_types() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(
+        &postgres,
+        "CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE EXTENSION ltree;
+         CREATE EXTENSION isn; CREATE EXTENSION cube; CREATE TYPE pair AS (a int, b text);
+         CREATE DOMAIN amount AS money; CREATE DOMAIN amounts AS amount[];
+         CREATE TABLE rare (id int PRIMARY KEY, attributes hstore, word citext, path ltree,
+             book isbn13, cubes cube[], boxes box[], twice pair, paid amount, dues amounts,
+             flag bit, flags bit varying, place point, spans int4multirange, at pg_lsn,
+             grid int[])",
+    );
+    let config =
+        Config::new("rare_types", &postgres, kafka()).set("envelope.hstore.handling.mode", "map");
+    config.catch_up(LIMIT);
+    sql(
+        &postgres,
+        r#"INSERT INTO rare VALUES (1, 'a=>"x, y",b=>NULL', 'Word', 'Top.Science',
+             '978-0-393-04002-9', '{"(1, 2)",NULL}', '{(1,1),(0,0);(2,2),(1,1)}', '(1,"a b")', -5.05,
+             '{1.5,NULL}', B'1', B'101', '(1,2.5)', '{[1,3),[5,7)}', '0/16B3748',
+             '[0:1][2:3]={{1,2},{3,NULL}}')"#,
+    );
+    config.catch_up(LIMIT);
+    let events = read_topic(config.bootstrap_servers(), &config.topic("rare"));
+    assert_eq!(
+        events[0].json()["after"],
+        json!({
+            "id": 1, "attributes": {"a": "x, y", "b": null}, "word": "Word", "path": "Top.Science",
+            "book": "978-0-393-04002-9", "cubes": ["(1, 2)", null],
+            "boxes": ["(1,1),(0,0)", "(2,2),(1,1)"], "twice": "(1,\"a b\")", "paid": "/gc=",
+            "dues": ["AJY=", null], "flag": true, "flags": "BQ==",
+            "place": {"x": 1.0, "y": 2.5, "wkb": "AQEAAAAAAAAAAADwPwAAAAAAAARA", "srid": null},
+            "spans": "{[1,3),[5,7)}", "at": "0/16B3748", "grid": [[1, 2], [3, null]],
+        })
+    );
+    let findings = config.check(&["--json"]);
+    let findings = String::from_utf8_lossy(&findings.stdout);
+    for column in ["cubes", "twice", "spans"] {
+        assert!(findings.contains(column), "{column} is text: {findings}");
+    }
+}
+
 #[test]
 fn schemas_stand_beside_keys_and_values() {
     let postgres = postgres(PostgresOptions::default());

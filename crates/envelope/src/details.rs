@@ -13,6 +13,8 @@ pub struct RelationDetails {
     pub not_null: Vec<String>,
     /// Columns with a default, and its expression as `pg_get_expr` prints it.
     pub defaults: Vec<(String, String)>,
+    /// Digits behind the point of `money` in the database's `lc_monetary`; 2 if nothing is said.
+    pub money_digits: Option<u8>,
     /// Every type that is not built in, and that a column uses directly or through a domain or array.
     pub types: Vec<TypeDetails>,
 }
@@ -51,6 +53,8 @@ pub enum TypeKind {
     Array {
         /// `typelem`.
         element: u32,
+        /// `typdelim` of the element: what stands between two of them.
+        delimiter: u8,
     },
     /// A row type.
     Composite,

@@ -127,6 +127,17 @@ words! {
 }
 
 words! {
+    /// How `hstore` is written.
+    HstoreHandling, "hstore.handling.mode" {
+        /// A string that holds a JSON object.
+        #[default]
+        Json = "json",
+        /// A map.
+        Map = "map",
+    }
+}
+
+words! {
     /// What becomes of deletes, and of the tombstones behind them, in flat rows.
     DeleteTombstoneHandling, "delete.tombstone.handling.mode" {
         /// A delete has no value; no tombstone follows.
@@ -236,6 +247,13 @@ pub struct Options {
     pub interval: IntervalHandling,
     /// `binary.handling.mode`.
     pub binary: BinaryHandling,
+    /// `hstore.handling.mode`.
+    pub hstore: HstoreHandling,
+    /// `money.fraction.digits`: the scale of `money` under `decimal.handling.mode` `precise`.
+    pub money_fraction_digits: u8,
+    /// `include.unknown.datatypes`: types that have no form of their own are bytes, by
+    /// `binary.handling.mode`, as Debezium has them; else they are text.
+    pub unknown_as_bytes: bool,
     /// `unavailable.value.placeholder`: stands for a TOASTed value that an update left alone.
     pub unavailable_value_placeholder: String,
     /// `skipped.operations`.
@@ -275,6 +293,9 @@ impl Options {
             time: TimePrecision::default(),
             interval: IntervalHandling::default(),
             binary: BinaryHandling::default(),
+            hstore: HstoreHandling::default(),
+            money_fraction_digits: 2,
+            unknown_as_bytes: false,
             unavailable_value_placeholder: Self::UNAVAILABLE_VALUE.to_owned(),
             skipped_operations: SkippedOperations::default(),
             tombstones_on_delete: true,

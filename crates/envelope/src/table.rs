@@ -176,7 +176,8 @@ impl Column {
         options: &Options,
     ) -> Self {
         let (oid, modifier, types) = (column.type_oid, column.type_modifier, &details.types);
-        let encoder = resolve(oid, modifier, types, options);
+        let encoder = resolve(oid, modifier, types, options)
+            .with_money_digits(details.money_digits.unwrap_or(2));
         let not_null = details.not_null.iter().any(|name| name == column.name);
         let expression = details
             .defaults
@@ -189,7 +190,8 @@ impl Column {
             name: column.name.to_owned(),
             field: field(column.name, index),
             schema: schema::of_column(oid, modifier, types, options, &encoder)
-                .optional_if(!not_null)
+                // Debezium's geometry is optional even where it is NOT NULL.
+                .optional_if(!not_null || encoder == ValueEncoder::Geometry { geography: false })
                 .default(default.clone()),
             in_identity: column.in_identity,
             absent: if not_null {

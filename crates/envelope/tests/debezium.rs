@@ -336,6 +336,9 @@ fn options(case: &Path) -> Options {
             "time.precision.mode" => options.time = word.parse().unwrap(),
             "interval.handling.mode" => options.interval = word.parse().unwrap(),
             "binary.handling.mode" => options.binary = word.parse().unwrap(),
+            "hstore.handling.mode" => options.hstore = word.parse().unwrap(),
+            "money.fraction.digits" => options.money_fraction_digits = word.parse().unwrap(),
+            "include.unknown.datatypes" => options.unknown_as_bytes = word.parse().unwrap(),
             "skipped.operations" => options.skipped_operations = word.parse().unwrap(),
             "tombstones.on.delete" => options.tombstones_on_delete = word.parse().unwrap(),
             "provide.transaction.metadata" => options.transaction_metadata = word.parse().unwrap(),
@@ -403,6 +406,10 @@ fn details(catalog: &str) -> HashMap<u32, RelationDetails> {
             kind: match row["kind"].as_str().unwrap() {
                 "array" => TypeKind::Array {
                     element: oid(&row["element"]),
+                    delimiter: match row["name"].as_str() {
+                        Some("_geometry" | "_geography") => b':',
+                        _ => b',',
+                    },
                 },
                 "e" => TypeKind::Enum {
                     labels: names(&row["labels"]),
@@ -424,6 +431,7 @@ fn details(catalog: &str) -> HashMap<u32, RelationDetails> {
                 identity_index: names(&row["identity_index"]),
                 not_null: names(&row["not_null"]),
                 defaults: pairs(&row["defaults"]),
+                money_digits: None,
                 types: types.clone(),
             };
             (oid(&row["relation"]), details)

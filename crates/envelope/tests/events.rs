@@ -356,7 +356,14 @@ fn types_that_are_not_handled_are_told_of_and_carried_as_text() {
     };
     let types = vec![
         details(20_000, "pair", TypeKind::Composite),
-        details(20_001, "_pair", TypeKind::Array { element: 20_000 }),
+        details(
+            20_001,
+            "_pair",
+            TypeKind::Array {
+                element: 20_000,
+                delimiter: b',',
+            },
+        ),
         details(20_002, "citext", TypeKind::Base),
     ];
     let columns = [

@@ -164,12 +164,6 @@ pub const FOREIGN: &[Foreign] = &[
     later_or("envelope.guardrail.collections.max", "0"),
     later_or("envelope.guardrail.collections.limit.action", "warn"),
     // Types.
-    later_or("envelope.hstore.handling.mode", "json"),
-    later_or("envelope.money.fraction.digits", "2"),
-    no(
-        "envelope.include.unknown.datatypes",
-        "an unknown type is carried as its text, never dropped",
-    ),
     no(
         "envelope.schema.refresh.mode",
         "the schema follows the log's own table descriptions",

@@ -15,6 +15,9 @@ pub(super) fn read(
     let time = reader.word("envelope.time.precision.mode");
     let interval = reader.word("envelope.interval.handling.mode");
     let binary = reader.word("envelope.binary.handling.mode");
+    let hstore = reader.word("envelope.hstore.handling.mode");
+    let money_digits = reader.count("envelope.money.fraction.digits");
+    let unknown_as_bytes = reader.word("envelope.include.unknown.datatypes");
     let tombstones = reader.word("envelope.tombstones.on.delete");
     let skipped = read_skipped_operations(reader);
     let placeholder = reader.parsed("envelope.unavailable.value.placeholder", |text| {
@@ -30,6 +33,9 @@ pub(super) fn read(
         time: time?,
         interval: interval?,
         binary: binary?,
+        hstore: hstore?,
+        money_fraction_digits: money_digits?,
+        unknown_as_bytes: unknown_as_bytes?,
         schemas: schemas?,
         tombstones_on_delete: tombstones?,
         skipped_operations: skipped?,

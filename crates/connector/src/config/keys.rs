@@ -6,8 +6,8 @@
 //! [`super::librdkafka`]; Kafka's topic settings in [`super::topic_settings`].
 
 use envelope::{
-    BinaryHandling, DecimalHandling, DeleteTombstoneHandling, IntervalHandling, LogicalMessages,
-    TimePrecision,
+    BinaryHandling, DecimalHandling, DeleteTombstoneHandling, HstoreHandling, IntervalHandling,
+    LogicalMessages, TimePrecision,
 };
 
 /// One key of the configuration file.
@@ -270,6 +270,28 @@ pub const KEYS: &[Key] = &[
         default: Default::Is("true"),
         doc: "Whether a record without value follows each delete, so that compaction forgets the \
               key.",
+    },
+    Key {
+        path: "envelope.hstore.handling.mode",
+        kind: Kind::Word {
+            known: HstoreHandling::WORDS,
+            not_yet: &[],
+        },
+        default: Default::Is("json"),
+        doc: "How `hstore` is written: a string that holds a JSON object, or a map.",
+    },
+    Key {
+        path: "envelope.money.fraction.digits",
+        kind: Kind::Count { min: 0, max: 10 },
+        default: Default::Is("2"),
+        doc: "The scale of `money` when `decimal.handling.mode` is `precise`.",
+    },
+    Key {
+        path: "envelope.include.unknown.datatypes",
+        kind: SWITCH,
+        default: Default::Is("false"),
+        doc: "Whether types that have no form of their own are bytes, by `binary.handling.mode`, as \
+              Debezium has them then. Else they are text, where Debezium leaves the column out.",
     },
     Key {
         path: "envelope.skipped.operations",

@@ -115,6 +115,10 @@ pub async fn describe(
                 let named = expressions.into_iter().map(|text| (name.clone(), text));
                 details.defaults.extend(named);
             }
+            "money" => {
+                let digits: i32 = row.try_get("type_modifier")?;
+                details.money_digits = u8::try_from(digits).ok();
+            }
             _ => details.types.push(type_details(name, &row)?),
         }
     }
@@ -170,6 +174,7 @@ fn type_details(name: String, row: &Row) -> Result<TypeDetails, tokio_postgres::
         },
         "a" => TypeKind::Array {
             element: row.try_get("inner_type")?,
+            delimiter: delimiter(row)?,
         },
         "c" => TypeKind::Composite,
         "r" => TypeKind::Range,
@@ -183,6 +188,13 @@ fn type_details(name: String, row: &Row) -> Result<TypeDetails, tokio_postgres::
         name,
         kind,
     })
+}
+
+/// What stands between an array's elements; a comma for nearly every type.
+fn delimiter(row: &Row) -> Result<u8, tokio_postgres::Error> {
+    let labels: Option<Vec<String>> = row.try_get("labels")?;
+    let text = labels.into_iter().flatten().next();
+    Ok(text.and_then(|text| text.bytes().next()).unwrap_or(b','))
 }
 
 /// A connection whose startup is over, for a client that insists on one.

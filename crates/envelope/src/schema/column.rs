@@ -3,7 +3,7 @@
 
 use super::{Kind, Schema};
 use crate::details::{TypeDetails, TypeKind};
-use crate::options::{BinaryHandling, IntervalHandling, Options, TimePrecision};
+use crate::options::{BinaryHandling, HstoreHandling, IntervalHandling, Options, TimePrecision};
 use crate::value::{DateForm, DecimalForm, Unit, ValueEncoder, base_type};
 
 /// The schema of a column, not optional and without a default. `encoder` is the column's own.
@@ -18,6 +18,7 @@ pub(crate) fn of_column(
     let ValueEncoder::Array {
         element,
         element_type,
+        ..
     } = encoder
     else {
         return scalar(oid, type_modifier, types, options, encoder);
@@ -48,7 +49,28 @@ fn scalar(
         ValueEncoder::Bool => Schema::new(Kind::Boolean),
         ValueEncoder::Text => text(oid, types),
         ValueEncoder::TextFallback => Schema::new(Kind::String),
-        ValueEncoder::Bytea(handling) => of_bytes(*handling),
+        ValueEncoder::Bytea(handling) | ValueEncoder::ByteFallback(handling) => of_bytes(*handling),
+        ValueEncoder::Money { form, .. } => money(*form),
+        ValueEncoder::Bit => Schema::new(Kind::Boolean),
+        ValueEncoder::Bits { length } => {
+            Schema::named(Kind::Bytes, "io.debezium.data.Bits").parameter("length", length)
+        }
+        ValueEncoder::Point => point(),
+        ValueEncoder::Geometry { geography } => geometry(*geography),
+        ValueEncoder::Hstore(HstoreHandling::Json) => {
+            Schema::named(Kind::String, "io.debezium.data.Json")
+        }
+        ValueEncoder::Hstore(HstoreHandling::Map) => Schema::map(
+            Schema::new(Kind::String),
+            Schema::new(Kind::String).optional(),
+        ),
+        ValueEncoder::Vector { half: false } => Schema::array(Schema::new(Kind::Double))
+            .name("io.debezium.data.DoubleVector")
+            .version(1),
+        ValueEncoder::Vector { half: true } => Schema::array(Schema::new(Kind::Float))
+            .name("io.debezium.data.FloatVector")
+            .version(1),
+        ValueEncoder::SparseVector => sparse_vector(),
         ValueEncoder::Numeric(form) => numeric(*form, type_modifier),
         ValueEncoder::Date(form) => date(*form, options.time),
         ValueEncoder::Time(unit) => time(*unit, options.time),
@@ -114,6 +136,49 @@ fn numeric(form: DecimalForm, type_modifier: i32) -> Schema {
         DecimalForm::Double => Schema::new(Kind::Double),
         DecimalForm::Text { .. } => Schema::new(Kind::String),
     }
+}
+
+fn money(form: DecimalForm) -> Schema {
+    match form {
+        // The precision is nobody's.
+        DecimalForm::Scaled { scale } => {
+            Schema::named(Kind::Bytes, "org.apache.kafka.connect.data.Decimal")
+                .parameter("scale", scale)
+        }
+        form => numeric(form, -1),
+    }
+}
+
+fn point() -> Schema {
+    let fields = vec![
+        Schema::new(Kind::Double).field("x"),
+        Schema::new(Kind::Double).field("y"),
+        Schema::new(Kind::Bytes).optional().field("wkb"),
+        Schema::new(Kind::Int32).optional().field("srid"),
+    ];
+    Schema::named(Kind::Struct(fields), "io.debezium.data.geometry.Point").doc("Geometry (POINT)")
+}
+
+fn geometry(geography: bool) -> Schema {
+    let fields = vec![
+        Schema::new(Kind::Bytes).field("wkb"),
+        Schema::new(Kind::Int32).optional().field("srid"),
+    ];
+    let (name, doc) = match geography {
+        true => ("io.debezium.data.geometry.Geography", "Geography"),
+        false => ("io.debezium.data.geometry.Geometry", "Geometry"),
+    };
+    Schema::named(Kind::Struct(fields), name).doc(doc)
+}
+
+fn sparse_vector() -> Schema {
+    let elements = Schema::map(Schema::new(Kind::Int16), Schema::new(Kind::Double));
+    let fields = vec![
+        Schema::new(Kind::Int16).field("dimensions"),
+        elements.field("vector"),
+    ];
+    Schema::named(Kind::Struct(fields), "io.debezium.data.SparseDoubleVector")
+        .doc("Sparse double vector")
 }
 
 fn date(form: DateForm, precision: TimePrecision) -> Schema {

@@ -43,6 +43,7 @@ pub(crate) enum Kind {
     String,
     Bytes,
     Array(Box<Schema>),
+    Map(Box<Schema>, Box<Schema>),
     Struct(Vec<Field>),
 }
 
@@ -79,6 +80,11 @@ impl Schema {
     /// A struct of the given fields.
     pub(crate) fn structure(fields: Vec<Field>) -> Self {
         Self::new(Kind::Struct(fields))
+    }
+
+    /// A map.
+    pub(crate) fn map(keys: Schema, values: Schema) -> Self {
+        Self::new(Kind::Map(Box::new(keys), Box::new(values)))
     }
 
     /// An array.
@@ -191,6 +197,7 @@ impl Kind {
             Self::String => "string",
             Self::Bytes => "bytes",
             Self::Array(_) => "array",
+            Self::Map(..) => "map",
             Self::Struct(_) => "struct",
         }
     }
@@ -200,6 +207,12 @@ impl Kind {
             Self::Array(element) => {
                 out.extend_from_slice(b",\"items\":");
                 element.write(out);
+            }
+            Self::Map(keys, values) => {
+                out.extend_from_slice(b",\"keys\":");
+                keys.write(out);
+                out.extend_from_slice(b",\"values\":");
+                values.write(out);
             }
             Self::Struct(fields) => {
                 out.extend_from_slice(b",\"fields\":[");

@@ -13,6 +13,7 @@ const DIMENSIONS_MAX: usize = 6;
 pub(super) fn array(
     text: &[u8],
     element: &ValueEncoder,
+    delimiter: u8,
     out: &mut Vec<u8>,
     scratch: &mut Vec<u8>,
 ) -> Result<(), ValueError> {
@@ -50,17 +51,18 @@ pub(super) fn array(
                     break;
                 }
             }
-            b',' if depth > 0 && !expects_value => {
+            _ if byte == delimiter && depth > 0 && !expects_value => {
                 out.push(b',');
                 expects_value = true;
                 rest = tail;
             }
-            b'{' | b'}' | b',' => return Err(ValueError::Malformed),
+            b'{' | b'}' => return Err(ValueError::Malformed),
+            _ if byte == delimiter => return Err(ValueError::Malformed),
             _ if depth > 0 && expects_value => {
                 rest = if byte == b'"' {
                     quoted_element(tail, element, out, scratch)?
                 } else {
-                    bare_element(rest, element, out, scratch)?
+                    bare_element(rest, element, delimiter, out, scratch)?
                 };
                 expects_value = false;
             }
@@ -79,13 +81,11 @@ pub(super) fn array(
 fn bare_element<'a>(
     text: &'a [u8],
     element: &ValueEncoder,
+    delimiter: u8,
     out: &mut Vec<u8>,
     scratch: &mut Vec<u8>,
 ) -> Result<&'a [u8], ValueError> {
-    let end = text
-        .iter()
-        .position(|byte| matches!(byte, b',' | b'}'))
-        .unwrap_or(text.len());
+    let end = memchr::memchr2(delimiter, b'}', text).unwrap_or(text.len());
     let (value, rest) = text.split_at(end);
     if value == b"NULL" {
         out.extend_from_slice(b"null");
@@ -190,7 +190,7 @@ mod tests {
 
     fn json(text: &str, element: &ValueEncoder) -> Result<String, ValueError> {
         let mut out = Vec::new();
-        array(text.as_bytes(), element, &mut out, &mut Vec::new())?;
+        array(text.as_bytes(), element, b',', &mut out, &mut Vec::new())?;
         Ok(String::from_utf8(out).unwrap())
     }
 

@@ -8,7 +8,7 @@ use super::string::quoted;
 use crate::options::BinaryHandling;
 
 /// Bytes decoded at a time: a multiple of three, so that base64 pieces join without padding.
-const PIECE: usize = 48;
+pub(super) const PIECE: usize = 48;
 
 pub(super) fn bytea(
     text: &[u8],
@@ -81,7 +81,7 @@ fn hex_digit(nibble: u8) -> u8 {
 }
 
 /// At most [`PIECE`] bytes.
-fn base64(bytes: &[u8], handling: BinaryHandling, out: &mut Vec<u8>) {
+pub(super) fn base64(bytes: &[u8], handling: BinaryHandling, out: &mut Vec<u8>) {
     let mut text = [0; PIECE / 3 * 4];
     let written = match handling {
         BinaryHandling::Base64UrlSafe => URL_SAFE.encode_slice(bytes, &mut text),
@@ -91,7 +91,7 @@ fn base64(bytes: &[u8], handling: BinaryHandling, out: &mut Vec<u8>) {
     out.extend_from_slice(text.get(..written.unwrap_or(0)).unwrap_or_default());
 }
 
-fn nibble(digit: u8) -> Result<u8, ValueError> {
+pub(super) fn nibble(digit: u8) -> Result<u8, ValueError> {
     match digit {
         b'0'..=b'9' => Ok(digit - b'0'),
         b'a'..=b'f' => Ok(digit - b'a' + 10),

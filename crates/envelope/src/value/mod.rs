@@ -7,13 +7,18 @@
 //! not of the expected form is an error, never a panic, and never a guess.
 
 mod array;
+mod bits;
+mod built_in;
 mod bytes;
 mod calendar;
+mod geometry;
+mod hstore;
 mod interval;
 mod number;
 mod resolve;
 mod string;
 mod temporal;
+mod vector;
 mod zoned;
 
 pub(crate) use bytes::{quoted_base64, quoted_bytes};
@@ -23,7 +28,7 @@ pub(crate) use resolve::{base_type, resolve};
 pub(crate) use string::{quoted, unquoted};
 pub(crate) use temporal::{DateForm, Unit};
 
-use crate::options::{BinaryHandling, IntervalHandling, Options};
+use crate::options::{BinaryHandling, HstoreHandling, IntervalHandling, Options};
 
 /// Why a cell has no JSON. The encoder adds table and column; the value is never told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,12 +57,44 @@ pub(crate) enum ValueEncoder {
     Bool,
     /// Whatever is a string both here and in Debezium.
     Text,
-    /// A type that is not handled yet, carried as the text Postgres prints.
+    /// A type without a form of its own, carried as the text Postgres prints.
     TextFallback,
+    /// The same as bytes.
+    ByteFallback(BinaryHandling),
     /// bytea.
     Bytea(BinaryHandling),
     /// numeric.
     Numeric(DecimalForm),
+    /// money.
+    Money {
+        /// As numeric.
+        form: DecimalForm,
+        /// Behind the point in the database's locale.
+        digits: u8,
+    },
+    /// bit(1), varbit(1): a boolean.
+    Bit,
+    /// bit and varbit of other lengths.
+    Bits {
+        /// At most so many.
+        length: i32,
+    },
+    /// point.
+    Point,
+    /// PostGIS' geometry and geography.
+    Geometry {
+        /// On the ellipsoid.
+        geography: bool,
+    },
+    /// hstore.
+    Hstore(HstoreHandling),
+    /// pgvector's vector and halfvec.
+    Vector {
+        /// Half precision.
+        half: bool,
+    },
+    /// pgvector's sparsevec.
+    SparseVector,
     /// date.
     Date(DateForm),
     /// time.
@@ -79,6 +116,8 @@ pub(crate) enum ValueEncoder {
         element: Box<ValueEncoder>,
         /// The element's type, domains resolved.
         element_type: u32,
+        /// Between two elements.
+        delimiter: u8,
     },
 }
 
@@ -86,10 +125,23 @@ impl ValueEncoder {
     /// No form of its own, or an array of such.
     pub(crate) fn is_fallback(&self) -> bool {
         match self {
-            Self::TextFallback => true,
+            Self::TextFallback | Self::ByteFallback(_) => true,
             Self::Array { element, .. } => element.is_fallback(),
             _ => false,
         }
+    }
+
+    /// The encoder with what the database's locale says of `money`.
+    pub(crate) fn with_money_digits(mut self, found: u8) -> Self {
+        match &mut self {
+            Self::Money { digits, .. } => *digits = found,
+            Self::Array { element, .. } => {
+                let inner = std::mem::replace(element.as_mut(), Self::Bool);
+                **element = inner.with_money_digits(found);
+            }
+            _ => {}
+        }
+        self
     }
 
     /// Appends the JSON of one text cell. `scratch` is for elements of arrays; its content is lost.
@@ -105,15 +157,29 @@ impl ValueEncoder {
             Self::Float => number::float(text, out),
             Self::Bool => boolean(text, out),
             Self::Text | Self::TextFallback => quoted(text, out),
+            Self::ByteFallback(handling) => {
+                quoted_bytes(text, *handling, out);
+                Ok(())
+            }
             Self::Bytea(handling) => bytes::bytea(text, *handling, out),
             Self::Numeric(form) => number::numeric(text, *form, out),
+            Self::Money { form, digits } => number::money(text, *form, *digits, out),
+            Self::Bit => bits::bit(text, out),
+            Self::Bits { .. } => bits::bits(text, out),
+            Self::Point => geometry::point(text, out),
+            Self::Geometry { .. } => geometry::ewkb(text, out),
+            Self::Hstore(handling) => hstore::hstore(text, *handling, out, scratch),
+            Self::Vector { .. } => vector::dense(text, out),
+            Self::SparseVector => vector::sparse(text, out),
             Self::Date(form) => temporal::date(text, *form, out),
             Self::Time(unit) => temporal::time(text, *unit, out),
             Self::Timestamp(unit) => temporal::timestamp(text, *unit, out),
             Self::ZonedTimestamp { digits } => zoned::timestamp(text, *digits, out),
             Self::ZonedTime => zoned::time(text, out),
             Self::Interval(handling) => interval::interval(text, *handling, out),
-            Self::Array { element, .. } => array::array(text, element, out, scratch),
+            Self::Array {
+                element, delimiter, ..
+            } => array::array(text, element, *delimiter, out, scratch),
         }
     }
 
@@ -122,14 +188,25 @@ impl ValueEncoder {
     pub(crate) fn zero(&self) -> Vec<u8> {
         let json: &[u8] = match self {
             Self::Float => b"0.0",
-            Self::Bool => b"false",
-            Self::Text | Self::TextFallback | Self::Bytea(_) => b"\"\"",
-            Self::Numeric(form) => return form.zero(),
+            Self::Bool | Self::Bit => b"false",
+            Self::Text
+            | Self::TextFallback
+            | Self::ByteFallback(_)
+            | Self::Bytea(_)
+            | Self::Bits { .. } => b"\"\"",
+            Self::Numeric(form) | Self::Money { form, .. } => return form.zero(),
+            Self::Point => {
+                b"{\"x\":0.0,\"y\":0.0,\"wkb\":\"AQEAAAAAAAAAAAAAAAAAAAAAAAAA\",\"srid\":null}"
+            }
+            Self::Geometry { .. } => geometry::EMPTY,
+            Self::Hstore(HstoreHandling::Json) => b"\"{}\"",
+            Self::Hstore(HstoreHandling::Map) => b"{}",
+            Self::SparseVector => b"{\"dimensions\":0,\"vector\":[]}",
             Self::Date(DateForm::Iso) => b"\"1970-01-01Z\"",
             Self::Time(Unit::Iso) | Self::ZonedTime => b"\"00:00:00Z\"",
             Self::Timestamp(Unit::Iso) | Self::ZonedTimestamp { .. } => b"\"1970-01-01T00:00:00Z\"",
             Self::Interval(IntervalHandling::String) => b"\"P0Y0M0DT0H0M0S\"",
-            Self::Array { .. } => b"[]",
+            Self::Array { .. } | Self::Vector { .. } => b"[]",
             Self::Integer
             | Self::Date(DateForm::Days)
             | Self::Time(_)
@@ -148,10 +225,14 @@ impl ValueEncoder {
             Self::Text | Self::TextFallback | Self::Numeric(DecimalForm::Text { .. }) => {
                 quoted(mark, &mut json).ok()?;
             }
-            Self::Bytea(handling) => bytes::placeholder(mark, *handling, &mut json)?,
+            Self::Bytea(handling) | Self::ByteFallback(handling) => {
+                bytes::placeholder(mark, *handling, &mut json)?;
+            }
+            Self::Hstore(handling) => hstore::placeholder(mark, *handling, &mut json)?,
             Self::Array {
                 element,
                 element_type,
+                ..
             } => {
                 array::placeholder(mark, element, *element_type, options, &mut json)?;
             }

@@ -100,6 +100,46 @@ pub(super) fn numeric(text: &[u8], form: DecimalForm, out: &mut Vec<u8>) -> Resu
     Ok(())
 }
 
+/// Digits of an i64, a sign, a point.
+const MONEY_LEN_MAX: usize = 21;
+
+/// `money`, whose text is what the server's `lc_monetary` makes of a whole number of hundredths (or
+/// what else the locale has): its digits in order, among signs, symbols and separators. `digits` are
+/// behind the point.
+pub(super) fn money(
+    text: &[u8],
+    form: DecimalForm,
+    digits: u8,
+    out: &mut Vec<u8>,
+) -> Result<(), ValueError> {
+    const MINUS: &[u8] = "\u{2212}".as_bytes();
+    let negative = text.iter().any(|byte| matches!(byte, b'-' | b'('))
+        || text.windows(MINUS.len()).any(|bytes| bytes == MINUS);
+    let found = || text.iter().filter(|byte| byte.is_ascii_digit());
+    let whole = found()
+        .count()
+        .checked_sub(usize::from(digits))
+        .filter(|whole| *whole > 0)
+        .ok_or(ValueError::Malformed)?;
+    let mut decimal = [0; MONEY_LEN_MAX];
+    let bytes = negative
+        .then_some(&b'-')
+        .into_iter()
+        .chain(found().take(whole))
+        .chain((digits > 0).then_some(&b'.'))
+        .chain(found().skip(whole));
+    let mut len = 0;
+    for byte in bytes {
+        *decimal.get_mut(len).ok_or(ValueError::Malformed)? = *byte;
+        len += 1;
+    }
+    let decimal = decimal.get(..len).unwrap_or_default();
+    numeric(decimal, form, out).map_err(|_| ValueError::Unrepresentable {
+        what: "an amount with more digits behind the point",
+        remedy: "money.fraction.digits",
+    })
+}
+
 /// A decimal as Postgres prints it: sign, digits, and perhaps a point and digits.
 struct Decimal<'a> {
     negative: bool,

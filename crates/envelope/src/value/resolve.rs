@@ -2,6 +2,7 @@
 //! options. Oids below 16384 are the same in every database (Postgres source: `pg_type.dat`).
 
 use super::ValueEncoder;
+use super::built_in::element as built_in_element;
 use super::number::DecimalForm;
 use super::temporal::{DateForm, Unit};
 use crate::details::{TypeDetails, TypeKind};
@@ -20,15 +21,16 @@ pub(crate) fn resolve(
     let (oid, type_modifier) = base_type(oid, type_modifier, types);
     let details = types.iter().find(|details| details.oid == oid);
     let element = match details.map(|details| &details.kind) {
-        Some(TypeKind::Array { element }) => Some(*element),
+        Some(TypeKind::Array { element, delimiter }) => Some((*element, *delimiter)),
         _ => built_in_element(oid),
     };
-    if let Some(element) = element {
+    if let Some((element, delimiter)) = element {
         let (element_type, element_modifier) = base_type(element, type_modifier, types);
         let element = scalar(element_type, element_modifier, types, options);
         return ValueEncoder::Array {
             element: Box::new(element),
             element_type,
+            delimiter,
         };
     }
     scalar(oid, type_modifier, types, options)
@@ -70,6 +72,11 @@ fn scalar(oid: u32, type_modifier: i32, types: &[TypeDetails], options: &Options
         17 => ValueEncoder::Bytea(options.binary),
         20 | 21 | 23 | 26 => ValueEncoder::Integer,
         700 | 701 => ValueEncoder::Float,
+        600 => ValueEncoder::Point,
+        790 => ValueEncoder::Money {
+            form: money_form(options),
+            digits: 2,
+        },
         1082 => ValueEncoder::Date(match options.time {
             TimePrecision::IsoString => DateForm::Iso,
             _ => DateForm::Days,
@@ -81,12 +88,23 @@ fn scalar(oid: u32, type_modifier: i32, types: &[TypeDetails], options: &Options
         },
         1186 => ValueEncoder::Interval(options.interval),
         1266 => ValueEncoder::ZonedTime,
+        1560 | 1562 => match type_modifier {
+            1 => ValueEncoder::Bit,
+            0.. => ValueEncoder::Bits {
+                length: type_modifier,
+            },
+            _ => ValueEncoder::Bits { length: i32::MAX },
+        },
         1700 => ValueEncoder::Numeric(decimal_form(type_modifier, options.decimal)),
         _ if is_text(oid) => ValueEncoder::Text,
-        _ => match types.iter().find(|details| details.oid == oid) {
-            Some(details) if is_textual(details) => ValueEncoder::Text,
-            _ => ValueEncoder::TextFallback,
-        },
+        _ => {
+            let details = types.iter().find(|details| details.oid == oid);
+            let known = details.and_then(|details| of_database(details, options));
+            known.unwrap_or(match options.unknown_as_bytes {
+                true => ValueEncoder::ByteFallback(options.binary),
+                false => ValueEncoder::TextFallback,
+            })
+        }
     }
 }
 
@@ -117,12 +135,36 @@ fn is_text(oid: u32) -> bool {
     )
 }
 
-/// Types of a database's own that are strings in Debezium too.
-fn is_textual(details: &TypeDetails) -> bool {
-    match details.kind {
-        TypeKind::Enum { .. } => true,
-        TypeKind::Base => matches!(details.name.as_str(), "citext" | "ltree"),
-        _ => false,
+/// Types of a database's own that have a form: enums, and those of known extensions by their names.
+fn of_database(details: &TypeDetails, options: &Options) -> Option<ValueEncoder> {
+    Some(match (&details.kind, details.name.as_str()) {
+        (TypeKind::Enum { .. }, _) => ValueEncoder::Text,
+        (TypeKind::Base, name) => match name {
+            "citext" | "ltree" | "isbn" => ValueEncoder::Text,
+            // Texts by nature, though Debezium does not know them.
+            "isbn13" | "issn" | "issn13" | "ismn" | "ismn13" | "upc" | "ean13"
+                if !options.unknown_as_bytes =>
+            {
+                ValueEncoder::Text
+            }
+            "hstore" => ValueEncoder::Hstore(options.hstore),
+            "geometry" => ValueEncoder::Geometry { geography: false },
+            "geography" => ValueEncoder::Geometry { geography: true },
+            "vector" => ValueEncoder::Vector { half: false },
+            "halfvec" => ValueEncoder::Vector { half: true },
+            "sparsevec" => ValueEncoder::SparseVector,
+            _ => return None,
+        },
+        _ => return None,
+    })
+}
+
+fn money_form(options: &Options) -> DecimalForm {
+    let scale = i16::from(options.money_fraction_digits);
+    match options.decimal {
+        DecimalHandling::Precise => DecimalForm::Scaled { scale },
+        DecimalHandling::Double => DecimalForm::Double,
+        DecimalHandling::String => DecimalForm::Text { scale },
     }
 }
 
@@ -162,53 +204,6 @@ fn timestamp_unit(type_modifier: i32, precision: TimePrecision) -> Unit {
         }
         precision => time_unit(type_modifier, precision),
     }
-}
-
-/// The element's type of a built-in array.
-fn built_in_element(oid: u32) -> Option<u32> {
-    Some(match oid {
-        143 => 142,   // xml
-        199 => 114,   // json
-        651 => 650,   // cidr
-        775 => 774,   // macaddr8
-        791 => 790,   // money
-        1000 => 16,   // bool
-        1001 => 17,   // bytea
-        1002 => 18,   // "char"
-        1003 => 19,   // name
-        1005 => 21,   // int2
-        1007 => 23,   // int4
-        1009 => 25,   // text
-        1014 => 1042, // bpchar
-        1015 => 1043, // varchar
-        1016 => 20,   // int8
-        1017 => 600,  // point
-        1021 => 700,  // float4
-        1022 => 701,  // float8
-        1028 => 26,   // oid
-        1040 => 829,  // macaddr
-        1041 => 869,  // inet
-        1115 => 1114, // timestamp
-        1182 => 1082, // date
-        1183 => 1083, // time
-        1185 => 1184, // timestamptz
-        1187 => 1186, // interval
-        1231 => 1700, // numeric
-        1270 => 1266, // timetz
-        1561 => 1560, // bit
-        1563 => 1562, // varbit
-        2951 => 2950, // uuid
-        3221 => 3220, // pg_lsn
-        3643 => 3614, // tsvector
-        3807 => 3802, // jsonb
-        3905 => 3904, // int4range
-        3907 => 3906, // numrange
-        3909 => 3908, // tsrange
-        3911 => 3910, // tstzrange
-        3913 => 3912, // daterange
-        3927 => 3926, // int8range
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -271,7 +266,14 @@ mod tests {
                     type_modifier: -1,
                 },
             ),
-            details(20002, "_outer", TypeKind::Array { element: 20001 }),
+            details(
+                20002,
+                "_outer",
+                TypeKind::Array {
+                    element: 20001,
+                    delimiter: b',',
+                },
+            ),
             details(20003, "mood", TypeKind::Enum { labels: Vec::new() }),
             details(
                 20004,
@@ -289,7 +291,8 @@ mod tests {
             resolve(20002, -1, &types, &options),
             ValueEncoder::Array {
                 element: Box::new(scaled),
-                element_type: 1700
+                element_type: 1700,
+                delimiter: b','
             }
         );
         assert_eq!(resolve(20003, -1, &types, &options), ValueEncoder::Text);

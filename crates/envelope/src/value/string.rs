@@ -18,6 +18,16 @@ pub(crate) fn quoted(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     Ok(())
 }
 
+/// Appends the content of a string that is escaped already but for control characters.
+pub(super) fn escape_controls(text: &[u8], out: &mut Vec<u8>) {
+    for &byte in text {
+        match byte {
+            ..b' ' => escape_byte(byte, out),
+            _ => out.push(byte),
+        }
+    }
+}
+
 /// Appends the text of a JSON value: a string's own, less quotes and escapes; of others their JSON.
 pub(crate) fn unquoted(json: &[u8], out: &mut Vec<u8>) {
     let inner = json

@@ -38,6 +38,11 @@ FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
 UNION ALL
+-- How many digits the locale puts behind the point of an amount.
+SELECT 'money', 0, 'money', NULL, NULL, NULL, NULL,
+       length(regexp_replace('1'::money::text, '[^0-9]', '', 'g')) - 1, NULL
+WHERE EXISTS (SELECT FROM used WHERE used.oid = 790)
+UNION ALL
 SELECT 'type', t.oid::int8, t.typname::text, t.oid, n.nspname::text,
        CASE WHEN t.typtype = 'b' AND t.typlen = -1 AND t.typelem <> 0 THEN 'a'
             ELSE t.typtype::text END,
@@ -45,7 +50,9 @@ SELECT 'type', t.oid::int8, t.typname::text, t.oid, n.nspname::text,
        t.typtypmod,
        CASE WHEN t.typtype = 'e' THEN ARRAY(
            SELECT e.enumlabel::text FROM pg_catalog.pg_enum e
-           WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder) END
+           WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder)
+            WHEN t.typtype = 'b' AND t.typlen = -1 AND t.typelem <> 0 THEN ARRAY(
+           SELECT e.typdelim::text FROM pg_catalog.pg_type e WHERE e.oid = t.typelem) END
 FROM used
 JOIN pg_catalog.pg_type t ON t.oid = used.oid
 JOIN pg_catalog.pg_namespace n ON n.oid = t.typnamespace

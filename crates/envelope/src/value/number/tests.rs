@@ -136,3 +136,40 @@ proptest! {
         prop_assert_eq!(text.parse::<f64>().unwrap().to_bits(), value.to_bits());
     }
 }
+
+#[test]
+fn money_is_read_in_any_locale() {
+    let of = |text: &str, form, digits| {
+        let mut out = Vec::new();
+        money(text.as_bytes(), form, digits, &mut out).map(|()| String::from_utf8(out).unwrap())
+    };
+    let text = DecimalForm::Text { scale: 2 };
+    for (written, digits, amount) in [
+        ("$1,234.11", 2, "1234.11"),
+        ("-$5.05", 2, "-5.05"),
+        ("($5.05)", 2, "-5.05"),
+        ("1.234,11 €", 2, "1234.11"),
+        ("-1\u{202f}234,11 €", 2, "-1234.11"),
+        ("\u{2212}kr 5,05", 2, "-5.05"),
+        ("￥1,234", 0, "1234"),
+        ("1.234", 3, "1.234"),
+        ("-$92,233,720,368,547,758.08", 2, "-92233720368547758.08"),
+    ] {
+        assert_eq!(
+            of(written, text, digits),
+            Ok(format!("\"{amount}\"")),
+            "{written}"
+        );
+    }
+    let scaled = |scale| DecimalForm::Scaled { scale };
+    assert_eq!(of("$1,234.11", scaled(2), 2), Ok("\"AeIT\"".to_owned()));
+    assert_eq!(of("$1,234.10", scaled(1), 2), Ok("\"MDU=\"".to_owned()));
+    assert_eq!(
+        of("$1,234.11", scaled(1), 2),
+        Err(ValueError::Unrepresentable {
+            what: "an amount with more digits behind the point",
+            remedy: "money.fraction.digits",
+        })
+    );
+    assert_eq!(of("$", text, 2), Err(ValueError::Malformed));
+}

@@ -1,0 +1,4 @@
+-- option decimal.handling.mode=double
+-- option money.fraction.digits=4
+-- option binary.handling.mode=hex
+-- include extra.sql

@@ -1,0 +1,4 @@
+-- option hstore.handling.mode=map
+-- option decimal.handling.mode=string
+-- option money.fraction.digits=3
+-- include extra.sql

@@ -1,0 +1,2 @@
+-- option hstore.handling.mode=map
+-- include toast_extra.sql

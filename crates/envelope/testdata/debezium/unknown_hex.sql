@@ -1,0 +1,2 @@
+-- option binary.handling.mode=hex
+-- include unknown.sql
