@@ -101,7 +101,7 @@ impl Case {
             ..Self::default()
         };
         let path = directory().join(format!("{name}.sql"));
-        case.add_file(&path)
+        case.add_file(&path, true)
             .with_context(|| path.display().to_string())?;
         let streams = case.steps.contains(&Step::Start);
         if !streams {
@@ -130,7 +130,7 @@ impl Case {
         directory().join(format!("{}.expected", self.name))
     }
 
-    fn add_file(&mut self, path: &Path) -> Result<()> {
+    fn add_file(&mut self, path: &Path, streams: bool) -> Result<()> {
         let text = fs::read_to_string(path)?;
         let mut sql = String::new();
         for line in text.lines() {
@@ -141,18 +141,20 @@ impl Case {
             };
             let (word, rest) = comment.split_once(' ').unwrap_or((comment, ""));
             let step = match word {
+                "stream" if !streams => continue,
                 "stream" if rest.is_empty() => Some(Step::Start),
                 "sync" if rest.is_empty() => Some(Step::Sync),
                 "restart" if rest.is_empty() => Some(Step::Stop),
                 _ => None,
             };
-            if step.is_some() || word == "include" {
+            if step.is_some() || matches!(word, "include" | "rows") {
                 self.add_statements(&sql);
                 sql.clear();
             }
             match word {
                 _ if step.is_some() => self.steps.extend(step),
-                "include" => self.add_file(&path.with_file_name(rest))?,
+                "include" => self.add_file(&path.with_file_name(rest), streams)?,
+                "rows" => self.add_file(&path.with_file_name(rest), false)?,
                 _ => self.add_directive(word, rest)?,
             }
         }

@@ -32,6 +32,8 @@ use self::differences::Differences;
 use self::run::World;
 use crate::binary::{self, Profile};
 
+/// How many cases run at once: most of a case is waiting.
+const JOBS: usize = 4;
 const CONNECT_HEAP_MIB: u32 = 768;
 
 /// Arguments of `cargo xtask oracle`.
@@ -49,7 +51,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = versions::POSTGRES_MAJOR_DEFAULT)]
     postgres: u32,
     /// How many cases run at once
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = JOBS)]
     jobs: usize,
     /// Show what walferry said, too: in this directory
     #[arg(long, value_name = "DIRECTORY")]
@@ -122,7 +124,7 @@ pub(crate) fn run_recorded(postgres: u32) -> Result<(), Box<dyn Error>> {
             record: false,
             recorded: true,
             postgres: major,
-            jobs: 2,
+            jobs: JOBS,
             keep: None,
         };
         if run(&arguments)? != ExitCode::SUCCESS {

@@ -1,0 +1,3 @@
+-- The schemas of the same.
+-- option schemas.enable=true
+-- include ddl_retype.sql

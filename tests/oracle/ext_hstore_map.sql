@@ -1,0 +1,3 @@
+-- hstore as a map.
+-- option hstore.handling.mode=map
+-- include ext_hstore.sql

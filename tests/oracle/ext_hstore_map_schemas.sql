@@ -1,0 +1,4 @@
+-- hstore's schema as a map.
+-- option schemas.enable=true
+-- option hstore.handling.mode=map
+-- include ext_hstore.sql

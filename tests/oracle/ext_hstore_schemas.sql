@@ -1,0 +1,3 @@
+-- hstore's schema.
+-- option schemas.enable=true
+-- include ext_hstore.sql

@@ -1,0 +1,3 @@
+-- PostGIS' schemas.
+-- option schemas.enable=true
+-- include ext_postgis.sql

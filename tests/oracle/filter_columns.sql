@@ -1,0 +1,3 @@
+-- Some columns.
+-- option column.include.list=app[.]users[.](id|name),app[.]orders[.].*,public[.]users[.]NAME
+-- include filters.sql

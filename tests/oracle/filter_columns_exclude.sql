@@ -1,0 +1,3 @@
+-- All but some columns.
+-- option column.exclude.list=.*[.]secret,app[.]users[.]email,app[.]orders[.]id
+-- include filters.sql

@@ -1,0 +1,4 @@
+-- Schemas without the columns that are left out.
+-- option column.exclude.list=.*[.]secret,app[.]users[.]email
+-- option schemas.enable=true
+-- include filters.sql

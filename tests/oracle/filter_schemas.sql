@@ -1,0 +1,3 @@
+-- Some schemas.
+-- option schema.include.list=app|public
+-- include filters.sql

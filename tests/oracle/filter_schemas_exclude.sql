@@ -1,0 +1,3 @@
+-- All but some schemas.
+-- option schema.exclude.list=hid.*
+-- include filters.sql

@@ -1,0 +1,3 @@
+-- Some tables.
+-- option table.include.list=app[.]order.*,PUBLIC.users
+-- include filters.sql

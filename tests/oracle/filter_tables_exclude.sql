@@ -1,0 +1,3 @@
+-- All but some tables.
+-- option table.exclude.list=app[.]order,.*[.]users
+-- include filters.sql

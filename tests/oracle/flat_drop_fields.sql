@@ -1,0 +1,3 @@
+-- Fields are dropped by a header.
+-- option transforms.unwrap.drop.fields.header.name=__drop
+-- include flat.sql

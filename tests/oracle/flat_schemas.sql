@@ -1,0 +1,3 @@
+-- Flat rows with schemas.
+-- option schemas.enable=true
+-- include flat.sql

@@ -1,0 +1,5 @@
+-- Flat rows in a snapshot.
+-- option transforms=unwrap
+-- option transforms.unwrap.type=io.debezium.transforms.ExtractNewRecordState
+-- option transforms.unwrap.add.fields=op,source.snapshot
+-- rows snapshot.sql

@@ -1,0 +1,11 @@
+-- Replica identity by an index of a table without a primary key.
+create table t (id int, u int not null unique, v text, n numeric(10,2));
+alter table t replica identity using index t_u_key;
+-- stream
+insert into t values (1, 10, 'a', 1.5), (2, 20, 'b', 2);
+update t set v = 'c' where id = 1;
+update t set v = v where id = 2;
+update t set id = 3 where id = 2;
+update t set u = 30 where id = 3;
+delete from t where id = 1;
+delete from t;

@@ -1,0 +1,3 @@
+-- Schemas of envelopes under replica identity full.
+-- option schemas.enable=true
+-- include identity_full.sql

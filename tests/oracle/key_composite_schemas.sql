@@ -1,0 +1,3 @@
+-- Schemas of such keys.
+-- option schemas.enable=true
+-- include key_composite.sql

@@ -1,0 +1,3 @@
+-- Values hashed.
+-- option column.mask.hash.SHA-256.with.salt.CzQMA0cB5K=app[.]users[.](name|email|secret),app[.]order_lines[.]name
+-- include filters.sql

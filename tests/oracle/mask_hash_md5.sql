@@ -1,0 +1,3 @@
+-- Values hashed with MD5.
+-- option column.mask.hash.v2.MD5.with.salt.x=app[.]users[.](name|email)
+-- include filters.sql

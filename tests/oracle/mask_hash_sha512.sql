@@ -1,0 +1,4 @@
+-- Values hashed with SHA-512, and the schema.
+-- option column.mask.hash.v2.SHA-512.with.salt.x=app[.]users[.](name|email),app[.]order_lines[.]name
+-- option schemas.enable=true
+-- include filters.sql

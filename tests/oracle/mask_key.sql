@@ -1,0 +1,4 @@
+-- A masked column that is the key by configuration.
+-- option column.mask.hash.v2.SHA-256.with.salt.abc=app[.]users[.]name
+-- option message.key.columns=app.users:name
+-- include filters.sql

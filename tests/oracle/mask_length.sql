@@ -1,0 +1,3 @@
+-- Values in asterisks.
+-- option column.mask.with.5.chars=app[.]users[.](name|secret),app[.]orders[.]total
+-- include filters.sql

@@ -1,0 +1,4 @@
+-- Values in asterisks, and the schema.
+-- option column.mask.with.5.chars=app[.]users[.](name|secret)
+-- option schemas.enable=true
+-- include filters.sql

@@ -1,0 +1,3 @@
+-- Values masked by nothing.
+-- option column.mask.with.0.chars=app[.]users[.].*
+-- include filters.sql

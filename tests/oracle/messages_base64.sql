@@ -1,0 +1,4 @@
+-- Messages in base64, as strings.
+-- option binary.handling.mode=base64
+-- option schemas.enable=true
+-- include messages.sql

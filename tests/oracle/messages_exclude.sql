@@ -1,0 +1,3 @@
+-- Messages but for some prefixes.
+-- option message.prefix.exclude.list=ONE,b.n
+-- include messages.sql

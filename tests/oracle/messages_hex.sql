@@ -1,0 +1,3 @@
+-- Messages in hexadecimal.
+-- option binary.handling.mode=hex
+-- include messages.sql

@@ -1,0 +1,3 @@
+-- Messages of some prefixes.
+-- option message.prefix.include.list=o.*,bin
+-- include messages.sql

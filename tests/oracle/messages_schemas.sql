@@ -1,0 +1,3 @@
+-- The schema of messages.
+-- option schemas.enable=true
+-- include messages.sql

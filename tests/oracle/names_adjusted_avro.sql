@@ -1,0 +1,5 @@
+-- Names made fit for Avro: avro.
+-- option schema.name.adjustment.mode=avro
+-- option field.name.adjustment.mode=avro
+-- option schemas.enable=true
+-- include names_odd.sql

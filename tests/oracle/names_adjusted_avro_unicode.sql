@@ -1,0 +1,5 @@
+-- Names made fit for Avro: avro_unicode.
+-- option schema.name.adjustment.mode=avro_unicode
+-- option field.name.adjustment.mode=avro_unicode
+-- option schemas.enable=true
+-- include names_odd.sql

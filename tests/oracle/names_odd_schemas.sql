@@ -1,0 +1,3 @@
+-- Their schemas.
+-- option schemas.enable=true
+-- include names_odd.sql

@@ -1,0 +1,4 @@
+-- The source's types in schemas, by type.
+-- option datatype.propagate.source.type=.*[.]NUMERIC,.*[.]varchar
+-- option schemas.enable=true
+-- include filters.sql

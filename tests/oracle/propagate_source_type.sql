@@ -1,0 +1,4 @@
+-- The source's types in schemas.
+-- option column.propagate.source.type=.*[.](name|total)
+-- option schemas.enable=true
+-- include filters.sql

@@ -1,0 +1,3 @@
+-- The field that makes the key unique, under another name.
+-- option transforms.route.key.field.name=shard
+-- include route.sql

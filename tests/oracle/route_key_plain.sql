@@ -1,0 +1,3 @@
+-- The key as it was.
+-- option transforms.route.key.enforce.uniqueness=false
+-- include route.sql

@@ -1,0 +1,5 @@
+-- The field that makes the key unique, by an expression.
+-- option transforms.route.key.field.name=shard
+-- option transforms.route.key.field.regex=(.*)orders_(.*)
+-- option transforms.route.key.field.replacement=$2
+-- include route.sql

@@ -1,0 +1,4 @@
+-- Records by the hashes of two fields.
+-- option transforms.partition.partition.payload.fields=change.region,source.table
+-- option transforms.partition.partition.hash.function=murmur
+-- include route_partitions.sql

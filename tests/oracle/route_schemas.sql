@@ -1,0 +1,3 @@
+-- Schemas of what was routed.
+-- option schemas.enable=true
+-- include route.sql

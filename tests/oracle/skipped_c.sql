@@ -1,0 +1,3 @@
+-- skipped.operations=c.
+-- option skipped.operations=c
+-- include identity_default.sql

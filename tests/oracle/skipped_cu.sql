@@ -1,0 +1,3 @@
+-- skipped.operations=c,u.
+-- option skipped.operations=c,u
+-- include identity_default.sql

@@ -1,0 +1,3 @@
+-- skipped.operations=d.
+-- option skipped.operations=d
+-- include identity_default.sql

@@ -1,0 +1,3 @@
+-- skipped.operations=none.
+-- option skipped.operations=none
+-- include identity_default.sql

@@ -1,0 +1,3 @@
+-- skipped.operations=u.
+-- option skipped.operations=u
+-- include identity_default.sql

@@ -1,0 +1,3 @@
+-- skipped.operations=u,d.
+-- option skipped.operations=u,d
+-- include identity_default.sql

@@ -1,0 +1,3 @@
+-- The rows of arrays.sql in a snapshot.
+-- option snapshot.mode=initial
+-- rows arrays.sql

@@ -1,0 +1,3 @@
+-- Schemas of a snapshot's records.
+-- option schemas.enable=true
+-- include snapshot.sql

@@ -1,0 +1,3 @@
+-- The rows of toast.sql in a snapshot.
+-- option snapshot.mode=initial
+-- rows toast.sql

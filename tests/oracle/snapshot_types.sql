@@ -1,0 +1,3 @@
+-- The rows of types.sql in a snapshot.
+-- option snapshot.mode=initial
+-- rows types.sql

@@ -1,0 +1,3 @@
+-- The rows of types_domains.sql in a snapshot.
+-- option snapshot.mode=initial
+-- rows types_domains.sql

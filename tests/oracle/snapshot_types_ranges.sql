@@ -1,0 +1,3 @@
+-- The rows of types_ranges.sql in a snapshot.
+-- option snapshot.mode=initial
+-- rows types_ranges.sql

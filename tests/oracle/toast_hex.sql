@@ -1,0 +1,3 @@
+-- The placeholder of bytes in hexadecimal.
+-- option binary.handling.mode=hex
+-- include toast.sql

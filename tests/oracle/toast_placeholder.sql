@@ -1,0 +1,3 @@
+-- Another placeholder.
+-- option unavailable.value.placeholder=gone
+-- include toast.sql

@@ -1,0 +1,3 @@
+-- A placeholder of bytes.
+-- option unavailable.value.placeholder=hex:deadbeef
+-- include toast.sql

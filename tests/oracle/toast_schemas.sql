@@ -1,0 +1,3 @@
+-- The placeholder beside schemas.
+-- option schemas.enable=true
+-- include toast.sql

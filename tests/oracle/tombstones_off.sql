@@ -1,0 +1,3 @@
+-- No tombstones.
+-- option tombstones.on.delete=false
+-- include identity_default.sql

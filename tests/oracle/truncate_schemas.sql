@@ -1,0 +1,3 @@
+-- The schema of a truncate.
+-- option schemas.enable=true
+-- include truncate.sql

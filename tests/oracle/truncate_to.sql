@@ -1,0 +1,3 @@
+-- Values cut.
+-- option column.truncate.to.2.chars=app[.]users[.](name|email)
+-- include filters.sql

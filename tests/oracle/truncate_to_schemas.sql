@@ -1,0 +1,4 @@
+-- Values cut, and the schema.
+-- option column.truncate.to.3.chars=app[.]users[.](name|email|secret),app[.]order_lines[.]name
+-- option schemas.enable=true
+-- include filters.sql

@@ -1,0 +1,3 @@
+-- Bit strings' schemas.
+-- option schemas.enable=true
+-- include types_bits.sql

@@ -1,0 +1,3 @@
+-- bytea and its arrays, binary.handling.mode base64-url-safe.
+-- option binary.handling.mode=base64-url-safe
+-- include types_bytea.sql

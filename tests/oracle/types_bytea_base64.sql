@@ -1,0 +1,3 @@
+-- bytea and its arrays, binary.handling.mode base64.
+-- option binary.handling.mode=base64
+-- include types_bytea.sql

@@ -1,0 +1,3 @@
+-- bytea and its arrays, binary.handling.mode hex.
+-- option binary.handling.mode=hex
+-- include types_bytea.sql

@@ -1,0 +1,3 @@
+-- Domains' schemas.
+-- option schemas.enable=true
+-- include types_domains.sql

@@ -1,0 +1,3 @@
+-- Enums' schemas: allowed values in order.
+-- option schemas.enable=true
+-- include types_enums.sql

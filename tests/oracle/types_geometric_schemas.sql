@@ -1,0 +1,3 @@
+-- Geometric types' schemas.
+-- option schemas.enable=true
+-- include types_geometric.sql

@@ -1,0 +1,4 @@
+-- Intervals as ISO 8601 text.
+-- option interval.handling.mode=string
+-- option schemas.enable=true
+-- include types_intervals.sql

@@ -1,0 +1,3 @@
+-- money with decimal.handling.mode double.
+-- option decimal.handling.mode=double
+-- include types_money.sql

@@ -1,0 +1,3 @@
+-- money with other fraction digits.
+-- option money.fraction.digits=4
+-- include types_money.sql

@@ -1,0 +1,4 @@
+-- money's schema.
+-- option schemas.enable=true
+-- option money.fraction.digits=1
+-- include types_money.sql

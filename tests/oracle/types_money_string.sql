@@ -1,0 +1,3 @@
+-- money with decimal.handling.mode string.
+-- option decimal.handling.mode=string
+-- include types_money.sql

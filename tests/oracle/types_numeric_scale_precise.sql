@@ -1,0 +1,4 @@
+-- A negative scale as Decimal.
+-- needs postgres >= 15
+-- option decimal.handling.mode=precise
+-- include types_numeric_scale.sql

@@ -1,0 +1,3 @@
+-- Ranges' schemas.
+-- option schemas.enable=true
+-- include types_ranges.sql

@@ -1,0 +1,3 @@
+-- Times at their ends, time.precision.mode adaptive_time_microseconds.
+-- option time.precision.mode=adaptive_time_microseconds
+-- include types_times_ends.sql

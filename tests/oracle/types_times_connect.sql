@@ -1,0 +1,3 @@
+-- Times at their ends, time.precision.mode connect.
+-- option time.precision.mode=connect
+-- include types_times_ends.sql

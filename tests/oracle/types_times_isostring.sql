@@ -1,0 +1,3 @@
+-- Times at their ends, time.precision.mode isostring.
+-- option time.precision.mode=isostring
+-- include types_times_ends.sql

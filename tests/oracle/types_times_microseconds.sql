@@ -1,0 +1,3 @@
+-- Times at their ends, time.precision.mode microseconds.
+-- option time.precision.mode=microseconds
+-- include types_times_ends.sql

@@ -1,0 +1,3 @@
+-- What Debezium does not know, when not asked for.
+-- option include.unknown.datatypes=false
+-- include types_unknown.sql

@@ -1,0 +1,3 @@
+-- The same in hexadecimal.
+-- option binary.handling.mode=hex
+-- include types_unknown.sql

@@ -1,0 +1,3 @@
+-- The same with schemas.
+-- option schemas.enable=true
+-- include types_unknown.sql

@@ -1,0 +1,3 @@
+-- Updates that change nothing are left out.
+-- option skip.messages.without.change=true
+-- include identity_full.sql

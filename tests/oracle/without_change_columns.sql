@@ -1,0 +1,4 @@
+-- Updates that change nothing of the columns that are kept.
+-- option skip.messages.without.change=true
+-- option column.include.list=public[.]t[.](id|v)
+-- include identity_full.sql

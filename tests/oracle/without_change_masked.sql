@@ -1,0 +1,4 @@
+-- Updates that change a masked column.
+-- option skip.messages.without.change=true
+-- option column.mask.with.3.chars=public[.]t[.]v
+-- include identity_full.sql
