@@ -168,7 +168,7 @@ impl ValueEncoder {
             Self::Bits { .. } => bits::bits(text, out),
             Self::Point => geometry::point(text, out),
             Self::Geometry { .. } => geometry::ewkb(text, out),
-            Self::Hstore(handling) => hstore::hstore(text, *handling, out, scratch),
+            Self::Hstore(handling) => hstore::hstore(text, *handling, out),
             Self::Vector { .. } => vector::dense(text, out),
             Self::SparseVector => vector::sparse(text, out),
             Self::Date(form) => temporal::date(text, *form, out),

@@ -7,6 +7,14 @@ use super::ValueError;
 pub(crate) fn quoted(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     out.reserve(text.len() + WORD + 2);
     out.push(b'"');
+    escaped(text, out)?;
+    out.push(b'"');
+    Ok(())
+}
+
+/// Appends the inside of a JSON string.
+#[inline]
+pub(crate) fn escaped(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     let rest = escape_ascii(text, out);
     if !rest.is_empty() {
         escape_str(
@@ -14,18 +22,29 @@ pub(crate) fn quoted(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
             out,
         );
     }
-    out.push(b'"');
     Ok(())
 }
 
-/// Appends the content of a string that is escaped already but for control characters.
-pub(super) fn escape_controls(text: &[u8], out: &mut Vec<u8>) {
-    for &byte in text {
-        match byte {
-            ..b' ' => escape_byte(byte, out),
-            _ => out.push(byte),
+/// Appends the inside of a JSON string that is within JSON that is within a JSON string. The inner
+/// one leaves characters beyond the basic plane as they are.
+pub(crate) fn escaped_twice(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    let mut rest = text;
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | ..b' ');
+    while let Some(at) = rest.iter().position(special) {
+        let (run, tail) = rest.split_at(at);
+        escaped(run, out)?;
+        let Some((byte, tail)) = tail.split_first() else {
+            break;
+        };
+        // The inner escape's backslash is escaped; what follows it is a letter, or again one of two.
+        out.push(b'\\');
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
         }
+        escape_byte(*byte, out);
+        rest = tail;
     }
+    escaped(rest, out)
 }
 
 /// Appends the text of a JSON value: a string's own, less quotes and escapes; of others their JSON.

@@ -1,0 +1,3 @@
+-- As a map.
+-- option hstore.handling.mode=map
+-- include hstore_order.sql
