@@ -1,6 +1,7 @@
 //! End-to-end tests on real servers, one behaviour a file. Run by `cargo xtask test`.
 
 mod check;
+mod column_filters;
 mod committed_only;
 mod copy_refused;
 mod demo;

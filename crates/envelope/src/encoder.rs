@@ -4,8 +4,8 @@
 use pgoutput::{OldTuple, Tuple};
 
 use crate::change::Context;
-use crate::error::EncodeError;
-use crate::event::{Event, Key, Rows};
+use crate::error::{EncodeError, EncodeErrorKind};
+use crate::event::{Event, Failure, Key, Rows};
 use crate::message::Messages;
 use crate::options::Options;
 use crate::records::{Operation, Records};
@@ -119,13 +119,16 @@ impl Encoder {
         new: Tuple<'_>,
         out: &mut Records,
     ) -> Result<(), EncodeError> {
+        check_key_carried(table, context, old)?;
+        let unchanged = self.options.skip_messages_without_change
+            && matches!(old, Some(OldTuple::Full(old)) if row::same_where_shown(table, old, new));
         let rows = Rows {
             before: old,
             after: Some(new),
             fill: old,
         };
         let (Some(old), Some(_)) = (old, table.key()) else {
-            if self.options.skipped_operations.update {
+            if self.options.skipped_operations.update || unchanged {
                 return Ok(());
             }
             let event = Event {
@@ -139,13 +142,9 @@ impl Encoder {
         // Taken out, so that they may be lent while the encoder writes.
         let mut old_key = std::mem::take(&mut self.old_key);
         let mut new_key = std::mem::take(&mut self.new_key);
-        let written = self.update_with_keys(
-            table,
-            context,
-            (old, new),
-            (&mut old_key, &mut new_key),
-            out,
-        );
+        let rows = (old, new, unchanged);
+        let keys = (&mut old_key, &mut new_key);
+        let written = self.update_with_keys(table, context, rows, keys, out);
         self.old_key = old_key;
         self.new_key = new_key;
         written
@@ -155,7 +154,7 @@ impl Encoder {
         &mut self,
         table: &Table,
         context: &Context<'_>,
-        (old, new): (OldTuple<'_>, Tuple<'_>),
+        (old, new, unchanged): (OldTuple<'_>, Tuple<'_>, bool),
         (old_key, new_key): (&mut Vec<u8>, &mut Vec<u8>),
         out: &mut Records,
     ) -> Result<(), EncodeError> {
@@ -166,7 +165,7 @@ impl Encoder {
         rendered.map_err(|failure| failure.at(table, context))?;
         let (old_key, new_key): (&[u8], &[u8]) = (old_key, new_key);
         if old_key == new_key {
-            if self.options.skipped_operations.update {
+            if self.options.skipped_operations.update || unchanged {
                 return Ok(());
             }
             let rows = Rows {
@@ -220,6 +219,7 @@ impl Encoder {
         if self.options.skipped_operations.delete {
             return Ok(());
         }
+        check_key_carried(table, context, Some(old))?;
         let rows = Rows {
             before: Some(old),
             after: None,
@@ -260,5 +260,20 @@ impl Encoder {
             header: None,
         };
         self.write(table, context, out, &[event])
+    }
+}
+
+/// A key made of columns that a change does not carry would be a wrong one.
+fn check_key_carried(
+    table: &Table,
+    context: &Context<'_>,
+    old: Option<OldTuple<'_>>,
+) -> Result<(), EncodeError> {
+    match (table.key_not_carried(), old) {
+        (None, _) | (_, Some(OldTuple::Full(_))) => Ok(()),
+        (column, _) => {
+            let kind = EncodeErrorKind::KeyNotInIdentity;
+            Err(Failure { column, kind }.at(table, context))
+        }
     }
 }

@@ -59,6 +59,18 @@ pub enum EncodeErrorKind {
          upgrade the server or set REPLICA IDENTITY FULL on the table"
     )]
     KeyUnavailable,
+    /// A change that does not carry a column of its key.
+    #[error(
+        "message.key.columns names a column that updates and deletes do not carry: ALTER TABLE ... \
+         REPLICA IDENTITY FULL, or an index with this column as replica identity"
+    )]
+    KeyNotInIdentity,
+    /// A key that a mask would make the same for different rows.
+    #[error(
+        "a column of the key is masked with something other than a hash of a text: different rows \
+         would have one key; hash it, or take it out of the mask's list"
+    )]
+    KeyMasked,
 }
 
 impl fmt::Display for EncodeError {

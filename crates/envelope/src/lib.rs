@@ -20,6 +20,7 @@
 )]
 
 mod change;
+mod columns;
 mod details;
 mod encoder;
 mod error;
@@ -36,6 +37,7 @@ mod transaction;
 mod value;
 
 pub use change::{Context, SnapshotMark};
+pub use columns::{ColumnRules, HashAlgorithm, KeyRule, Mask, Names, Pattern, PatternError};
 pub use details::{RelationDetails, TypeDetails, TypeKind};
 pub use encoder::{Encoder, NEW_KEY_HEADER, OLD_KEY_HEADER, UNAVAILABLE_HEADER};
 pub use error::{EncodeError, EncodeErrorKind};
@@ -46,4 +48,4 @@ pub use options::{
 };
 pub use records::{Headers, Operation, Record, Records};
 pub use table::Table;
-pub use value::is_carried_as_text;
+pub use value::{is_carried_as_text, is_maskable};

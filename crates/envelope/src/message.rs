@@ -47,6 +47,9 @@ impl Encoder {
         let Some(messages) = &self.messages else {
             return Ok(());
         };
+        if !self.options.message_prefixes.admits(message.prefix) {
+            return Ok(());
+        }
         let context = &Context {
             xid: if message.transactional {
                 context.xid

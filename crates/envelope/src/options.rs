@@ -7,6 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::columns::{ColumnRules, Names};
 use crate::flat::Unwrap;
 
 /// A word that the named option does not know.
@@ -267,6 +268,13 @@ pub struct Options {
     pub transaction_metadata: bool,
     /// `topic.transaction`: the last part of the topic of those records.
     pub transaction_topic_name: String,
+    /// Which columns are shown, masked, and in keys.
+    pub columns: ColumnRules,
+    /// `skip.messages.without.change`: no event for an update that leaves every shown column as it
+    /// was. Seen where the log has the whole old row (REPLICA IDENTITY FULL).
+    pub skip_messages_without_change: bool,
+    /// `message.prefix.include.list` or `message.prefix.exclude.list`.
+    pub message_prefixes: Names,
     /// Flat rows in place of envelopes.
     pub unwrap: Option<Unwrap>,
     /// `topic.delimiter`: stands between the parts of a topic's name.
@@ -302,6 +310,9 @@ impl Options {
             logical_messages: LogicalMessages::default(),
             transaction_metadata: false,
             transaction_topic_name: Self::TRANSACTION_TOPIC_NAME.to_owned(),
+            columns: ColumnRules::default(),
+            skip_messages_without_change: false,
+            message_prefixes: Names::All,
             unwrap: None,
             topic_delimiter: Self::TOPIC_DELIMITER.to_owned(),
         }

@@ -2,6 +2,7 @@
 
 use pgoutput::{Cell, OldTuple, Tuple};
 
+use crate::columns::ColumnMask;
 use crate::error::EncodeErrorKind;
 use crate::event::Failure;
 use crate::table::{Column, Table, json_string};
@@ -28,6 +29,9 @@ pub(crate) fn after(
     check_count(table, row)?;
     out.push(b'{');
     for (index, (column, cell)) in table.columns().iter().zip(row.cells()).enumerate() {
+        if !column.shown {
+            continue;
+        }
         out.extend_from_slice(&column.field);
         let cell = match cell {
             Cell::Unchanged => filled(index, column, fill),
@@ -51,6 +55,9 @@ pub(crate) fn before(
     check_count(table, row)?;
     out.push(b'{');
     for (index, (column, cell)) in table.columns().iter().zip(row.cells()).enumerate() {
+        if !column.shown {
+            continue;
+        }
         out.extend_from_slice(&column.field);
         if only_identity && !column.in_identity {
             out.extend_from_slice(&column.absent);
@@ -143,16 +150,57 @@ pub(crate) fn key(
             cell => cell,
         };
         if cell == Cell::Unchanged {
-            let kind = EncodeErrorKind::KeyUnavailable;
             return Err(Failure {
                 column: Some(part.index),
-                kind,
+                kind: EncodeErrorKind::KeyUnavailable,
             });
+        }
+        if column.mask.is_some() {
+            write_masked_key(part.index, column, cell, out)?;
+            continue;
         }
         write_cell(part.index, column, cell, out, scratch)?;
     }
     out.push(b'}');
     Ok(())
+}
+
+/// A masked column in a key: a hash, all of it, so that different rows have different keys.
+#[cold]
+fn write_masked_key(
+    index: usize,
+    column: &Column,
+    cell: Cell<'_>,
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    let failure = |kind| Failure {
+        column: Some(index),
+        kind,
+    };
+    let mask = column.mask.as_ref().filter(|mask| mask.mask.tells_apart());
+    let (Some(mask), true) = (mask, column.encoder.is_text()) else {
+        return Err(failure(EncodeErrorKind::KeyMasked));
+    };
+    match cell {
+        Cell::Text(text) => {
+            let written = mask.write_whole(text, out);
+            written.map_err(|error| failure(error.into()))
+        }
+        _ => {
+            mask.null(out);
+            Ok(())
+        }
+    }
+}
+
+/// Whether every column that is shown is the same in both rows.
+pub(crate) fn same_where_shown(table: &Table, old: Tuple<'_>, new: Tuple<'_>) -> bool {
+    let cells = old.cells().zip(new.cells());
+    table
+        .columns()
+        .iter()
+        .zip(cells)
+        .all(|(column, (old, new))| !column.shown || new == Cell::Unchanged || old == new)
 }
 
 /// The old row's cell where the new one's is unchanged and the old row has it.
@@ -173,6 +221,9 @@ fn write_cell(
     out: &mut Vec<u8>,
     scratch: &mut Scratch,
 ) -> Result<(), Failure> {
+    if let Some(mask) = &column.mask {
+        return write_masked(index, column, mask, cell, out, scratch);
+    }
     match cell {
         Cell::Text(text) => column
             .encoder
@@ -193,6 +244,30 @@ fn write_cell(
             column: Some(index),
             kind: EncodeErrorKind::Binary,
         }),
+    }
+}
+
+fn write_masked(
+    index: usize,
+    column: &Column,
+    mask: &ColumnMask,
+    cell: Cell<'_>,
+    out: &mut Vec<u8>,
+    scratch: &mut Scratch,
+) -> Result<(), Failure> {
+    match cell {
+        Cell::Text(text) => mask.write(text, out).map_err(|error| Failure {
+            column: Some(index),
+            kind: error.into(),
+        }),
+        Cell::Unchanged => {
+            write_unavailable(column, out, scratch);
+            Ok(())
+        }
+        Cell::Null | Cell::Binary(_) => {
+            mask.null(out);
+            Ok(())
+        }
     }
 }
 

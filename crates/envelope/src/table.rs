@@ -6,6 +6,7 @@
 
 use pgoutput::{Relation, RelationColumn, ReplicaIdentity};
 
+use crate::columns::ColumnMask;
 use crate::details::RelationDetails;
 use crate::flat::Flat;
 use crate::options::Options;
@@ -20,6 +21,8 @@ pub struct Table {
     topic: String,
     columns: Vec<Column>,
     key: Option<Vec<KeyColumn>>,
+    /// A column of the key that updates and deletes do not carry.
+    key_not_carried: Option<usize>,
     /// `"public","table":"users"`, from the source block.
     source: Vec<u8>,
     key_wrapping: Wrapping,
@@ -32,7 +35,10 @@ pub struct Table {
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
     pub(crate) name: String,
-    /// `"name":`, behind a comma but for the first column.
+    /// Whether rows have it; a key may have it all the same.
+    pub(crate) shown: bool,
+    pub(crate) mask: Option<ColumnMask>,
+    /// `"name":`, behind a comma but for the first column that is shown.
     pub(crate) field: Vec<u8>,
     pub(crate) encoder: ValueEncoder,
     /// With its default, and optional unless it is NOT NULL.
@@ -60,12 +66,13 @@ impl Table {
     /// types that are not built in are carried as text.
     #[must_use]
     pub fn new(relation: &Relation<'_>, details: &RelationDetails, options: &Options) -> Self {
-        let columns: Vec<Column> = relation
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(index, column)| Column::new(index, &column, details, options))
-            .collect();
+        let mut columns: Vec<Column> = Vec::with_capacity(relation.columns.len());
+        let mut shown = 0;
+        for column in relation.columns.iter() {
+            let column = Column::new(shown, relation, &column, details, options);
+            shown += usize::from(column.shown);
+            columns.push(column);
+        }
         let mut source = Vec::new();
         json_string(relation.schema, &mut source);
         source.extend_from_slice(b",\"table\":");
@@ -75,7 +82,16 @@ impl Table {
             let names = (relation.schema, relation.name);
             Flat::new(unwrap, options, names, &columns)
         });
-        let key = key(relation.replica_identity, details, &columns);
+        let rule = options.columns.key(relation.schema, relation.name);
+        let key = rule
+            .and_then(|names| key_of(names.iter(), &columns))
+            .or_else(|| key(relation.replica_identity, details, &columns));
+        let carried = relation.replica_identity == ReplicaIdentity::Full;
+        let mut parts = key.iter().flatten().map(|part| part.index);
+        let key_not_carried = parts.find(|index| {
+            let identity = columns.get(*index).is_some_and(|column| column.in_identity);
+            rule.is_some() && !carried && !identity
+        });
         Self {
             relation: relation.oid,
             qualified_name: format!("{}.{}", relation.schema, relation.name),
@@ -87,7 +103,8 @@ impl Table {
                 schema::table_key(&topic, columns.map(Column::schema_field).collect())
             }),
             value_wrapping: Wrapping::of(options, || {
-                let fields: Vec<Field> = columns.iter().map(Column::schema_field).collect();
+                let shown = columns.iter().filter(|column| column.shown);
+                let fields: Vec<Field> = shown.map(Column::schema_field).collect();
                 match &flat {
                     Some(flat) => flat.schema(&topic, fields),
                     None => schema::table_value(&topic, &fields),
@@ -96,6 +113,7 @@ impl Table {
             flat,
             topic,
             key,
+            key_not_carried,
             columns,
             source,
         }
@@ -148,6 +166,11 @@ impl Table {
         self.key.as_deref()
     }
 
+    /// A column of the key, by number, that updates and deletes do not carry.
+    pub(crate) fn key_not_carried(&self) -> Option<usize> {
+        self.key_not_carried
+    }
+
     pub(crate) fn source(&self) -> &[u8] {
         &self.source
     }
@@ -169,8 +192,10 @@ impl Table {
 }
 
 impl Column {
+    /// `shown_before`: how many columns are shown before this one.
     fn new(
-        index: usize,
+        shown_before: usize,
+        relation: &Relation<'_>,
         column: &RelationColumn<'_>,
         details: &RelationDetails,
         options: &Options,
@@ -186,15 +211,28 @@ impl Column {
         let default = expression.and_then(|(_, expression)| {
             schema::default_of(expression, oid, modifier, types, &encoder)
         });
+        let rules = &options.columns;
+        let mask = rules.mask(relation.schema, relation.name, column.name);
+        // What cannot be masked is not shown.
+        let shown = rules.shows(relation.schema, relation.name, column.name)
+            && (mask.is_none() || encoder.is_text());
         Self {
             name: column.name.to_owned(),
-            field: field(column.name, index),
+            field: field(column.name, shown_before),
+            shown,
             schema: schema::of_column(oid, modifier, types, options, &encoder)
                 // Debezium's geometry is optional even where it is NOT NULL.
                 .optional_if(!not_null || encoder == ValueEncoder::Geometry { geography: false })
-                .default(default.clone()),
+                .default(default.clone())
+                .masked(mask),
+            mask: mask.map(|mask| ColumnMask {
+                mask: mask.clone(),
+                length: length(oid, modifier),
+            }),
             in_identity: column.in_identity,
-            absent: if not_null {
+            absent: if not_null && mask.is_some() {
+                b"\"\"".to_vec()
+            } else if not_null {
                 default.unwrap_or_else(|| encoder.zero())
             } else {
                 b"null".to_vec()
@@ -227,8 +265,15 @@ fn key(
         ReplicaIdentity::Index => ordered(flagged().collect(), &details.identity_index),
         ReplicaIdentity::Full | ReplicaIdentity::Nothing => details.primary_key.iter().collect(),
     };
+    key_of(names.into_iter(), columns)
+}
+
+/// None if there is no column, or not all are there.
+fn key_of<'a>(
+    names: impl Iterator<Item = &'a String>,
+    columns: &[Column],
+) -> Option<Vec<KeyColumn>> {
     let key: Option<Vec<KeyColumn>> = names
-        .into_iter()
         .enumerate()
         .map(|(position, name)| {
             let index = columns.iter().position(|column| column.name == *name)?;
@@ -239,6 +284,14 @@ fn key(
         })
         .collect();
     key.filter(|key| !key.is_empty())
+}
+
+/// How many characters a column of bpchar or varchar holds.
+fn length(oid: u32, modifier: i32) -> Option<usize> {
+    let is_limited = matches!(oid, 1042 | 1043) && modifier >= 4;
+    is_limited
+        .then(|| usize::try_from(modifier - 4).ok())
+        .flatten()
 }
 
 /// The index's order where it has just these columns, else the table's: the index may have changed

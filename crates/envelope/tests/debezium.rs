@@ -12,8 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use envelope::{
-    AddedField, Context, Encoder, LogicalMessages, Options, Records, RelationDetails, SnapshotMark,
-    Table, TypeDetails, TypeKind, Unwrap,
+    AddedField, Context, Encoder, KeyRule, LogicalMessages, Mask, Names, Options, Pattern, Records,
+    RelationDetails, SnapshotMark, Table, TypeDetails, TypeKind, Unwrap,
 };
 use pgoutput::{Begin, CommitLsn, Lsn, Message, PgTimestamp};
 use serde_json::Value;
@@ -339,11 +339,27 @@ fn options(case: &Path) -> Options {
             "hstore.handling.mode" => options.hstore = word.parse().unwrap(),
             "money.fraction.digits" => options.money_fraction_digits = word.parse().unwrap(),
             "include.unknown.datatypes" => options.unknown_as_bytes = word.parse().unwrap(),
+            "column.exclude.list" => options.columns.shown = Names::Except(patterns(word)),
+            "column.include.list" => options.columns.shown = Names::Only(patterns(word)),
+            "message.prefix.include.list" => options.message_prefixes = Names::Only(patterns(word)),
+            "message.key.columns" => {
+                options.columns.keys = word
+                    .split(';')
+                    .map(|rule| KeyRule::parse(rule).unwrap())
+                    .collect();
+            }
+            "skip.messages.without.change" => {
+                options.skip_messages_without_change = word.parse().unwrap();
+            }
             "skipped.operations" => options.skipped_operations = word.parse().unwrap(),
             "tombstones.on.delete" => options.tombstones_on_delete = word.parse().unwrap(),
             "provide.transaction.metadata" => options.transaction_metadata = word.parse().unwrap(),
             "schemas.enable" => options.schemas = word.parse().unwrap(),
             "snapshot.mode" | "transforms" => {}
+            name if name.starts_with("column.") => {
+                let mask = Mask::parse(&name["column.".len()..]).unwrap().unwrap();
+                options.columns.masks.push((mask, patterns(word)));
+            }
             other => match other.strip_prefix("transforms.unwrap.") {
                 Some("type") => options.unwrap = options.unwrap.or_else(|| Some(Unwrap::default())),
                 Some(name) if name.ends_with(".prefix") => {
@@ -358,6 +374,12 @@ fn options(case: &Path) -> Options {
         }
     }
     options
+}
+
+fn patterns(list: &str) -> Vec<Pattern> {
+    list.split(',')
+        .map(|pattern| Pattern::parse(pattern).unwrap())
+        .collect()
 }
 
 fn unwrap_option(unwrap: &mut Unwrap, name: &str, word: &str, prefix: &str) {

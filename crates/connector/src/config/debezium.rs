@@ -149,18 +149,9 @@ pub const FOREIGN: &[Foreign] = &[
     see("envelope.table.include.list", "tables.include"),
     see("envelope.table.exclude.list", "tables.exclude"),
     later_or("envelope.table.ignore.builtin", "true"),
-    later("envelope.column.include.list"),
-    later("envelope.column.exclude.list"),
-    later("envelope.message.key.columns"),
-    later("envelope.message.prefix.include.list"),
-    later("envelope.message.prefix.exclude.list"),
-    later("envelope.column.truncate.to.<length>.chars"),
-    later("envelope.column.mask.with.<length>.chars"),
-    later("envelope.column.mask.hash.<algorithm>.with.salt.<salt>"),
     later("envelope.column.propagate.source.type"),
     later("envelope.datatype.propagate.source.type"),
     later_or("envelope.include.schema.comments", "false"),
-    later_or("envelope.skip.messages.without.change", "false"),
     later_or("envelope.guardrail.collections.max", "0"),
     later_or("envelope.guardrail.collections.limit.action", "warn"),
     // Types.
@@ -294,10 +285,6 @@ mod tests {
     #[test]
     fn placeholders_stand_for_any_text() {
         for (path, expected) in [
-            ("envelope.column.truncate.to.20.chars", true),
-            ("envelope.column.truncate.to..chars", false),
-            ("envelope.column.mask.hash.v2.SHA-256.with.salt.x", true),
-            ("envelope.column.mask.hash.SHA-256.with.salt.", false),
             (
                 "snapshot.snapshot.select.statement.overrides.public.users",
                 true,

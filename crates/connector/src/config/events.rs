@@ -1,7 +1,8 @@
 //! The form of events: the section `envelope`, but for what belongs to topics and tables.
 
-use envelope::{AddedField, Unwrap};
+use envelope::{AddedField, LogicalMessages, Names, Unwrap};
 
+use super::columns;
 use super::reader::Reader;
 
 pub(super) fn read(
@@ -23,7 +24,13 @@ pub(super) fn read(
     let placeholder = reader.parsed("envelope.unavailable.value.placeholder", |text| {
         Ok(text.to_owned())
     });
-    let messages = reader.word("envelope.logical.messages");
+    let prefixes = read_prefixes(reader);
+    let messages = read_messages(
+        reader,
+        prefixes.as_ref().is_some_and(|names| !names.is_all()),
+    );
+    let without_change = reader.word("envelope.skip.messages.without.change");
+    let columns = columns::read(reader);
     let metadata = reader.word("envelope.provide.transaction.metadata");
     let transaction_topic = reader.parsed("envelope.topic.transaction", topic_part);
     let unwrap = read_unwrap(reader);
@@ -41,6 +48,9 @@ pub(super) fn read(
         skipped_operations: skipped?,
         unavailable_value_placeholder: placeholder?,
         logical_messages: messages?,
+        message_prefixes: prefixes?,
+        skip_messages_without_change: without_change?,
+        columns: columns?,
         transaction_metadata: metadata?,
         transaction_topic_name: transaction_topic?,
         unwrap: unwrap?,
@@ -58,6 +68,26 @@ fn topic_part(text: &str) -> Result<String, String> {
         )),
         None => Ok(text.to_owned()),
     }
+}
+
+fn read_prefixes(reader: &mut Reader<'_>) -> Option<Names> {
+    let lists = [
+        "envelope.message.prefix.include.list",
+        "envelope.message.prefix.exclude.list",
+    ];
+    columns::read_names(reader, lists)
+}
+
+/// A list of prefixes says that messages are wanted, unless it is said that they are not.
+fn read_messages(reader: &mut Reader<'_>, chosen: bool) -> Option<LogicalMessages> {
+    let path = "envelope.logical.messages";
+    let implied = chosen && !reader.is_set(path);
+    let word = reader.word(path)?;
+    Some(if implied {
+        LogicalMessages::Publish
+    } else {
+        word
+    })
 }
 
 fn read_skipped_operations(reader: &mut Reader<'_>) -> Option<envelope::SkippedOperations> {

@@ -334,6 +334,46 @@ pub const KEYS: &[Key] = &[
         doc: "Stands between the parts of a topic's name: `-` makes `<prefix>-<schema>-<table>`.",
     },
     Key {
+        path: "envelope.column.include.list",
+        kind: Kind::List,
+        default: Default::Is(""),
+        doc: "Columns that events have, as expressions on `schema.table.column`; see \
+              [filters](filters.md). Keys have their columns all the same.",
+    },
+    Key {
+        path: "envelope.column.exclude.list",
+        kind: Kind::List,
+        default: Default::Is(""),
+        doc: "Columns that events do not have.",
+    },
+    Key {
+        path: "envelope.message.key.columns",
+        kind: Kind::Text,
+        default: Default::Unset,
+        doc: "Columns of keys where they are not the table's own: \
+              `schema.table:column,column;schema.other:column`.",
+    },
+    Key {
+        path: "envelope.message.prefix.include.list",
+        kind: Kind::List,
+        default: Default::Is(""),
+        doc: "Prefixes of logical messages that become events, as expressions. Either list means \
+              `logical.messages: publish`.",
+    },
+    Key {
+        path: "envelope.message.prefix.exclude.list",
+        kind: Kind::List,
+        default: Default::Is(""),
+        doc: "Prefixes of logical messages that do not become events.",
+    },
+    Key {
+        path: "envelope.skip.messages.without.change",
+        kind: SWITCH,
+        default: Default::Is("false"),
+        doc: "Whether an update gives no event when every column that events have is as it was; \
+              seen under REPLICA IDENTITY FULL.",
+    },
+    Key {
         path: "envelope.unwrap",
         kind: SWITCH,
         default: Default::Is("false"),

@@ -10,6 +10,7 @@
 //! whether tables, topics and rights fit is `preflight`'s to find.
 
 pub mod admin;
+mod columns;
 pub mod debezium;
 mod events;
 pub mod kafka;

@@ -150,37 +150,55 @@ impl<'a> Reader<'a> {
         self.parsed(path, |text| quantity::duration(text, min_ms, max_ms))
     }
 
+    /// What is written below a section, as paths without it.
+    pub(super) fn names_below(&self, section: &str) -> Vec<String> {
+        let paths = self.settings.by_path.keys();
+        let below = paths.filter_map(|path| path.strip_prefix(section)?.strip_prefix('.'));
+        below.map(str::to_owned).collect()
+    }
+
+    /// Where a key is written.
+    pub(super) fn origin(&self, path: &str) -> Origin {
+        let setting = self.settings.by_path.get(path);
+        setting
+            .map(|setting| setting.origin.clone())
+            .unwrap_or_default()
+    }
+
     /// A list; empty if an optional key is not set. Items keep their places.
     pub(super) fn list(&mut self, path: &str) -> Option<Vec<Text>> {
         let key = spec(path)?;
-        let items = match self.settings.by_path.remove(path) {
-            None => commas(&self.default_text(key)?),
-            Some(Setting {
-                value: Value::Many(items),
-                ..
-            }) => items,
-            Some(Setting {
-                value: Value::One(text),
-                ..
-            }) => commas(&text),
-            Some(Setting {
-                value: Value::Broken,
-                ..
-            }) => return None,
-            Some(Setting {
-                value: Value::Nothing,
-                origin,
-            }) => {
-                self.report(origin, path, "has no value; for an empty list write []");
+        if self.is_set(path) {
+            return self.list_of(path, path);
+        }
+        let items = commas(&self.default_text(key)?);
+        self.note_list(path, &items);
+        Some(items)
+    }
+
+    /// A list at a path that is in no table, told of as `shown`.
+    pub(super) fn list_of(&mut self, path: &str, shown: &str) -> Option<Vec<Text>> {
+        let setting = self.settings.by_path.remove(path)?;
+        let items = match setting.value {
+            Value::Many(items) => items,
+            Value::One(text) => commas(&text),
+            Value::Broken => return None,
+            Value::Nothing => {
+                let reason = "has no value; for an empty list write []";
+                self.report(setting.origin, shown, reason);
                 return None;
             }
         };
+        self.note_list(shown, &items);
+        Some(items)
+    }
+
+    fn note_list(&mut self, path: &str, items: &[Text]) {
         let shown: Vec<&str> = items.iter().map(|item| item.value.as_str()).collect();
         let origin = items
             .first()
             .map_or(Origin::BuiltIn, |item| item.origin.clone());
         self.note(path, format!("[{}]", shown.join(", ")), origin);
-        Some(items)
     }
 
     /// Parses one text of a key. The problem shows it as it was written: what a variable holds may

@@ -210,7 +210,7 @@ fn every_problem_is_told_at_once() {
             walferry.yaml:22:3: snapshot.snapshot.mode: always is not built yet; write one of initial, no_data
             walferry.yaml:24:14: envelope.schemas.enable: "sometimes" is no word of this key; write one of true, false
             walferry.yaml:25:3: envelope.decimal.handling.mode: "precize" is no word of this key; write one of precise, double, string; did you mean precise?
-            walferry.yaml:26:3: envelope.message.key.columns: is not built yet; remove it
+            walferry.yaml:26:3: envelope.message.key.columns: "x" names no columns; write schema.table:column,column
             walferry.yaml:27:3: envelope.table.include.list: is said by tables.include here
             walferry.yaml:28:3: envelope.max.batch.size: has nothing to set here: walferry has no queue between reading and publishing; see limits.in.flight; remove it
             walferry.yaml:30:3: envelope.heartbeat.interval.ms: has nothing to set here: an idle slot advances by itself, without heartbeats; remove it
@@ -444,4 +444,62 @@ fn what_decides_the_records_of_a_transaction_has_a_fingerprint() {
     }
     let elsewhere = [("WALFERRY_SHUTDOWN_TIMEOUT", "7s")];
     assert_eq!(good(&contract, &elsewhere).shape(), shape);
+}
+
+#[test]
+fn masks_are_read_and_salts_are_not_shown() {
+    let masks = r#"
+  column.mask.hash.v2.SHA-256.with.salt.pepper: ["public.users.mail", "*.card_*"]
+  column:
+    truncate.to.20.chars: public.users.note
+  message.key.columns: "public.users:mail,id"
+  message.prefix.exclude.list: [ "internal.*" ]
+"#;
+    let text = CONTRACT.replace("\n  format: json\n", &format!("\n  format: json{masks}"));
+    let config = good(&text, &[]);
+    let columns = &config.envelope.columns;
+    let mask = columns.mask("public", "users", "mail");
+    assert!(mask.is_some_and(envelope::Mask::tells_apart));
+    assert!(columns.mask("public", "users", "note").is_some());
+    assert!(columns.mask("public", "users", "name").is_none());
+    assert_eq!(columns.key("public", "users").unwrap(), ["mail", "id"]);
+    assert!(config.envelope.message_prefixes.admits("outbox"));
+    assert_eq!(
+        config.envelope.logical_messages,
+        envelope::LogicalMessages::Publish
+    );
+    let shown = format!("{config:?}");
+    assert!(!shown.contains("pepper"), "{shown}");
+}
+
+#[test]
+fn wrong_rules_about_columns_are_told() {
+    let wrong = r#"
+  column.mask.hash.SHA-3.with.salt.pepper: public.users.mail
+  column.mask.with.x.chars: public.users.mail
+  column.include.list: "("
+  column.masc.with.3.chars: public.users.mail
+  message.key.columns: public.users
+"#;
+    let text = CONTRACT.replace("\n  format: json\n", &format!("\n  format: json{wrong}"));
+    problems(
+        &text,
+        &[],
+        expect![[r#"
+        walferry.yaml:17:3: envelope.column.mask.hash.SHA-3.with.salt.(redacted): does not know the algorithm SHA-3; it takes one of: MD5, SHA-1, SHA-224, SHA-256, SHA-384, SHA-512, SHA3-224, SHA3-256, SHA3-384, SHA3-512
+        walferry.yaml:18:3: envelope.column.mask.with.x.chars: takes a number of characters: .5.chars
+        walferry.yaml:19:3: envelope.column.include.list: "(" is no regular expression: error: unclosed group
+        walferry.yaml:20:3: envelope.column.masc.with.3.chars: unknown key
+        walferry.yaml:21:3: envelope.message.key.columns: "public.users" names no columns; write schema.table:column,column"#]],
+    );
+    let both = "\n  column.include.list: a\n  column.exclude.list: b\n";
+    let text = CONTRACT.replace("\n  format: json\n", &format!("\n  format: json{both}"));
+    problems(
+        &text,
+        &[],
+        expect![[r#"
+        walferry.yaml:17:3: envelope.column.include.list: unknown key; did you mean envelope.column.include.list?
+        walferry.yaml:18:3: envelope.column.exclude.list: envelope.column.include.list is given too; one of them says it all
+        walferry.yaml:18:3: envelope.column.exclude.list: unknown key; did you mean envelope.column.exclude.list?"#]],
+    );
 }

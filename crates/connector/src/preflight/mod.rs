@@ -11,6 +11,7 @@
 //!
 //! Does not change anything, does not decide whether to start, and does not read positions.
 
+pub mod column_rules;
 pub mod columns;
 pub mod finding;
 pub mod identity;
@@ -225,6 +226,13 @@ impl Facts<'_> {
                 ));
             }
         }
+        if let (Some(columns), Some(indexes)) = (&details.columns, &details.indexes) {
+            let captured = &selection.captured;
+            let types = &details.types;
+            findings.extend(column_rules::judge(
+                wanted, captured, columns, types, indexes,
+            ));
+        }
         if let Some(indexes) = &details.indexes {
             let actions = self
                 .known_publication()
@@ -286,6 +294,11 @@ fn captured(wanted: &Wanted<'_>, selection: &Selection<'_>, details: &Details) -
             .indexes
             .as_ref()
             .is_none_or(|indexes| identity::keyed(table, indexes))
+            || wanted
+                .envelope
+                .columns
+                .key(&table.schema, &table.name)
+                .is_some()
     };
     selection
         .captured

@@ -16,6 +16,7 @@ pub(crate) use default::default_of;
 
 use std::borrow::Cow;
 
+use crate::columns::Mask;
 use crate::table::json_string;
 
 /// A schema and what Connect notes with it.
@@ -125,6 +126,17 @@ impl Schema {
     /// The default as JSON.
     pub(crate) fn default(mut self, json: Option<Vec<u8>>) -> Self {
         self.default = json;
+        self
+    }
+
+    /// What a mask leaves of it: a text that no longer has the form its name promises.
+    pub(crate) fn masked(mut self, mask: Option<&Mask>) -> Self {
+        let (name, value) = match mask {
+            None => return self,
+            Some(Mask::Truncate(length)) => ("truncateLength", length.to_string()),
+            Some(_) => ("masked", "true".to_owned()),
+        };
+        self.parameters.push((name, value));
         self
     }
 

@@ -23,8 +23,8 @@ mod zoned;
 
 pub(crate) use bytes::{quoted_base64, quoted_bytes};
 pub(crate) use number::DecimalForm;
-pub use resolve::is_carried_as_text;
 pub(crate) use resolve::{base_type, resolve};
+pub use resolve::{is_carried_as_text, is_maskable};
 pub(crate) use string::{quoted, unquoted};
 pub(crate) use temporal::{DateForm, Unit};
 
@@ -122,6 +122,11 @@ pub(crate) enum ValueEncoder {
 }
 
 impl ValueEncoder {
+    /// The text Postgres prints, as a string.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self, Self::Text | Self::TextFallback)
+    }
+
     /// No form of its own, or an array of such.
     pub(crate) fn is_fallback(&self) -> bool {
         match self {

@@ -43,6 +43,12 @@ pub fn is_carried_as_text(oid: u32, types: &[TypeDetails], options: &Options) ->
     resolve(oid, -1, types, options).is_fallback()
 }
 
+/// Can a column of this type be masked: is it a text?
+#[must_use]
+pub fn is_maskable(oid: u32, types: &[TypeDetails], options: &Options) -> bool {
+    resolve(oid, -1, types, options).is_text()
+}
+
 /// Goes through domains to the type under them.
 pub(crate) fn base_type(mut oid: u32, mut type_modifier: i32, types: &[TypeDetails]) -> (u32, i32) {
     for _ in 0..NESTING_MAX {
