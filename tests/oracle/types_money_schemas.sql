@@ -1,4 +1,4 @@
 -- money's schema.
 -- option schemas.enable=true
--- option money.fraction.digits=1
+-- option money.fraction.digits=3
 -- include types_money.sql

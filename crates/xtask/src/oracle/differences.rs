@@ -2,14 +2,19 @@
 //!
 //! A line is a case (with `*` at its end, all that begin so), what Debezium says, what walferry says,
 //! and perhaps a header that only walferry's record has, between tabs; a tab within is written `⇥`.
-//! The comment above is the reason.
+//! The comment above is the reason. `*` in place of both means that the case differs as a whole: what
+//! walferry says of it is in `NAME.walferry`.
 
 use std::fs;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context, Result, ensure};
 
 use super::case::{self, Case};
+
+/// Stands for all that a case says.
+const WHOLE: &str = "*";
 
 /// The whole list.
 #[derive(Debug)]
@@ -35,28 +40,31 @@ impl Differences {
         lines.map(parse).collect::<Result<_>>().map(Self)
     }
 
-    /// What walferry must say where Debezium says `lines`. A difference whose two sides are whole
-    /// lines may leave one out: an empty side.
-    pub(super) fn apply(&self, case: &str, lines: &[String]) -> Vec<String> {
+    /// What walferry must say where Debezium says `lines`.
+    pub(super) fn apply(&self, case: &str, lines: &[String]) -> Result<Vec<String>> {
         let mut lines = lines.to_vec();
         for difference in &self.0 {
             if !case::matches(&difference.case, case) {
                 continue;
             }
-            for line in lines
-                .iter_mut()
-                .filter(|line| line.contains(&difference.debezium))
-            {
-                *line = line.replace(&difference.debezium, &difference.ours);
-                if let Some(header) = &difference.header {
-                    line.push('\t');
-                    line.push_str(header);
+            if difference.debezium == WHOLE {
+                let whole = read_whole(case)?;
+                difference.used.fetch_or(whole != lines, Ordering::Relaxed);
+                lines = whole;
+                continue;
+            }
+            for line in &mut lines {
+                if line.contains(&difference.debezium) {
+                    *line = line.replace(&difference.debezium, &difference.ours);
+                    if let Some(header) = &difference.header {
+                        line.push('\t');
+                        line.push_str(header);
+                    }
+                    difference.used.store(true, Ordering::Relaxed);
                 }
-                difference.used.store(true, Ordering::Relaxed);
             }
         }
-        lines.retain(|line| !line.is_empty());
-        lines
+        Ok(lines)
     }
 
     /// Each that is about one of these cases must have been met.
@@ -71,6 +79,22 @@ impl Differences {
             .map(|difference| format!("{}\t{}", difference.case, difference.debezium))
             .collect()
     }
+}
+
+fn path_of_whole(case: &str) -> PathBuf {
+    case::directory().join(format!("{case}.walferry"))
+}
+
+fn read_whole(case: &str) -> Result<Vec<String>> {
+    let path = path_of_whole(case);
+    let text = fs::read_to_string(&path)
+        .with_context(|| format!("{} (make it with --accept)", path.display()))?;
+    Ok(text.lines().map(str::to_owned).collect())
+}
+
+/// Writes what walferry says of a case that differs as a whole.
+pub(super) fn write_whole(case: &str, lines: &[String]) -> Result<()> {
+    Ok(fs::write(path_of_whole(case), super::file_of(lines))?)
 }
 
 fn parse(line: &str) -> Result<Difference> {

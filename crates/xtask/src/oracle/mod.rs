@@ -47,6 +47,12 @@ pub(crate) struct Arguments {
     /// Run walferry alone and compare with the records
     #[arg(long, conflicts_with = "record")]
     recorded: bool,
+    /// Run walferry alone and write what it says of cases that differ as a whole (NAME.walferry)
+    #[arg(long, conflicts_with_all = ["record", "recorded"])]
+    accept: bool,
+    /// The pending cases in place of the others
+    #[arg(long, conflicts_with = "cases")]
+    pending: bool,
     /// Postgres' major version, 14 to 18
     #[arg(long, default_value_t = versions::POSTGRES_MAJOR_DEFAULT)]
     postgres: u32,
@@ -69,7 +75,10 @@ enum Verdict {
 /// Runs the cases and prints a summary.
 pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let start = Instant::now();
-    let cases = case::find(&arguments.cases)?;
+    let cases = match arguments.pending {
+        true => case::find(&case::pending()?)?,
+        false => case::find(&arguments.cases)?,
+    };
     let differences = Differences::read()?;
     let verdicts = judge(arguments, &cases, &differences)?;
     let mut out = std::io::stdout().lock();
@@ -87,7 +96,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
             }
         }
     }
-    let complete = !arguments.record && skipped == 0 && bad == 0;
+    let complete = arguments.cases.is_empty()
+        && !arguments.record
+        && !arguments.accept
+        && !arguments.pending
+        && skipped == 0
+        && bad == 0;
     let unused = match complete {
         true => differences.unused(&cases),
         false => Vec::new(),
@@ -123,6 +137,8 @@ pub(crate) fn run_recorded(postgres: u32) -> Result<(), Box<dyn Error>> {
             cases: if major == postgres { Vec::new() } else { types },
             record: false,
             recorded: true,
+            accept: false,
+            pending: false,
             postgres: major,
             jobs: JOBS,
             keep: None,
@@ -153,7 +169,7 @@ fn judge(arguments: &Arguments, cases: &[Case], differences: &Differences) -> Re
             .with("max_wal_senders", &slots),
     )?;
     let kafka = KafkaServer::start(&KafkaOptions::default())?;
-    let connect = match arguments.recorded {
+    let connect = match arguments.recorded || arguments.accept {
         true => None,
         false => Some(DebeziumConnect::start(&DebeziumOptions {
             bootstrap_servers: kafka.bootstrap_servers(),
@@ -226,10 +242,12 @@ fn judge_case(
     let said = run::run(world, case, number)?;
     let path = case.expected();
     if arguments.record {
-        let mut text = said.debezium.join("\n");
-        text.push('\n');
-        fs::write(&path, text)?;
+        fs::write(&path, file_of(&said.debezium))?;
         return Ok(Verdict::Recorded(said.debezium.len()));
+    }
+    if arguments.accept {
+        differences::write_whole(&case.name, &said.walferry)?;
+        return Ok(Verdict::Recorded(said.walferry.len()));
     }
     let debezium = match arguments.recorded {
         true => {
@@ -243,9 +261,14 @@ fn judge_case(
         fs::create_dir_all(directory)?;
         fs::write(directory.join(&case.name), said.walferry.join("\n"))?;
     }
-    let expected = differences.apply(&case.name, &debezium);
+    let expected = differences.apply(&case.name, &debezium)?;
     Ok(match report::difference(&expected, &said.walferry) {
         None => Verdict::Same,
         Some(how) => Verdict::Different(how),
     })
+}
+
+/// A record a line.
+fn file_of(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("{line}\n")).collect()
 }

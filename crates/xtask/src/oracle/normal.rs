@@ -28,6 +28,8 @@ static VOLATILE: LazyLock<Vec<Volatile>> = LazyLock::new(|| {
         // The same as headers.
         (r"^(\w*(?:ts_[mun]s|lsn|txId)=)-?\d+$", "${1}_"),
         (r#"^(\w*id="?)\d+:\d+"#, "${1}_"),
+        // An inner array is a Java object, too.
+        (r"(\[Ljava\.lang\.\w+;@)[0-9a-f]+", "${1}_"),
         // A logical message in a transaction's end is named by a Java object, and has its place among
         // the tables by that object's address.
         (r"(LogicalDecodingMessageId@)[0-9a-f]+", "${1}_"),

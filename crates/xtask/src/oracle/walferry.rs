@@ -89,7 +89,7 @@ fn yaml(case: &Case, place: &Place) -> String {
                 let tables = regexes(value, "");
                 (
                     "tables.include".to_owned(),
-                    format!("[{tables}, public.walferry_end]"),
+                    format!("[{tables}, public.walferry_en?]"),
                 )
             }
             "schema.include.list" => {
@@ -97,7 +97,7 @@ fn yaml(case: &Case, place: &Place) -> String {
                 let tables = regexes(value, "[.].*");
                 (
                     "tables.include".to_owned(),
-                    format!("[{tables}, public.walferry_end]"),
+                    format!("[{tables}, public.walferry_en?]"),
                 )
             }
             "table.exclude.list" => (
@@ -150,7 +150,7 @@ fn key(option: &str) -> Option<String> {
 /// Debezium's anchored expressions as walferry's.
 fn regexes(list: &str, rest: &str) -> String {
     let patterns = list.split(',');
-    let patterns = patterns.map(|pattern| quoted(&format!("/(?i){}{rest}/", pattern.trim())));
+    let patterns = patterns.map(|pattern| quoted(&format!("/(?i)(?:{}){rest}/", pattern.trim())));
     patterns.collect::<Vec<_>>().join(", ")
 }
 

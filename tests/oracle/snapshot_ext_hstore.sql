@@ -1,0 +1,3 @@
+-- The rows of ext_hstore.sql in a snapshot.
+-- option snapshot.mode=initial
+-- rows ext_hstore.sql

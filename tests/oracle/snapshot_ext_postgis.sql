@@ -1,0 +1,4 @@
+-- The rows of ext_postgis.sql in a snapshot.
+-- option snapshot.mode=initial
+-- option table.include.list=public[.]g
+-- rows ext_postgis.sql

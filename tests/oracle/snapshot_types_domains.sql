@@ -1,3 +1,0 @@
--- The rows of types_domains.sql in a snapshot.
--- option snapshot.mode=initial
--- rows types_domains.sql

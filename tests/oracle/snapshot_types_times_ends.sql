@@ -1,0 +1,3 @@
+-- The rows of types_times_ends.sql in a snapshot.
+-- option snapshot.mode=initial
+-- rows types_times_ends.sql

@@ -1,3 +1,0 @@
--- The rows of types_unicode.sql in a snapshot.
--- option snapshot.mode=initial
--- rows types_unicode.sql
