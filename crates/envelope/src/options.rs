@@ -327,7 +327,8 @@ impl Options {
     /// The topic of logical messages.
     #[must_use]
     pub fn message_topic(&self) -> String {
-        self.topic_of(&["message"])
+        // Debezium asks no naming strategy for this one: the delimiter is always a dot.
+        crate::table::topic(&format!("{}.message", self.server_name))
     }
 
     /// The topic of transactions' boundaries.

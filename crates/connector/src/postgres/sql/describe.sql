@@ -30,7 +30,9 @@ WHERE i.indrelid = $1 AND i.indisreplident AND k.place <= i.indnkeyatts
 UNION ALL
 SELECT 'not null', a.attnum, a.attname::text, NULL, NULL, NULL, NULL, NULL, NULL
 FROM pg_catalog.pg_attribute a
-WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped AND a.attnotnull
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+  AND (a.attnotnull OR (t.typtype = 'd' AND t.typnotnull))
 UNION ALL
 SELECT 'default', a.attnum, a.attname::text, NULL, NULL, NULL, NULL, NULL,
        ARRAY[pg_catalog.pg_get_expr(d.adbin, d.adrelid)]
