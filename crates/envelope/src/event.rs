@@ -123,6 +123,13 @@ impl Encoder {
                         Some(flat) => flat.write(table, occasion, out, scratch),
                     })
             })?;
+        } else if self.options.deletes_are_null() {
+            draft.try_value(|out| {
+                table.value_wrapping().always_around(out, |out| {
+                    out.extend_from_slice(b"null");
+                });
+                Ok::<(), Failure>(())
+            })?;
         }
         write_header(&mut draft, event.header);
         if let Some(flat) = table.flat() {

@@ -43,8 +43,8 @@ pub use encoder::{Encoder, NEW_KEY_HEADER, OLD_KEY_HEADER, UNAVAILABLE_HEADER};
 pub use error::{EncodeError, EncodeErrorKind};
 pub use flat::{AddedField, UnknownField, Unwrap};
 pub use options::{
-    BinaryHandling, DecimalHandling, DeleteTombstoneHandling, HstoreHandling, IntervalHandling,
-    LogicalMessages, Options, SkippedOperations, TimePrecision, UnknownWord,
+    BinaryHandling, Compatibility, DecimalHandling, DeleteTombstoneHandling, HstoreHandling,
+    IntervalHandling, LogicalMessages, Options, SkippedOperations, TimePrecision, UnknownWord,
 };
 pub use records::{Headers, Operation, Record, Records};
 pub use table::Table;

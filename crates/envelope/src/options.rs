@@ -128,6 +128,17 @@ words! {
 }
 
 words! {
+    /// What becomes of values that Debezium loses or garbles.
+    Compatibility, "compatibility" {
+        /// They are carried.
+        #[default]
+        Lossless = "lossless",
+        /// They are lost or garbled as there.
+        Debezium = "debezium",
+    }
+}
+
+words! {
     /// How `hstore` is written.
     HstoreHandling, "hstore.handling.mode" {
         /// A string that holds a JSON object.
@@ -248,6 +259,8 @@ pub struct Options {
     pub interval: IntervalHandling,
     /// `binary.handling.mode`.
     pub binary: BinaryHandling,
+    /// `envelope.compatibility`, which is walferry's own.
+    pub compatibility: Compatibility,
     /// `hstore.handling.mode`.
     pub hstore: HstoreHandling,
     /// `money.fraction.digits`: the scale of `money` under `decimal.handling.mode` `precise`.
@@ -301,6 +314,7 @@ impl Options {
             time: TimePrecision::default(),
             interval: IntervalHandling::default(),
             binary: BinaryHandling::default(),
+            compatibility: Compatibility::default(),
             hstore: HstoreHandling::default(),
             money_fraction_digits: 2,
             unknown_as_bytes: false,
@@ -322,6 +336,13 @@ impl Options {
     #[must_use]
     pub fn topic(&self, schema: &str, table: &str) -> String {
         self.topic_of(&[schema, table])
+    }
+
+    /// Whether a delete among flat rows is the text `null`, which is no tombstone.
+    pub(crate) fn deletes_are_null(&self) -> bool {
+        let deletes = self.unwrap.as_ref().map(|unwrap| unwrap.deletes);
+        self.compatibility == Compatibility::Debezium
+            && deletes == Some(DeleteTombstoneHandling::Tombstone)
     }
 
     /// The topic of logical messages.

@@ -233,7 +233,7 @@ fn write_cell(
                 kind: error.into(),
             }),
         Cell::Null => {
-            out.extend_from_slice(b"null");
+            out.extend_from_slice(&column.null);
             Ok(())
         }
         Cell::Unchanged => {
@@ -278,6 +278,9 @@ fn write_unavailable(column: &Column, out: &mut Vec<u8>, scratch: &mut Scratch) 
         return;
     }
     out.extend_from_slice(b"null");
+    if !column.names_unavailable {
+        return;
+    }
     let names = &mut scratch.unavailable;
     names.push(if names.is_empty() { b'[' } else { b',' });
     json_string(&column.name, names);

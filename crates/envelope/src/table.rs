@@ -9,7 +9,7 @@ use pgoutput::{Relation, RelationColumn, ReplicaIdentity};
 use crate::columns::ColumnMask;
 use crate::details::RelationDetails;
 use crate::flat::Flat;
-use crate::options::Options;
+use crate::options::{Compatibility, Options};
 use crate::schema::{self, Field, Schema, Wrapping};
 use crate::value::{ValueEncoder, quoted, resolve};
 
@@ -43,6 +43,10 @@ pub(crate) struct Column {
     pub(crate) encoder: ValueEncoder,
     /// With its default, and optional unless it is NOT NULL.
     pub(crate) schema: Schema,
+    /// What stands for NULL.
+    pub(crate) null: Vec<u8>,
+    /// Whether a value that is not in the log is named where it has no mark.
+    pub(crate) names_unavailable: bool,
     /// Whether a key tuple holds it.
     pub(crate) in_identity: bool,
     /// What stands in a `before` that was made of a key tuple.
@@ -204,6 +208,11 @@ impl Column {
         let encoder = resolve(oid, modifier, types, options)
             .with_money_digits(details.money_digits.unwrap_or(2));
         let not_null = details.not_null.iter().any(|name| name == column.name);
+        let encoder = match not_null {
+            true => encoder.required(),
+            false => encoder,
+        };
+        let lossless = options.compatibility == Compatibility::Lossless;
         let expression = details
             .defaults
             .iter()
@@ -215,7 +224,13 @@ impl Column {
         let mask = rules.mask(relation.schema, relation.name, column.name);
         // What cannot be masked is not shown.
         let shown = rules.shows(relation.schema, relation.name, column.name)
-            && (mask.is_none() || encoder.is_text());
+            && (mask.is_none() || encoder.is_text())
+            && !encoder.is_left_out();
+        // Connect's converter puts the default in the place of null.
+        let null = match &default {
+            Some(default) if !lossless => default.clone(),
+            _ => b"null".to_vec(),
+        };
         Self {
             name: column.name.to_owned(),
             field: field(column.name, shown_before),
@@ -229,13 +244,15 @@ impl Column {
                 mask: mask.clone(),
                 length: length(oid, modifier),
             }),
+            null: null.clone(),
+            names_unavailable: lossless,
             in_identity: column.in_identity,
             absent: if not_null && mask.is_some() {
                 b"\"\"".to_vec()
             } else if not_null {
                 default.unwrap_or_else(|| encoder.zero())
             } else {
-                b"null".to_vec()
+                null
             },
             placeholder: encoder.placeholder(options),
             encoder,

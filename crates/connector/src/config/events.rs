@@ -16,6 +16,7 @@ pub(super) fn read(
     let time = reader.word("envelope.time.precision.mode");
     let interval = reader.word("envelope.interval.handling.mode");
     let binary = reader.word("envelope.binary.handling.mode");
+    let compatibility = reader.word("envelope.compatibility");
     let hstore = reader.word("envelope.hstore.handling.mode");
     let money_digits = reader.count("envelope.money.fraction.digits");
     let unknown_as_bytes = reader.word("envelope.include.unknown.datatypes");
@@ -40,6 +41,7 @@ pub(super) fn read(
         time: time?,
         interval: interval?,
         binary: binary?,
+        compatibility: compatibility?,
         hstore: hstore?,
         money_fraction_digits: money_digits?,
         unknown_as_bytes: unknown_as_bytes?,

@@ -6,8 +6,8 @@
 //! [`super::librdkafka`]; Kafka's topic settings in [`super::topic_settings`].
 
 use envelope::{
-    BinaryHandling, DecimalHandling, DeleteTombstoneHandling, HstoreHandling, IntervalHandling,
-    LogicalMessages, TimePrecision,
+    BinaryHandling, Compatibility, DecimalHandling, DeleteTombstoneHandling, HstoreHandling,
+    IntervalHandling, LogicalMessages, TimePrecision,
 };
 
 /// One key of the configuration file.
@@ -270,6 +270,16 @@ pub const KEYS: &[Key] = &[
         default: Default::Is("true"),
         doc: "Whether a record without value follows each delete, so that compaction forgets the \
               key.",
+    },
+    Key {
+        path: "envelope.compatibility",
+        kind: Kind::Word {
+            known: Compatibility::WORDS,
+            not_yet: &[],
+        },
+        default: Default::Is("lossless"),
+        doc: "What becomes of values that Debezium loses or garbles: carried, or as `debezium` has \
+              them.",
     },
     Key {
         path: "envelope.hstore.handling.mode",

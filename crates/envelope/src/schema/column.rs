@@ -15,6 +15,9 @@ pub(crate) fn of_column(
     encoder: &ValueEncoder,
 ) -> Schema {
     let (oid, type_modifier) = base_type(oid, type_modifier, types);
+    if let ValueEncoder::Lossy { inner, .. } = encoder {
+        return of_column(oid, type_modifier, types, options, inner);
+    }
     let ValueEncoder::Array {
         element,
         element_type,
@@ -85,7 +88,9 @@ fn scalar(
         ValueEncoder::Interval(IntervalHandling::String) => {
             Schema::named(Kind::String, "io.debezium.time.Interval")
         }
-        ValueEncoder::Array { .. } => of_column(oid, type_modifier, types, options, encoder),
+        ValueEncoder::Array { .. } | ValueEncoder::Lossy { .. } => {
+            of_column(oid, type_modifier, types, options, encoder)
+        }
     }
 }
 

@@ -140,6 +140,10 @@ pub(super) fn placeholder(
     const INT4: u32 = 23;
     const DATE: u32 = 1082;
     const UUID: u32 = 2950;
+    let element = match element {
+        ValueEncoder::Lossy { inner, .. } => inner,
+        element => element,
+    };
     match (element_type, element) {
         (INT4 | INT8, _) | (DATE, ValueEncoder::Date(super::DateForm::Days)) => {
             for (index, byte) in mark.iter().enumerate() {

@@ -14,6 +14,7 @@ mod calendar;
 mod geometry;
 mod hstore;
 mod interval;
+mod lossy;
 mod number;
 mod resolve;
 mod string;
@@ -22,6 +23,7 @@ mod vector;
 mod zoned;
 
 pub(crate) use bytes::{quoted_base64, quoted_bytes};
+pub(crate) use lossy::Loss;
 pub(crate) use number::DecimalForm;
 pub(crate) use resolve::{base_type, resolve};
 pub use resolve::{is_carried_as_text, is_maskable};
@@ -119,6 +121,13 @@ pub(crate) enum ValueEncoder {
         /// Between two elements.
         delimiter: u8,
     },
+    /// As Debezium loses it, for `envelope.compatibility: debezium`.
+    Lossy {
+        /// How the rest is written.
+        inner: Box<ValueEncoder>,
+        /// What is lost.
+        loss: Loss,
+    },
 }
 
 impl ValueEncoder {
@@ -132,17 +141,39 @@ impl ValueEncoder {
         match self {
             Self::TextFallback | Self::ByteFallback(_) => true,
             Self::Array { element, .. } => element.is_fallback(),
+            Self::Lossy { inner, .. } => !self.is_left_out() && inner.is_fallback(),
             _ => false,
         }
+    }
+
+    /// Whether rows do not have the column at all.
+    pub(crate) fn is_left_out(&self) -> bool {
+        matches!(
+            self,
+            Self::Lossy {
+                loss: Loss::Column,
+                ..
+            }
+        )
+    }
+
+    /// What becomes of it where there is no room for null.
+    pub(crate) fn required(mut self) -> Self {
+        if let Self::Lossy { loss, .. } = &mut self
+            && *loss == Loss::Constant("null")
+        {
+            *loss = Loss::Constant("\"\"");
+        }
+        self
     }
 
     /// The encoder with what the database's locale says of `money`.
     pub(crate) fn with_money_digits(mut self, found: u8) -> Self {
         match &mut self {
             Self::Money { digits, .. } => *digits = found,
-            Self::Array { element, .. } => {
-                let inner = std::mem::replace(element.as_mut(), Self::Bool);
-                **element = inner.with_money_digits(found);
+            Self::Array { element: inner, .. } | Self::Lossy { inner, .. } => {
+                let found = std::mem::replace(inner.as_mut(), Self::Bool).with_money_digits(found);
+                **inner = found;
             }
             _ => {}
         }
@@ -185,6 +216,7 @@ impl ValueEncoder {
             Self::Array {
                 element, delimiter, ..
             } => array::array(text, element, *delimiter, out, scratch),
+            Self::Lossy { inner, loss } => loss.encode(inner, text, out, scratch),
         }
     }
 
@@ -212,6 +244,7 @@ impl ValueEncoder {
             Self::Timestamp(Unit::Iso) | Self::ZonedTimestamp { .. } => b"\"1970-01-01T00:00:00Z\"",
             Self::Interval(IntervalHandling::String) => b"\"P0Y0M0DT0H0M0S\"",
             Self::Array { .. } | Self::Vector { .. } => b"[]",
+            Self::Lossy { inner, .. } => return inner.zero(),
             Self::Integer
             | Self::Date(DateForm::Days)
             | Self::Time(_)
@@ -241,6 +274,17 @@ impl ValueEncoder {
             } => {
                 array::placeholder(mark, element, *element_type, options, &mut json)?;
             }
+            Self::Lossy { inner, loss } => match (loss, &**inner) {
+                (
+                    Loss::Array { .. },
+                    Self::Array {
+                        element,
+                        element_type,
+                        ..
+                    },
+                ) if !lossy::has_placeholder(element, *element_type) => return None,
+                _ => return inner.placeholder(options),
+            },
             _ => return None,
         }
         Some(json)

@@ -3,16 +3,43 @@
 
 use super::ValueEncoder;
 use super::built_in::element as built_in_element;
+use super::lossy::{Elements, lossy};
 use super::number::DecimalForm;
 use super::temporal::{DateForm, Unit};
 use crate::details::{TypeDetails, TypeKind};
-use crate::options::{DecimalHandling, Options, TimePrecision};
+use crate::options::{Compatibility, DecimalHandling, Options, TimePrecision};
 
 /// Domains over domains over … end here, should the catalog be inconsistent.
 const NESTING_MAX: usize = 32;
 
 /// The encoder for a column of the type.
 pub(crate) fn resolve(
+    oid: u32,
+    type_modifier: i32,
+    types: &[TypeDetails],
+    options: &Options,
+) -> ValueEncoder {
+    let encoder = lossless(oid, type_modifier, types, options);
+    if options.compatibility == Compatibility::Lossless {
+        return encoder;
+    }
+    let (oid, _) = base_type(oid, type_modifier, types);
+    let details = types.iter().find(|details| details.oid == oid);
+    let elements = match details.map(|details| &details.kind) {
+        Some(TypeKind::Array { element, .. }) => {
+            let (base, _) = base_type(*element, -1, types);
+            let details = types.iter().find(|details| details.oid == base);
+            Elements {
+                name: details.map(|details| details.name.as_str()),
+                is_domain: base != *element,
+            }
+        }
+        _ => Elements::default(),
+    };
+    lossy(oid, encoder, elements, options)
+}
+
+fn lossless(
     oid: u32,
     type_modifier: i32,
     types: &[TypeDetails],
@@ -149,7 +176,8 @@ fn of_database(details: &TypeDetails, options: &Options) -> Option<ValueEncoder>
             "citext" | "ltree" | "isbn" => ValueEncoder::Text,
             // Texts by nature, though Debezium does not know them.
             "isbn13" | "issn" | "issn13" | "ismn" | "ismn13" | "upc" | "ean13"
-                if !options.unknown_as_bytes =>
+                if !options.unknown_as_bytes
+                    && options.compatibility == Compatibility::Lossless =>
             {
                 ValueEncoder::Text
             }
