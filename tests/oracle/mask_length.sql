@@ -1,3 +1,3 @@
 -- Values in asterisks.
--- option column.mask.with.5.chars=app[.]users[.](name|secret),app[.]orders[.]total
+-- option column.mask.with.5.chars=app[.]users[.](name|secret)
 -- include filters.sql

@@ -1,3 +1,3 @@
 -- Values masked by nothing.
--- option column.mask.with.0.chars=app[.]users[.].*
+-- option column.mask.with.0.chars=app[.]users[.](name|email|secret)
 -- include filters.sql
