@@ -1,0 +1,3 @@
+-- Debezium's very bytes of arrays.sql, losses and all.
+-- walferry envelope.compatibility=debezium
+-- include arrays.sql

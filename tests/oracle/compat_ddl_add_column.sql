@@ -1,0 +1,3 @@
+-- Debezium's very bytes of ddl_add_column.sql, losses and all.
+-- walferry envelope.compatibility=debezium
+-- include ddl_add_column.sql

@@ -1,0 +1,3 @@
+-- Debezium's very bytes of flat.sql, losses and all.
+-- walferry envelope.compatibility=debezium
+-- include flat.sql

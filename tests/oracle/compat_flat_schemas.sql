@@ -1,0 +1,3 @@
+-- Debezium's very bytes of flat_schemas.sql, losses and all.
+-- walferry envelope.compatibility=debezium
+-- include flat_schemas.sql

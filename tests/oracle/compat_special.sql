@@ -1,0 +1,3 @@
+-- Debezium's very bytes of special.sql, losses and all.
+-- walferry envelope.compatibility=debezium
+-- include special.sql

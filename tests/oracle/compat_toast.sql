@@ -1,0 +1,3 @@
+-- Debezium's very bytes of toast.sql, losses and all.
+-- walferry envelope.compatibility=debezium
+-- include toast.sql

@@ -1,0 +1,3 @@
+-- Debezium's very bytes of types_bits_empty.sql, losses and all.
+-- walferry envelope.compatibility=debezium
+-- include types_bits_empty.sql

@@ -1,0 +1,3 @@
+-- Debezium's very bytes of types_composite.sql, losses and all.
+-- walferry envelope.compatibility=debezium
+-- include types_composite.sql

@@ -1,0 +1,3 @@
+-- Debezium's very bytes of types_enum_null_elements.sql, losses and all.
+-- walferry envelope.compatibility=debezium
+-- include types_enum_null_elements.sql

@@ -1,0 +1,3 @@
+-- Debezium's very bytes of types_geometric.sql, losses and all.
+-- walferry envelope.compatibility=debezium
+-- include types_geometric.sql

@@ -1,0 +1,3 @@
+-- Debezium's very bytes of types_numeric_special_precise.sql, losses and all.
+-- walferry envelope.compatibility=debezium
+-- include types_numeric_special_precise.sql

@@ -1,0 +1,3 @@
+-- Debezium's very bytes of types_oids.sql, losses and all.
+-- walferry envelope.compatibility=debezium
+-- include types_oids.sql

@@ -1,0 +1,3 @@
+-- Debezium's very bytes of upsert.sql, losses and all.
+-- walferry envelope.compatibility=debezium
+-- include upsert.sql
