@@ -19,6 +19,7 @@ mod publication_dropped;
 mod reader;
 mod refusals;
 mod restart_kill9;
+mod routing;
 mod run_until;
 mod schema_change;
 mod secrets;

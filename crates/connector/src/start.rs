@@ -431,7 +431,9 @@ impl Start<'_> {
             return Err(StartError::Refused(report));
         }
         let captured = found.captured.into_iter().map(|table| table.topic);
-        self.memory.topics = captured.collect();
+        // Several tables may be routed to one.
+        let captured: BTreeSet<String> = captured.collect();
+        self.memory.topics = captured.into_iter().collect();
         Ok(plan)
     }
 

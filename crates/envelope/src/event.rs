@@ -206,15 +206,29 @@ fn write_key(
     match key {
         Key::Of(row, fill) if table.key().is_some() => draft.try_key(|out| {
             let wrapping = table.key_wrapping();
-            wrapping.around(out, |out| row::key(table, row, fill, out, scratch))
+            wrapping.around(out, |out| {
+                row::key(table, row, fill, out, scratch)?;
+                end_key(table, out);
+                Ok(())
+            })
         }),
         Key::Rendered(key) => draft.try_key(|out| {
             table.key_wrapping().around(out, |out| {
                 out.extend_from_slice(key);
+                end_key(table, out);
                 Ok(())
             })
         }),
         Key::None | Key::Of(..) => Ok(()),
+    }
+}
+
+/// Adds what routing puts into keys.
+fn end_key(table: &Table, out: &mut Vec<u8>) {
+    if let Some(end) = table.key_end() {
+        // The brace.
+        out.pop();
+        out.extend_from_slice(end);
     }
 }
 

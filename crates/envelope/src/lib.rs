@@ -29,6 +29,7 @@ mod flat;
 mod message;
 mod options;
 mod records;
+mod route;
 mod row;
 mod schema;
 mod source;
@@ -47,5 +48,6 @@ pub use options::{
     IntervalHandling, LogicalMessages, Options, SkippedOperations, TimePrecision, UnknownWord,
 };
 pub use records::{Headers, Operation, Record, Records};
+pub use route::{Rewrite, Route, RouteKey};
 pub use table::Table;
 pub use value::{is_carried_as_text, is_maskable};

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use crate::columns::{ColumnRules, Names};
 use crate::flat::Unwrap;
+use crate::route::Route;
 
 /// A word that the named option does not know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -290,6 +291,8 @@ pub struct Options {
     pub message_prefixes: Names,
     /// Flat rows in place of envelopes.
     pub unwrap: Option<Unwrap>,
+    /// Tables' topics by rule.
+    pub route: Option<Route>,
     /// `topic.delimiter`: stands between the parts of a topic's name.
     pub topic_delimiter: String,
 }
@@ -328,6 +331,7 @@ impl Options {
             skip_messages_without_change: false,
             message_prefixes: Names::All,
             unwrap: None,
+            route: None,
             topic_delimiter: Self::TOPIC_DELIMITER.to_owned(),
         }
     }
@@ -335,6 +339,14 @@ impl Options {
     /// The topic of a table's events.
     #[must_use]
     pub fn topic(&self, schema: &str, table: &str) -> String {
+        let own = self.own_topic(schema, table);
+        let routed = self.route.as_ref().and_then(|route| route.topic(&own));
+        routed.map_or(own, |routed| crate::table::topic(&routed))
+    }
+
+    /// The topic that a table has if it is not routed.
+    #[must_use]
+    pub fn own_topic(&self, schema: &str, table: &str) -> String {
         self.topic_of(&[schema, table])
     }
 

@@ -21,6 +21,8 @@ pub struct Table {
     topic: String,
     columns: Vec<Column>,
     key: Option<Vec<KeyColumn>>,
+    /// `,"name":"value"}`, the key's end, when routing adds a field to it.
+    key_end: Option<Vec<u8>>,
     /// A column of the key that updates and deletes do not carry.
     key_not_carried: Option<usize>,
     /// `"public","table":"users"`, from the source block.
@@ -82,6 +84,11 @@ impl Table {
         source.extend_from_slice(b",\"table\":");
         json_string(relation.name, &mut source);
         let topic = options.topic(relation.schema, relation.name);
+        let own_topic = options.own_topic(relation.schema, relation.name);
+        let route_key = options
+            .route
+            .as_ref()
+            .and_then(|route| route.key(&own_topic));
         let flat = options.unwrap.as_ref().map(|unwrap| {
             let names = (relation.schema, relation.name);
             Flat::new(unwrap, options, names, &columns)
@@ -104,7 +111,9 @@ impl Table {
                     .iter()
                     .flatten()
                     .filter_map(|key| columns.get(key.index));
-                schema::table_key(&topic, columns.map(Column::schema_field).collect())
+                let routed = route_key.iter().map(|(name, _)| schema::text_field(name));
+                let fields = columns.map(Column::schema_field).chain(routed);
+                schema::table_key(&topic, fields.collect())
             }),
             value_wrapping: Wrapping::of(options, || {
                 let shown = columns.iter().filter(|column| column.shown);
@@ -115,6 +124,14 @@ impl Table {
                 }
             }),
             flat,
+            key_end: route_key.as_ref().map(|(name, value)| {
+                let mut end = b",".to_vec();
+                json_string(name, &mut end);
+                end.push(b':');
+                json_string(value, &mut end);
+                end.push(b'}');
+                end
+            }),
             topic,
             key,
             key_not_carried,
@@ -168,6 +185,11 @@ impl Table {
 
     pub(crate) fn key(&self) -> Option<&[KeyColumn]> {
         self.key.as_deref()
+    }
+
+    /// The key's end in place of its brace, when routing adds a field to it.
+    pub(crate) fn key_end(&self) -> Option<&[u8]> {
+        self.key_end.as_deref()
     }
 
     /// A column of the key, by number, that updates and deletes do not carry.

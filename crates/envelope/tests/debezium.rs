@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 
 use envelope::{
     AddedField, Compatibility, Context, Encoder, KeyRule, LogicalMessages, Mask, Names, Options,
-    Pattern, Records, RelationDetails, SnapshotMark, Table, TypeDetails, TypeKind, Unwrap,
+    Pattern, Records, RelationDetails, Rewrite, Route, RouteKey, SnapshotMark, Table, TypeDetails,
+    TypeKind, Unwrap,
 };
 use pgoutput::{Begin, CommitLsn, Lsn, Message, PgTimestamp};
 use serde_json::Value;
@@ -339,6 +340,7 @@ fn options(case: &Path) -> Options {
         sql += &fs::read_to_string(case.with_file_name(include)).unwrap();
     }
     let mut prefixes = HashMap::new();
+    let mut route = HashMap::new();
     let mut options = Options::new("srv", "oracle");
     options.logical_messages = LogicalMessages::Publish;
     for option in sql
@@ -375,6 +377,9 @@ fn options(case: &Path) -> Options {
                 let mask = Mask::parse(&name["column.".len()..]).unwrap().unwrap();
                 options.columns.masks.push((mask, patterns(word)));
             }
+            name if name.starts_with("transforms.route.") => {
+                route.insert(&name["transforms.route.".len()..], word);
+            }
             other => match other.strip_prefix("transforms.unwrap.") {
                 Some("type") => options.unwrap = options.unwrap.or_else(|| Some(Unwrap::default())),
                 Some(name) if name.ends_with(".prefix") => {
@@ -388,7 +393,26 @@ fn options(case: &Path) -> Options {
             },
         }
     }
+    if !route.is_empty() {
+        options.route = Some(routed(&route));
+    }
     options
+}
+
+fn routed(options: &HashMap<&str, &str>) -> Route {
+    let rewrite = |name: &str| {
+        let expression = options.get(format!("{name}.regex").as_str())?;
+        let replacement = options[format!("{name}.replacement").as_str()];
+        Some(Rewrite::parse(expression, replacement).unwrap())
+    };
+    let unique = options.get("key.enforce.uniqueness") != Some(&"false");
+    Route {
+        topic: rewrite("topic").unwrap(),
+        key: unique.then(|| RouteKey {
+            field: (*options.get("key.field.name").unwrap_or(&Route::KEY_FIELD)).to_owned(),
+            value: rewrite("key.field"),
+        }),
+    }
 }
 
 fn patterns(list: &str) -> Vec<Pattern> {

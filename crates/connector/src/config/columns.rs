@@ -26,6 +26,7 @@ pub(super) fn read_names(reader: &mut Reader<'_>, [only, except]: [&str; 2]) -> 
         let origin = reader.origin(except);
         let reason = format!("{only} is given too; one of them says it all");
         reader.report(origin, except, reason);
+        let _read = (reader.list(only), reader.list(except));
         return None;
     }
     let only = read_patterns(reader, only);

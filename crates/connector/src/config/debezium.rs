@@ -270,7 +270,11 @@ pub const FOREIGN: &[Foreign] = &[
     later("envelope.transforms.<name>"),
     later("envelope.predicates"),
     later("envelope.predicates.<name>"),
-    later("topics.route.<option>"),
+    no(
+        "topics.route.logical.table.cache.size",
+        "topic names are made once for each table",
+    ),
+    later("topics.route.schema.name.adjustment.mode"),
     later("topics.partition.<option>"),
     later("outbox.table"),
     later("outbox.table.<option>"),

@@ -4,6 +4,7 @@ use envelope::{AddedField, LogicalMessages, Names, Unwrap};
 
 use super::columns;
 use super::reader::Reader;
+use super::routing;
 
 pub(super) fn read(
     reader: &mut Reader<'_>,
@@ -35,6 +36,7 @@ pub(super) fn read(
     let metadata = reader.word("envelope.provide.transaction.metadata");
     let transaction_topic = reader.parsed("envelope.topic.transaction", topic_part);
     let unwrap = read_unwrap(reader);
+    let route = routing::read(reader);
     let delimiter = reader.parsed("envelope.topic.delimiter", topic_part);
     Some(envelope::Options {
         decimal: decimal?,
@@ -56,6 +58,7 @@ pub(super) fn read(
         transaction_metadata: metadata?,
         transaction_topic_name: transaction_topic?,
         unwrap: unwrap?,
+        route: route?,
         topic_delimiter: delimiter?,
         ..envelope::Options::new(prefix, database)
     })

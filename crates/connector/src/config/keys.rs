@@ -185,6 +185,43 @@ pub const KEYS: &[Key] = &[
         doc: "The topic that remembers what was published: one partition, compacted.",
     },
     Key {
+        path: "topics.route.topic.regex",
+        kind: Kind::Text,
+        default: Default::Unset,
+        doc: "Tables whose topic's name this expression matches as a whole go to another topic, as \
+              with ByLogicalTableRouter: several tables in one, or one under another name.",
+    },
+    Key {
+        path: "topics.route.topic.replacement",
+        kind: Kind::Text,
+        default: Default::Unset,
+        doc: "That topic's name; `$1` and `${name}` are the expression's groups.",
+    },
+    Key {
+        path: "topics.route.key.enforce.uniqueness",
+        kind: SWITCH,
+        default: Default::Is("true"),
+        doc: "Whether keys get a field that tells rows of different tables apart.",
+    },
+    Key {
+        path: "topics.route.key.field.name",
+        kind: Kind::Text,
+        default: Default::Is(envelope::Route::KEY_FIELD),
+        doc: "Name of that field. It holds the name of the topic that the table would have had.",
+    },
+    Key {
+        path: "topics.route.key.field.regex",
+        kind: Kind::Text,
+        default: Default::Unset,
+        doc: "Makes something else of that name, where it matches as a whole.",
+    },
+    Key {
+        path: "topics.route.key.field.replacement",
+        kind: Kind::Text,
+        default: Default::Unset,
+        doc: "What it then becomes.",
+    },
+    Key {
         path: "tables.include",
         kind: Kind::List,
         default: Default::Required,

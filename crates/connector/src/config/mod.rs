@@ -21,6 +21,7 @@ pub mod postgres;
 mod problem;
 mod quantity;
 mod reader;
+mod routing;
 mod secret_source;
 mod settings;
 mod substitute;

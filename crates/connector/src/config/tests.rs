@@ -497,9 +497,8 @@ fn wrong_rules_about_columns_are_told() {
     problems(
         &text,
         &[],
-        expect![[r#"
-        walferry.yaml:17:3: envelope.column.include.list: unknown key; did you mean envelope.column.include.list?
-        walferry.yaml:18:3: envelope.column.exclude.list: envelope.column.include.list is given too; one of them says it all
-        walferry.yaml:18:3: envelope.column.exclude.list: unknown key; did you mean envelope.column.exclude.list?"#]],
+        expect![
+            "walferry.yaml:18:3: envelope.column.exclude.list: envelope.column.include.list is given too; one of them says it all"
+        ],
     );
 }

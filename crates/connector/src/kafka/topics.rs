@@ -7,7 +7,7 @@
 
 mod name;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -359,7 +359,10 @@ impl Topics {
         topics: &[NewTopic],
         options: &AdminOptions,
     ) -> Result<Vec<Creation>, KafkaError> {
-        let requests: Vec<_> = topics.iter().map(request).collect();
+        // librdkafka crashes at a name that is asked for twice.
+        let mut names = BTreeSet::new();
+        let once = topics.iter().filter(|topic| names.insert(&topic.name));
+        let requests: Vec<_> = once.map(request).collect();
         let answer = self.admin.create_topics(&requests, options).await;
         let results = answer.map_err(|error| self.explain(CREATING, &error))?;
         let creation = |result| match result {

@@ -17,7 +17,7 @@ pub fn judge(wanted: &Wanted<'_>, captured: &[&Relation]) -> Vec<Finding> {
     }
     let mut findings: Vec<Finding> = by_topic
         .iter()
-        .filter(|(_, tables)| tables.len() > 1)
+        .filter(|(_, tables)| tables.len() > 1 && !tables.iter().all(|table| routed(wanted, table)))
         .map(|(topic, tables)| {
             Finding::error(
                 "TOPIC_SHARED",
@@ -34,6 +34,13 @@ pub fn judge(wanted: &Wanted<'_>, captured: &[&Relation]) -> Vec<Finding> {
     let topics = by_topic.keys().map(String::as_str);
     findings.extend(collisions(topics).iter().filter_map(collision));
     findings
+}
+
+/// Several tables may share a topic that a rule sends them to.
+fn routed(wanted: &Wanted<'_>, table: &Relation) -> bool {
+    let own = wanted.envelope.own_topic(&table.schema, &table.name);
+    let route = wanted.envelope.route.as_ref();
+    route.is_some_and(|route| route.topic(&own).is_some())
 }
 
 fn illegal(topic: &str) -> Option<Finding> {

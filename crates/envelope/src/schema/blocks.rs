@@ -48,6 +48,11 @@ impl Wrapping {
     }
 }
 
+/// A text that is always there.
+pub(crate) fn text_field(name: &str) -> Field {
+    text().field(name.to_owned())
+}
+
 /// The key of a table's events. `topic` is the table's own, as Debezium would name it.
 pub(crate) fn table_key(topic: &str, fields: Vec<Field>) -> Schema {
     Schema::structure(fields).name(format!("{topic}.Key"))

@@ -1,0 +1,4 @@
+-- option transforms.route.key.field.name=shard
+-- option transforms.route.key.field.regex=(.*)orders_shard_(.*)
+-- option transforms.route.key.field.replacement=$2
+-- include routed.sql

@@ -1,0 +1,2 @@
+-- option transforms.route.key.enforce.uniqueness=false
+-- include routed.sql

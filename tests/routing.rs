@@ -1,0 +1,53 @@
+//! Several tables in one topic by a rule, their rows told apart by a field of the key.
+
+use std::time::Duration;
+
+use e2e::support::topic::read_topic;
+use e2e::support::walferry::Config;
+use e2e::support::{kafka, postgres, sql};
+use serde_json::json;
+use xtask::servers::PostgresOptions;
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+#[test]
+fn shards_go_to_one_topic() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(
+        &postgres,
+        "CREATE TABLE orders_1 (id int PRIMARY KEY, total int);
+         CREATE TABLE orders_2 (id int PRIMARY KEY, total int);
+         CREATE TABLE users (id int PRIMARY KEY);
+         INSERT INTO orders_1 VALUES (1, 10)",
+    );
+    let config = Config::new("routing", &postgres, kafka())
+        .set("snapshot.snapshot.mode", "initial")
+        .set("topics.route.topic.regex", "'(.*)\\.orders_\\d+'")
+        .set("topics.route.topic.replacement", "$1.orders")
+        .set("topics.route.key.field.name", "shard")
+        .set("topics.route.key.field.regex", "'.*_(\\d+)'")
+        .set("topics.route.key.field.replacement", "$1");
+    config.catch_up(LIMIT);
+    sql(
+        &postgres,
+        "INSERT INTO orders_2 VALUES (1, 20); DELETE FROM orders_1; INSERT INTO users VALUES (1)",
+    );
+    config.catch_up(LIMIT);
+    let events = read_topic(config.bootstrap_servers(), &config.topic("orders"));
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| (event.operation(), event.key_json()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("r".to_owned(), json!({"id": 1, "shard": "1"})),
+            ("c".to_owned(), json!({"id": 1, "shard": "2"})),
+            ("d".to_owned(), json!({"id": 1, "shard": "1"})),
+            ("tombstone".to_owned(), json!({"id": 1, "shard": "1"})),
+        ]
+    );
+    assert_eq!(events[1].json()["source"]["table"], "orders_2");
+    let users = read_topic(config.bootstrap_servers(), &config.topic("users"));
+    assert_eq!(users[0].key_json(), json!({"id": 1}));
+}
