@@ -11,3 +11,5 @@ mod server;
 mod authentication;
 #[path = "postgres_live/streaming.rs"]
 mod streaming;
+#[path = "postgres_live/values.rs"]
+mod values;
