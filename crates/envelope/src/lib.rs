@@ -50,4 +50,4 @@ pub use options::{
 pub use records::{Headers, Operation, Record, Records};
 pub use route::{Rewrite, Route, RouteKey};
 pub use table::Table;
-pub use value::{is_carried_as_text, is_maskable};
+pub use value::{is_carried_as_text, is_left_out, is_maskable};

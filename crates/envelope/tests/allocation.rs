@@ -1,8 +1,8 @@
 //! Writing rows asks for no memory once the buffers have grown: not for any type, nor for any mode.
 
 use envelope::{
-    Context, DecimalHandling, Encoder, HstoreHandling, IntervalHandling, Options, Records,
-    RelationDetails, SnapshotMark, Table, TimePrecision, TypeDetails, TypeKind,
+    Compatibility, Context, DecimalHandling, Encoder, HstoreHandling, IntervalHandling, Options,
+    Records, RelationDetails, SnapshotMark, Table, TimePrecision, TypeDetails, TypeKind,
 };
 use pgoutput::{
     Cell, ColumnsBuf, CommitLsn, Lsn, OldTuple, PgTimestamp, Relation, RelationColumn,
@@ -95,7 +95,9 @@ fn a_row_of_every_type_is_written_without_allocation() {
     let mut doubles = Options::new("srv", "db");
     doubles.decimal = DecimalHandling::Double;
     doubles.schemas = true;
-    for options in [defaults, others, doubles] {
+    let mut lossy = Options::new("srv", "db");
+    lossy.compatibility = Compatibility::Debezium;
+    for options in [defaults, others, doubles, lossy] {
         let all = allocations(VALUES, &options);
         // A failure names the type.
         let guilty: Vec<&Value> = VALUES

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use envelope::{TypeDetails, is_carried_as_text};
+use envelope::{TypeDetails, is_carried_as_text, is_left_out};
 use tokio_postgres::Client;
 
 use super::finding::Finding;
@@ -106,12 +106,15 @@ pub fn judge(
 ) -> Vec<Finding> {
     let as_text = |oid: &u32| is_carried_as_text(*oid, types, wanted.envelope);
     let as_text: BTreeSet<u32> = type_oids(columns).into_iter().filter(as_text).collect();
+    let left_out = |oid: &u32| is_left_out(*oid, types, wanted.envelope);
+    let left_out: BTreeSet<u32> = type_oids(columns).into_iter().filter(left_out).collect();
     let mut findings = Vec::new();
     let mut placeholders = Vec::new();
     for &table in captured {
         let own = columns.get(&table.oid).map_or(&[][..], Vec::as_slice);
         findings.extend(differ_by_case(table, own));
         findings.extend(carried_as_text(table, own, &as_text));
+        findings.extend(columns_left_out(table, own, &left_out));
         if table.identity != IdentityKind::Full && own.iter().any(|column| column.toastable) {
             placeholders.push(table);
         }
@@ -161,20 +164,31 @@ fn carried_as_text(
     columns: &[Column],
     as_text: &BTreeSet<u32>,
 ) -> Option<Finding> {
+    let found = of_types(columns, as_text)?;
+    let problem = format!("Columns carried as Postgres prints them, as a string: {found}.");
+    Some(Finding::info("TYPE_AS_TEXT", table.subject(), problem))
+}
+
+fn columns_left_out(
+    table: &Relation,
+    columns: &[Column],
+    left_out: &BTreeSet<u32>,
+) -> Option<Finding> {
+    let found = of_types(columns, left_out)?;
+    let problem = format!(
+        "Columns left out, since envelope.compatibility is debezium and Debezium has no form for \
+         them: {found}."
+    );
+    let finding = Finding::warning("TYPE_LEFT_OUT", table.subject(), problem);
+    Some(finding.text("set envelope.compatibility: lossless"))
+}
+
+/// The columns of these types with their types, for a reader.
+fn of_types(columns: &[Column], types: &BTreeSet<u32>) -> Option<String> {
     let found: Vec<String> = columns
         .iter()
-        .filter(|column| column.generated == Generated::No && as_text.contains(&column.type_oid))
+        .filter(|column| column.generated == Generated::No && types.contains(&column.type_oid))
         .map(|column| format!("{} {}", column.name, column.type_name))
         .collect();
-    if found.is_empty() {
-        return None;
-    }
-    Some(Finding::info(
-        "TYPE_AS_TEXT",
-        table.subject(),
-        format!(
-            "Columns carried as Postgres prints them, as a string: {}.",
-            found.join(", ")
-        ),
-    ))
+    (!found.is_empty()).then(|| found.join(", "))
 }

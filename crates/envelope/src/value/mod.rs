@@ -26,7 +26,7 @@ pub(crate) use bytes::{quoted_base64, quoted_bytes};
 pub(crate) use lossy::Loss;
 pub(crate) use number::DecimalForm;
 pub(crate) use resolve::{base_type, resolve};
-pub use resolve::{is_carried_as_text, is_maskable};
+pub use resolve::{is_carried_as_text, is_left_out, is_maskable};
 pub(crate) use string::{quoted, unquoted};
 pub(crate) use temporal::{DateForm, Unit};
 

@@ -63,6 +63,13 @@ fn lossless(
     scalar(oid, type_modifier, types, options)
 }
 
+/// Do rows leave a column of this type out, as Debezium does? Only for `envelope.compatibility:
+/// debezium`.
+#[must_use]
+pub fn is_left_out(oid: u32, types: &[TypeDetails], options: &Options) -> bool {
+    resolve(oid, -1, types, options).is_left_out()
+}
+
 /// Is a column of this type, or the element of such an array, carried as its text, since there is no
 /// form of its own for it yet? `types` as in [`crate::RelationDetails::types`].
 #[must_use]
@@ -243,6 +250,22 @@ fn timestamp_unit(type_modifier: i32, precision: TimePrecision) -> Unit {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_left_out_only_when_asked_for() {
+        let mut options = Options::new("srv", "db");
+        const PG_LSN: u32 = 3220;
+        const MONEY_ARRAY: u32 = 791;
+        const INT4: u32 = 23;
+        for oid in [PG_LSN, MONEY_ARRAY, INT4] {
+            assert!(!is_left_out(oid, &[], &options), "{oid}");
+        }
+        options.compatibility = Compatibility::Debezium;
+        assert!(is_left_out(PG_LSN, &[], &options) && is_left_out(MONEY_ARRAY, &[], &options));
+        assert!(!is_left_out(INT4, &[], &options) && !is_carried_as_text(PG_LSN, &[], &options));
+        options.unknown_as_bytes = true;
+        assert!(!is_left_out(PG_LSN, &[], &options));
+    }
 
     fn details(oid: u32, name: &str, kind: TypeKind) -> TypeDetails {
         TypeDetails {
