@@ -125,7 +125,7 @@ impl Encoder {
             })?;
         } else if self.options.deletes_are_null() {
             draft.try_value(|out| {
-                table.value_wrapping().always_around(out, |out| {
+                table.null_wrapping().always_around(out, |out| {
                     out.extend_from_slice(b"null");
                 });
                 Ok::<(), Failure>(())

@@ -29,6 +29,8 @@ pub struct Table {
     source: Vec<u8>,
     key_wrapping: Wrapping,
     value_wrapping: Wrapping,
+    /// What stands around the text `null`, where that is a delete among flat rows.
+    null_wrapping: Wrapping,
     /// When rows are flat.
     flat: Option<Flat>,
 }
@@ -103,6 +105,8 @@ impl Table {
             let identity = columns.get(*index).is_some_and(|column| column.in_identity);
             rule.is_some() && !carried && !identity
         });
+        let shown = columns.iter().filter(|column| column.shown);
+        let fields: Vec<Field> = shown.map(Column::schema_field).collect();
         Self {
             relation: relation.oid,
             qualified_name: format!("{}.{}", relation.schema, relation.name),
@@ -115,13 +119,13 @@ impl Table {
                 let fields = columns.map(Column::schema_field).chain(routed);
                 schema::table_key(&topic, fields.collect())
             }),
-            value_wrapping: Wrapping::of(options, || {
-                let shown = columns.iter().filter(|column| column.shown);
-                let fields: Vec<Field> = shown.map(Column::schema_field).collect();
-                match &flat {
-                    Some(flat) => flat.schema(&topic, fields),
-                    None => schema::table_value(&topic, &fields),
-                }
+            null_wrapping: match options.deletes_are_null() {
+                true => Wrapping::of(options, || schema::table_row(&topic, &fields)),
+                false => Wrapping::default(),
+            },
+            value_wrapping: Wrapping::of(options, || match &flat {
+                Some(flat) => flat.schema(&topic, fields),
+                None => schema::table_value(&topic, &fields),
             }),
             flat,
             key_end: route_key.as_ref().map(|(name, value)| {
@@ -209,6 +213,11 @@ impl Table {
     /// When rows are flat.
     pub(crate) fn flat(&self) -> Option<&Flat> {
         self.flat.as_ref()
+    }
+
+    /// What stands around the text `null` for a delete.
+    pub(crate) fn null_wrapping(&self) -> &Wrapping {
+        &self.null_wrapping
     }
 
     /// What stands around each value.

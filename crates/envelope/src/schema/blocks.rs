@@ -58,13 +58,16 @@ pub(crate) fn table_key(topic: &str, fields: Vec<Field>) -> Schema {
     Schema::structure(fields).name(format!("{topic}.Key"))
 }
 
+/// A row in the envelope, where it may be missing.
+pub(crate) fn table_row(topic: &str, columns: &[Field]) -> Schema {
+    Schema::structure(columns.to_vec())
+        .name(format!("{topic}.Value"))
+        .optional()
+}
+
 /// The envelope of a table's events.
 pub(crate) fn table_value(topic: &str, columns: &[Field]) -> Schema {
-    let row = || {
-        Schema::structure(columns.to_vec())
-            .name(format!("{topic}.Value"))
-            .optional()
-    };
+    let row = || table_row(topic, columns);
     let mut fields = vec![
         row().field("before"),
         row().field("after"),

@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -11,6 +12,8 @@ use super::case::{Case, Setting};
 use super::place::Place;
 
 const ANSWER_LIMIT: Duration = Duration::from_secs(90);
+
+static CHANGES: Mutex<()> = Mutex::new(());
 
 /// One connector.
 #[derive(Debug)]
@@ -68,6 +71,9 @@ impl Connector {
 
     fn ask(&self, method: &str, path: &str, body: &str) -> Result<String> {
         let Self { port, name, .. } = self;
+        // A standalone worker's herder and its store of configurations lock each other out when a
+        // connector is resumed while another stops (Kafka 4.3): one change at a time.
+        let _turn = (method != "GET").then(|| CHANGES.lock());
         let mut stream =
             TcpStream::connect(("127.0.0.1", *port)).context("Connect is not there")?;
         stream.set_read_timeout(Some(ANSWER_LIMIT))?;
