@@ -27,6 +27,7 @@ mod error;
 mod event;
 mod flat;
 mod message;
+mod names;
 mod options;
 mod records;
 mod route;
@@ -45,7 +46,8 @@ pub use error::{EncodeError, EncodeErrorKind};
 pub use flat::{AddedField, UnknownField, Unwrap};
 pub use options::{
     BinaryHandling, Compatibility, DecimalHandling, DeleteTombstoneHandling, HstoreHandling,
-    IntervalHandling, LogicalMessages, Options, SkippedOperations, TimePrecision, UnknownWord,
+    IntervalHandling, LogicalMessages, NameAdjustment, Options, SkippedOperations, TimePrecision,
+    UnknownWord,
 };
 pub use records::{Headers, Operation, Record, Records};
 pub use route::{Rewrite, Route, RouteKey};

@@ -151,6 +151,19 @@ words! {
 }
 
 words! {
+    /// How names that Avro does not take are made fit.
+    NameAdjustment, "schema.name.adjustment.mode" {
+        /// They are not.
+        #[default]
+        None = "none",
+        /// `_` in place of each character.
+        Avro = "avro",
+        /// `_uXXXX` in place of each character, and of `_`.
+        AvroUnicode = "avro_unicode",
+    }
+}
+
+words! {
     /// What becomes of deletes, and of the tombstones behind them, in flat rows.
     DeleteTombstoneHandling, "delete.tombstone.handling.mode" {
         /// A delete has no value; no tombstone follows.
@@ -282,6 +295,10 @@ pub struct Options {
     pub transaction_metadata: bool,
     /// `topic.transaction`: the last part of the topic of those records.
     pub transaction_topic_name: String,
+    /// `schema.name.adjustment.mode`.
+    pub schema_names: NameAdjustment,
+    /// `field.name.adjustment.mode`: of columns, in rows and keys.
+    pub field_names: NameAdjustment,
     /// Which columns are shown, masked, and in keys.
     pub columns: ColumnRules,
     /// `skip.messages.without.change`: no event for an update that leaves every shown column as it
@@ -327,6 +344,8 @@ impl Options {
             logical_messages: LogicalMessages::default(),
             transaction_metadata: false,
             transaction_topic_name: Self::TRANSACTION_TOPIC_NAME.to_owned(),
+            schema_names: NameAdjustment::None,
+            field_names: NameAdjustment::None,
             columns: ColumnRules::default(),
             skip_messages_without_change: false,
             message_prefixes: Names::All,

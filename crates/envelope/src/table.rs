@@ -9,6 +9,7 @@ use pgoutput::{Relation, RelationColumn, ReplicaIdentity};
 use crate::columns::ColumnMask;
 use crate::details::RelationDetails;
 use crate::flat::Flat;
+use crate::names;
 use crate::options::{Compatibility, Options};
 use crate::schema::{self, Field, Schema, Wrapping};
 use crate::value::{ValueEncoder, quoted, resolve};
@@ -39,6 +40,10 @@ pub struct Table {
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
     pub(crate) name: String,
+    /// The name as a field.
+    field_name: String,
+    /// What its schema tells of its type in the database.
+    source: Option<[(&'static str, String); 4]>,
     /// Whether rows have it; a key may have it all the same.
     pub(crate) shown: bool,
     pub(crate) mask: Option<ColumnMask>,
@@ -86,6 +91,7 @@ impl Table {
         source.extend_from_slice(b",\"table\":");
         json_string(relation.name, &mut source);
         let topic = options.topic(relation.schema, relation.name);
+        let schema_topic = names::schema(&topic, options.schema_names).into_owned();
         let own_topic = options.own_topic(relation.schema, relation.name);
         let route_key = options
             .route
@@ -106,7 +112,7 @@ impl Table {
             rule.is_some() && !carried && !identity
         });
         let shown = columns.iter().filter(|column| column.shown);
-        let fields: Vec<Field> = shown.map(Column::schema_field).collect();
+        let fields: Vec<Field> = shown.map(Column::row_field).collect();
         Self {
             relation: relation.oid,
             qualified_name: format!("{}.{}", relation.schema, relation.name),
@@ -117,15 +123,15 @@ impl Table {
                     .filter_map(|key| columns.get(key.index));
                 let routed = route_key.iter().map(|(name, _)| schema::text_field(name));
                 let fields = columns.map(Column::schema_field).chain(routed);
-                schema::table_key(&topic, fields.collect())
+                schema::table_key(&schema_topic, fields.collect())
             }),
             null_wrapping: match options.deletes_are_null() {
-                true => Wrapping::of(options, || schema::table_row(&topic, &fields)),
+                true => Wrapping::of(options, || schema::table_row(&schema_topic, &fields)),
                 false => Wrapping::default(),
             },
             value_wrapping: Wrapping::of(options, || match &flat {
-                Some(flat) => flat.schema(&topic, fields),
-                None => schema::table_value(&topic, &fields),
+                Some(flat) => flat.schema(&schema_topic, fields),
+                None => schema::table_value(&schema_topic, &fields),
             }),
             flat,
             key_end: route_key.as_ref().map(|(name, value)| {
@@ -257,6 +263,9 @@ impl Column {
         let shown = rules.shows(relation.schema, relation.name, column.name)
             && (mask.is_none() || encoder.is_text())
             && !encoder.is_left_out();
+        let field_name = names::field(column.name, options.field_names).into_owned();
+        let table = (relation.schema, relation.name);
+        let propagated = rules.propagates(table, column.name, || schema::type_name(oid, types));
         // Connect's converter puts the default in the place of null.
         let null = match &default {
             Some(default) if !lossless => default.clone(),
@@ -264,7 +273,10 @@ impl Column {
         };
         Self {
             name: column.name.to_owned(),
-            field: field(column.name, shown_before),
+            field: field(&field_name, shown_before),
+            source: propagated
+                .then(|| schema::source_parameters(column.name, oid, modifier, types)),
+            field_name,
             shown,
             schema: schema::of_column(oid, modifier, types, options, &encoder)
                 // Debezium's geometry is optional even where it is NOT NULL.
@@ -290,8 +302,19 @@ impl Column {
         }
     }
 
+    /// In a key.
     fn schema_field(&self) -> Field {
-        self.schema.clone().field(self.name.clone())
+        self.schema.clone().field(self.field_name.clone())
+    }
+
+    /// In a row.
+    fn row_field(&self) -> Field {
+        let parameters = self.source.iter().flatten();
+        parameters
+            .fold(self.schema.clone(), |schema, (name, value)| {
+                schema.parameter(name, value)
+            })
+            .field(self.field_name.clone())
     }
 }
 
@@ -327,7 +350,7 @@ fn key_of<'a>(
             let index = columns.iter().position(|column| column.name == *name)?;
             Some(KeyColumn {
                 index,
-                field: field(name, position),
+                field: field(&columns.get(index)?.field_name, position),
             })
         })
         .collect();

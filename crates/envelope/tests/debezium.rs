@@ -358,6 +358,8 @@ fn options(case: &Path) -> Options {
             "include.unknown.datatypes" => options.unknown_as_bytes = word.parse().unwrap(),
             "column.exclude.list" => options.columns.shown = Names::Except(patterns(word)),
             "column.include.list" => options.columns.shown = Names::Only(patterns(word)),
+            "column.propagate.source.type" => options.columns.propagated = patterns(word),
+            "datatype.propagate.source.type" => options.columns.propagated_types = patterns(word),
             "message.prefix.include.list" => options.message_prefixes = Names::Only(patterns(word)),
             "message.key.columns" => {
                 options.columns.keys = word

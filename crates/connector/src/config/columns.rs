@@ -13,10 +13,14 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<ColumnRules> {
     ];
     let shown = read_names(reader, lists);
     let keys = read_keys(reader);
+    let propagated = read_patterns(reader, "envelope.column.propagate.source.type");
+    let propagated_types = read_patterns(reader, "envelope.datatype.propagate.source.type");
     Some(ColumnRules {
         shown: shown?,
         masks: masks?,
         keys: keys?,
+        propagated: propagated?,
+        propagated_types: propagated_types?,
     })
 }
 

@@ -33,6 +33,8 @@ pub(super) fn read(
     );
     let without_change = reader.word("envelope.skip.messages.without.change");
     let columns = columns::read(reader);
+    let schema_names = reader.word("envelope.schema.name.adjustment.mode");
+    let field_names = reader.word("envelope.field.name.adjustment.mode");
     let metadata = reader.word("envelope.provide.transaction.metadata");
     let transaction_topic = reader.parsed("envelope.topic.transaction", topic_part);
     let unwrap = read_unwrap(reader);
@@ -55,6 +57,8 @@ pub(super) fn read(
         message_prefixes: prefixes?,
         skip_messages_without_change: without_change?,
         columns: columns?,
+        schema_names: schema_names?,
+        field_names: field_names?,
         transaction_metadata: metadata?,
         transaction_topic_name: transaction_topic?,
         unwrap: unwrap?,

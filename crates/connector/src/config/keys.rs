@@ -7,7 +7,7 @@
 
 use envelope::{
     BinaryHandling, Compatibility, DecimalHandling, DeleteTombstoneHandling, HstoreHandling,
-    IntervalHandling, LogicalMessages, TimePrecision,
+    IntervalHandling, LogicalMessages, NameAdjustment, TimePrecision,
 };
 
 /// One key of the configuration file.
@@ -392,6 +392,36 @@ pub const KEYS: &[Key] = &[
         kind: Kind::List,
         default: Default::Is(""),
         doc: "Columns that events do not have.",
+    },
+    Key {
+        path: "envelope.column.propagate.source.type",
+        kind: Kind::List,
+        default: Default::Is(""),
+        doc: "Columns whose schemas tell of their types in the database, as expressions.",
+    },
+    Key {
+        path: "envelope.datatype.propagate.source.type",
+        kind: Kind::List,
+        default: Default::Is(""),
+        doc: "The same by `schema.table.TYPE`.",
+    },
+    Key {
+        path: "envelope.schema.name.adjustment.mode",
+        kind: Kind::Word {
+            known: NameAdjustment::WORDS,
+            not_yet: &[],
+        },
+        default: Default::Is("none"),
+        doc: "Whether characters of schemas' names that Avro does not take become `_` or `_uXXXX`.",
+    },
+    Key {
+        path: "envelope.field.name.adjustment.mode",
+        kind: Kind::Word {
+            known: NameAdjustment::WORDS,
+            not_yet: &[],
+        },
+        default: Default::Is("none"),
+        doc: "The same of columns' names, in rows and keys.",
     },
     Key {
         path: "envelope.message.key.columns",

@@ -17,6 +17,10 @@ pub struct ColumnRules {
     pub shown: Names,
     /// `column.mask.…` and `column.truncate.…`: the first that matches a column holds.
     pub masks: Vec<(Mask, Vec<Pattern>)>,
+    /// `column.propagate.source.type`: columns whose schemas tell of their types.
+    pub propagated: Vec<Pattern>,
+    /// `datatype.propagate.source.type`: the same by `schema.table.TYPE`.
+    pub propagated_types: Vec<Pattern>,
     /// `message.key.columns`: the first whose table matches holds.
     pub keys: Vec<KeyRule>,
 }
@@ -69,6 +73,21 @@ impl ColumnRules {
         masks
             .find(|(_, patterns)| patterns.iter().any(|pattern| pattern.matches(&name)))
             .map(|(mask, _)| mask)
+    }
+
+    /// Whether a column's schema tells of its type.
+    pub(crate) fn propagates(
+        &self,
+        (schema, table): (&str, &str),
+        column: &str,
+        type_name: impl FnOnce() -> String,
+    ) -> bool {
+        let any = |patterns: &[Pattern], last: &str| {
+            let name = format!("{schema}.{table}.{last}");
+            patterns.iter().any(|pattern| pattern.matches(&name))
+        };
+        (!self.propagated.is_empty() && any(&self.propagated, column))
+            || (!self.propagated_types.is_empty() && any(&self.propagated_types, &type_name()))
     }
 
     /// The key's columns, if something is said about this table.

@@ -6,6 +6,7 @@
 mod blocks;
 mod column;
 mod default;
+mod origin;
 
 pub(crate) use blocks::{
     Wrapping, boundary_key, boundary_value, message_key, message_value, snapshot_mark, table_key,
@@ -13,6 +14,7 @@ pub(crate) use blocks::{
 };
 pub(crate) use column::{of_bytes, of_column};
 pub(crate) use default::default_of;
+pub(crate) use origin::{source_parameters, type_name};
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Array types that every database has, by oid (Postgres source: `pg_type.dat`).
+//! Types that every database has, by oid: what is in their arrays, and their names (Postgres source: `pg_type.dat`).
 
 /// The element's type of a built-in array, and what stands between two elements.
 pub(super) fn element(oid: u32) -> Option<(u32, u8)> {
@@ -91,13 +91,101 @@ const ELEMENTS: &[(u32, u32)] = &[
     (6157, 4536), // int8multirange
 ];
 
+/// `pg_type.typname` of a built-in type that is no array.
+pub(crate) fn name(oid: u32) -> Option<&'static str> {
+    let found = NAMES.binary_search_by_key(&oid, |(oid, _)| *oid);
+    NAMES.get(found.ok()?).map(|(_, name)| *name)
+}
+
+/// By oid.
+const NAMES: &[(u32, &str)] = &[
+    (16, "bool"),
+    (17, "bytea"),
+    (18, "char"),
+    (19, "name"),
+    (20, "int8"),
+    (21, "int2"),
+    (22, "int2vector"),
+    (23, "int4"),
+    (24, "regproc"),
+    (25, "text"),
+    (26, "oid"),
+    (27, "tid"),
+    (28, "xid"),
+    (29, "cid"),
+    (30, "oidvector"),
+    (114, "json"),
+    (142, "xml"),
+    (600, "point"),
+    (601, "lseg"),
+    (602, "path"),
+    (603, "box"),
+    (604, "polygon"),
+    (628, "line"),
+    (650, "cidr"),
+    (700, "float4"),
+    (701, "float8"),
+    (718, "circle"),
+    (774, "macaddr8"),
+    (790, "money"),
+    (829, "macaddr"),
+    (869, "inet"),
+    (1033, "aclitem"),
+    (1042, "bpchar"),
+    (1043, "varchar"),
+    (1082, "date"),
+    (1083, "time"),
+    (1114, "timestamp"),
+    (1184, "timestamptz"),
+    (1186, "interval"),
+    (1266, "timetz"),
+    (1560, "bit"),
+    (1562, "varbit"),
+    (1700, "numeric"),
+    (1790, "refcursor"),
+    (2202, "regprocedure"),
+    (2203, "regoper"),
+    (2204, "regoperator"),
+    (2205, "regclass"),
+    (2206, "regtype"),
+    (2950, "uuid"),
+    (2970, "txid_snapshot"),
+    (3220, "pg_lsn"),
+    (3614, "tsvector"),
+    (3615, "tsquery"),
+    (3734, "regconfig"),
+    (3769, "regdictionary"),
+    (3802, "jsonb"),
+    (3904, "int4range"),
+    (3906, "numrange"),
+    (3908, "tsrange"),
+    (3910, "tstzrange"),
+    (3912, "daterange"),
+    (3926, "int8range"),
+    (4072, "jsonpath"),
+    (4089, "regnamespace"),
+    (4096, "regrole"),
+    (4191, "regcollation"),
+    (4451, "int4multirange"),
+    (4532, "nummultirange"),
+    (4533, "tsmultirange"),
+    (4534, "tstzmultirange"),
+    (4535, "datemultirange"),
+    (4536, "int8multirange"),
+    (5038, "pg_snapshot"),
+    (5069, "xid8"),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn arrays_are_found() {
-        assert!(ELEMENTS.is_sorted());
+        assert!(ELEMENTS.is_sorted() && NAMES.is_sorted());
+        for (_, element) in ELEMENTS {
+            assert!(name(*element).is_some(), "{element}");
+        }
         assert_eq!(element(1007), Some((23, b',')));
         assert_eq!(element(BOXES), Some((BOX, b';')));
         assert_eq!(element(23), None);

@@ -83,6 +83,15 @@ pub fn is_maskable(oid: u32, types: &[TypeDetails], options: &Options) -> bool {
     resolve(oid, -1, types, options).is_text()
 }
 
+/// The element's type of an array.
+pub(crate) fn element_type(oid: u32, types: &[TypeDetails]) -> Option<u32> {
+    let details = types.iter().find(|details| details.oid == oid);
+    match details.map(|details| &details.kind) {
+        Some(TypeKind::Array { element, .. }) => Some(*element),
+        _ => built_in_element(oid).map(|(element, _)| element),
+    }
+}
+
 /// Goes through domains to the type under them.
 pub(crate) fn base_type(mut oid: u32, mut type_modifier: i32, types: &[TypeDetails]) -> (u32, i32) {
     for _ in 0..NESTING_MAX {

@@ -1,0 +1,3 @@
+-- What schemas tell of the types in the database.
+-- option column.propagate.source.type=.*
+-- include schemas.sql

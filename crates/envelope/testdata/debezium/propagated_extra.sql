@@ -1,0 +1,2 @@
+-- option datatype.propagate.source.type=.*[.](bit|varbit|money|point|hstore|_HSTORE)
+-- include extra.sql
