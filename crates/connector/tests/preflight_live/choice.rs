@@ -12,7 +12,7 @@ async fn patterns_topics_and_columns() {
         &client,
         r#"CREATE TYPE mood AS ENUM ('sad'); CREATE TYPE pair AS (a int, b int);
            CREATE DOMAIN short AS varchar(3);
-           CREATE TABLE users (id int PRIMARY KEY, "Id" text, place point, near point[],
+           CREATE TABLE users (id int PRIMARY KEY, "Id" text, place box, near box[],
                                mood mood, moods mood[], short short, pair pair);
            CREATE TABLE "a b" (id int PRIMARY KEY); CREATE TABLE "a$b" (id int PRIMARY KEY);
            CREATE VIEW glance AS SELECT 1; CREATE UNLOGGED TABLE scratch (id int PRIMARY KEY)"#,
@@ -49,7 +49,7 @@ async fn patterns_topics_and_columns() {
     );
     assert_eq!(
         find(&before, "TYPE_AS_TEXT").problem,
-        "Columns carried as Postgres prints them, as a string: place point, near point[], \
+        "Columns carried as Postgres prints them, as a string: place box, near box[], \
          pair pair."
     );
     assert!(
@@ -116,4 +116,24 @@ async fn thousands_of_tables() {
     eprintln!("{tables} tables, published: {:?}", started.elapsed());
     assert_eq!(codes(&after, Severity::Warning), Vec::<&str>::new());
     assert_eq!(after.plan.add_tables, None);
+}
+
+#[tokio::test]
+async fn columns_that_are_left_out_are_named() {
+    let Some(server) = Server::start(&[LOGICAL]) else {
+        return;
+    };
+    let client = server.client("postgres", "postgres").await;
+    run(
+        &client,
+        "CREATE TABLE users (id int PRIMARY KEY, place box, near box[], name text)",
+    )
+    .await;
+    let lossy = Setup {
+        compatibility: Compatibility::Debezium,
+        ..AUTO
+    };
+    let lossy = check(&client, lossy).await;
+    let problem = &find(&lossy, "TYPE_LEFT_OUT").problem;
+    assert!(problem.ends_with(": place box, near box[]."), "{problem}");
 }

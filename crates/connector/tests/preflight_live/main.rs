@@ -19,6 +19,7 @@ use connector::preflight::wanted::{
     Action, Create, Partitions, Pattern, Reach, Snapshot, StoredProgress, Wanted,
 };
 use connector::preflight::{Examination, examine};
+use envelope::Compatibility;
 use server::Server;
 use tokio_postgres::Client;
 
@@ -32,6 +33,7 @@ struct Setup {
     partitions: Partitions,
     progress: StoredProgress,
     snapshot: Snapshot,
+    compatibility: Compatibility,
 }
 
 const AUTO: Setup = Setup {
@@ -40,6 +42,7 @@ const AUTO: Setup = Setup {
     partitions: Partitions::Root,
     progress: StoredProgress::Absent,
     snapshot: Snapshot::Initial,
+    compatibility: Compatibility::Lossless,
 };
 const NEVER: Setup = Setup {
     create: Create::Never,
@@ -86,7 +89,10 @@ async fn check(client: &Client, setup: Setup) -> Examination {
         partitions: setup.partitions,
         snapshot: setup.snapshot,
         progress: setup.progress,
-        envelope: &envelope::Options::new("shop", "postgres"),
+        envelope: &envelope::Options {
+            compatibility: setup.compatibility,
+            ..envelope::Options::new("shop", "postgres")
+        },
     };
     examine(client, &wanted).await
 }
