@@ -126,7 +126,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
 }
 
 /// The types, which each major may print in its own way.
-const ON_ALL_MAJORS: [&str; 4] = ["types*", "arrays*", "special*", "schemas*"];
+const ON_ALL_MAJORS: [&str; 5] = ["types*", "arrays*", "special*", "schemas*", "ext_*"];
 
 /// What CI runs: all cases on `postgres`, and the types on the other majors.
 pub(crate) fn run_recorded(postgres: u32) -> Result<(), Box<dyn Error>> {
