@@ -355,6 +355,21 @@ impl Options {
         }
     }
 
+    /// The bytes of `unavailable.value.placeholder`: of its text, or those that `hex:` spells.
+    pub(crate) fn unavailable_mark(&self) -> Vec<u8> {
+        let text = &self.unavailable_value_placeholder;
+        let digits = text
+            .strip_prefix("hex:")
+            .filter(|digits| digits.len().is_multiple_of(2));
+        let bytes = digits.and_then(|digits| {
+            let pairs = (0..digits.len()).step_by(2);
+            pairs
+                .map(|at| u8::from_str_radix(digits.get(at..at + 2)?, 16).ok())
+                .collect()
+        });
+        bytes.unwrap_or_else(|| text.clone().into_bytes())
+    }
+
     /// The topic of a table's events.
     #[must_use]
     pub fn topic(&self, schema: &str, table: &str) -> String {

@@ -23,8 +23,11 @@ pub(super) fn read(
     let unknown_as_bytes = reader.word("envelope.include.unknown.datatypes");
     let tombstones = reader.word("envelope.tombstones.on.delete");
     let skipped = read_skipped_operations(reader);
-    let placeholder = reader.parsed("envelope.unavailable.value.placeholder", |text| {
-        Ok(text.to_owned())
+    let placeholder = reader.parsed("envelope.unavailable.value.placeholder", |text| match text
+        .strip_prefix("hex:")
+    {
+        Some(digits) if !is_hex(digits) => Err("takes pairs of hexadecimal digits".to_owned()),
+        _ => Ok(text.to_owned()),
     });
     let prefixes = read_prefixes(reader);
     let messages = read_messages(
@@ -77,6 +80,10 @@ fn topic_part(text: &str) -> Result<String, String> {
         )),
         None => Ok(text.to_owned()),
     }
+}
+
+fn is_hex(digits: &str) -> bool {
+    digits.len().is_multiple_of(2) && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 fn read_prefixes(reader: &mut Reader<'_>) -> Option<Names> {

@@ -350,7 +350,8 @@ pub const KEYS: &[Key] = &[
         path: "envelope.unavailable.value.placeholder",
         kind: Kind::Text,
         default: Default::Is(envelope::Options::UNAVAILABLE_VALUE),
-        doc: "Stands for a large value that an update left alone and the server does not send.",
+        doc: "Stands for a large value that an update left alone and the server does not send; \
+              `hex:` and digits for bytes.",
     },
     Key {
         path: "envelope.logical.messages",

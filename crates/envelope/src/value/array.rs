@@ -148,7 +148,9 @@ pub(super) fn placeholder(
         (INT4 | INT8, _) | (DATE, ValueEncoder::Date(super::DateForm::Days)) => {
             for (index, byte) in mark.iter().enumerate() {
                 out.push(if index == 0 { b'[' } else { b',' });
-                out.extend_from_slice(itoa::Buffer::new().format(*byte).as_bytes());
+                // Java's bytes have a sign.
+                let byte = byte.cast_signed();
+                out.extend_from_slice(itoa::Buffer::new().format(byte).as_bytes());
             }
         }
         (UUID, _) => {

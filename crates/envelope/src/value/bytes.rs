@@ -48,7 +48,7 @@ pub(super) fn bytea(
 pub(super) fn placeholder(mark: &[u8], handling: BinaryHandling, out: &mut Vec<u8>) -> Option<()> {
     match handling {
         BinaryHandling::Bytes => quoted_base64(mark, out),
-        _ => quoted(mark, out).ok()?,
+        _ => quoted(String::from_utf8_lossy(mark).as_bytes(), out).ok()?,
     }
     Some(())
 }

@@ -258,16 +258,18 @@ impl ValueEncoder {
     /// What stands for a value that an update left alone and the log does not have (TOAST); none
     /// where the type has no room for a mark that cannot be taken for a value.
     pub(crate) fn placeholder(&self, options: &Options) -> Option<Vec<u8>> {
-        let mark = options.unavailable_value_placeholder.as_bytes();
+        let mark = &options.unavailable_mark()[..];
+        let text = String::from_utf8_lossy(mark);
+        let text = text.as_bytes();
         let mut json = Vec::new();
         match self {
             Self::Text | Self::TextFallback | Self::Numeric(DecimalForm::Text { .. }) => {
-                quoted(mark, &mut json).ok()?;
+                quoted(text, &mut json).ok()?;
             }
             Self::Bytea(handling) | Self::ByteFallback(handling) => {
                 bytes::placeholder(mark, *handling, &mut json)?;
             }
-            Self::Hstore(handling) => hstore::placeholder(mark, *handling, &mut json)?,
+            Self::Hstore(handling) => hstore::placeholder(text, *handling, &mut json)?,
             Self::Array {
                 element,
                 element_type,
