@@ -4,6 +4,7 @@ mod check;
 mod column_filters;
 mod committed_only;
 mod copy_refused;
+mod dead_letter;
 mod demo;
 mod failover;
 mod flat_rows;

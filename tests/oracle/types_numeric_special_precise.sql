@@ -1,4 +1,5 @@
 -- NaN and infinities, decimal.handling.mode precise.
+-- walferry envelope.event.processing.failure.handling.mode=dead-letter
 -- option decimal.handling.mode=precise
 -- needs postgres >= 14
 create table n (id int primary key, n numeric, s numeric(10,2), a numeric[]);

@@ -4,6 +4,7 @@
 use pgoutput::{OldTuple, Tuple};
 
 use crate::change::Context;
+use crate::dead_letter::Letter;
 use crate::error::{EncodeError, EncodeErrorKind};
 use crate::event::{Event, Failure, Key, Rows};
 use crate::message::Messages;
@@ -31,6 +32,7 @@ pub struct Encoder {
     pub(crate) metadata: Option<Metadata>,
     pub(crate) source: Source,
     pub(crate) scratch: Scratch,
+    pub(crate) dead_letter_topic: String,
     /// Keys of an update that has an old row.
     old_key: Vec<u8>,
     new_key: Vec<u8>,
@@ -44,6 +46,7 @@ impl Encoder {
             messages: Messages::new(&options),
             metadata: Metadata::new(&options),
             source: Source::new(&options),
+            dead_letter_topic: options.dead_letter_topic(),
             options,
             scratch: Scratch::default(),
             old_key: Vec::new(),
@@ -102,7 +105,13 @@ impl Encoder {
             rows,
             header: None,
         };
-        self.write(table, context, out, &[event])
+        let written = self.write(table, context, out, &[event]);
+        let letter = Letter {
+            operation,
+            old: None,
+            new: Some(new),
+        };
+        self.settle(written, table, context, letter, out)
     }
 
     /// `u`; or, when the key changed, a delete of the old key, its tombstone, and a create of the
@@ -112,6 +121,23 @@ impl Encoder {
     /// # Errors
     /// As [`Encoder::insert`].
     pub fn update(
+        &mut self,
+        table: &Table,
+        context: &Context<'_>,
+        old: Option<OldTuple<'_>>,
+        new: Tuple<'_>,
+        out: &mut Records,
+    ) -> Result<(), EncodeError> {
+        let written = self.update_row(table, context, old, new, out);
+        let letter = Letter {
+            operation: Operation::Update,
+            old,
+            new: Some(new),
+        };
+        self.settle(written, table, context, letter, out)
+    }
+
+    fn update_row(
         &mut self,
         table: &Table,
         context: &Context<'_>,
@@ -219,7 +245,6 @@ impl Encoder {
         if self.options.skipped_operations.delete {
             return Ok(());
         }
-        check_key_carried(table, context, Some(old))?;
         let rows = Rows {
             before: Some(old),
             after: None,
@@ -232,7 +257,14 @@ impl Encoder {
             rows,
             header: None,
         };
-        self.write(table, context, out, &[event])
+        let written = check_key_carried(table, context, Some(old))
+            .and_then(|()| self.write(table, context, out, &[event]));
+        let letter = Letter {
+            operation: Operation::Delete,
+            old: Some(old),
+            new: None,
+        };
+        self.settle(written, table, context, letter, out)
     }
 
     /// `t`: the table was emptied. Of several tables in one TRUNCATE, each gives one event.

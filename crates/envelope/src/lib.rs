@@ -21,6 +21,7 @@
 
 mod change;
 mod columns;
+mod dead_letter;
 mod details;
 mod encoder;
 mod error;
@@ -45,9 +46,9 @@ pub use encoder::{Encoder, NEW_KEY_HEADER, OLD_KEY_HEADER, UNAVAILABLE_HEADER};
 pub use error::{EncodeError, EncodeErrorKind};
 pub use flat::{AddedField, UnknownField, Unwrap};
 pub use options::{
-    BinaryHandling, Compatibility, DecimalHandling, DeleteTombstoneHandling, HstoreHandling,
-    IntervalHandling, LogicalMessages, NameAdjustment, Options, SkippedOperations, TimePrecision,
-    UnknownWord,
+    BinaryHandling, Compatibility, DecimalHandling, DeleteTombstoneHandling, FailureHandling,
+    HstoreHandling, IntervalHandling, LogicalMessages, NameAdjustment, Options, SkippedOperations,
+    TimePrecision, UnknownWord,
 };
 pub use records::{Headers, Operation, Record, Records};
 pub use route::{Rewrite, Route, RouteKey};

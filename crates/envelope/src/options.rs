@@ -151,6 +151,17 @@ words! {
 }
 
 words! {
+    /// What becomes of a change that cannot be written in the chosen form.
+    FailureHandling, "event.processing.failure.handling.mode" {
+        /// The connector stops.
+        #[default]
+        Fail = "fail",
+        /// It goes to the dead-letter topic, and the connector goes on.
+        DeadLetter = "dead-letter",
+    }
+}
+
+words! {
     /// How names that Avro does not take are made fit.
     NameAdjustment, "schema.name.adjustment.mode" {
         /// They are not.
@@ -295,6 +306,10 @@ pub struct Options {
     pub transaction_metadata: bool,
     /// `topic.transaction`: the last part of the topic of those records.
     pub transaction_topic_name: String,
+    /// `event.processing.failure.handling.mode`.
+    pub failures: FailureHandling,
+    /// The last part of the dead-letter topic's name.
+    pub dead_letter_topic_name: String,
     /// `schema.name.adjustment.mode`.
     pub schema_names: NameAdjustment,
     /// `field.name.adjustment.mode`: of columns, in rows and keys.
@@ -320,6 +335,8 @@ impl Options {
 
     /// Debezium's own default of `topic.transaction`.
     pub const TRANSACTION_TOPIC_NAME: &'static str = "transaction";
+    /// The last part of the dead-letter topic's name if nothing is said.
+    pub const DEAD_LETTER_TOPIC_NAME: &'static str = "dead-letter";
     /// Debezium's own default of `topic.delimiter`.
     pub const TOPIC_DELIMITER: &'static str = ".";
 
@@ -344,6 +361,8 @@ impl Options {
             logical_messages: LogicalMessages::default(),
             transaction_metadata: false,
             transaction_topic_name: Self::TRANSACTION_TOPIC_NAME.to_owned(),
+            failures: FailureHandling::default(),
+            dead_letter_topic_name: Self::DEAD_LETTER_TOPIC_NAME.to_owned(),
             schema_names: NameAdjustment::None,
             field_names: NameAdjustment::None,
             columns: ColumnRules::default(),
@@ -404,6 +423,12 @@ impl Options {
         self.topic_of(&[&self.transaction_topic_name])
     }
 
+    /// The topic of changes that cannot be written.
+    #[must_use]
+    pub fn dead_letter_topic(&self) -> String {
+        self.topic_of(&[&self.dead_letter_topic_name])
+    }
+
     /// The topics of records that belong to no table, those that the options ask for.
     #[must_use]
     pub fn topics_without_table(&self) -> Vec<String> {
@@ -411,6 +436,7 @@ impl Options {
         let topics = [
             messages.then(|| self.message_topic()),
             self.transaction_metadata.then(|| self.transaction_topic()),
+            (self.failures == FailureHandling::DeadLetter).then(|| self.dead_letter_topic()),
         ];
         topics.into_iter().flatten().collect()
     }

@@ -26,11 +26,13 @@ pub enum Operation {
     Tombstone,
     /// A transaction's begin or end.
     Transaction,
+    /// A change that could not be written, in the dead-letter topic.
+    DeadLetter,
 }
 
 impl Operation {
     /// Every operation, for tables of counters.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Create,
         Self::Update,
         Self::Delete,
@@ -39,6 +41,7 @@ impl Operation {
         Self::Message,
         Self::Tombstone,
         Self::Transaction,
+        Self::DeadLetter,
     ];
 
     /// The name for metrics and people.
@@ -53,6 +56,7 @@ impl Operation {
             Self::Message => "message",
             Self::Tombstone => "tombstone",
             Self::Transaction => "transaction",
+            Self::DeadLetter => "dead_letter",
         }
     }
 
@@ -66,7 +70,7 @@ impl Operation {
             Self::Read => Some("r"),
             Self::Truncate => Some("t"),
             Self::Message => Some("m"),
-            Self::Tombstone | Self::Transaction => None,
+            Self::Tombstone | Self::Transaction | Self::DeadLetter => None,
         }
     }
 }

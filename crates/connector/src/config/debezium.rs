@@ -236,7 +236,6 @@ pub const FOREIGN: &[Foreign] = &[
     no("envelope.poll.interval.ms", NO_QUEUE),
     no("envelope.poll.dispatch.interval.ms", NO_QUEUE),
     no("envelope.queue.provider.type", NO_QUEUE),
-    later_or("envelope.event.processing.failure.handling.mode", "fail"),
     later_or("envelope.event.converting.failure.handling.mode", "fail"),
     later_or("envelope.errors.max.retries", "-1"),
     see(

@@ -35,6 +35,8 @@ pub(super) fn read(
         prefixes.as_ref().is_some_and(|names| !names.is_all()),
     );
     let without_change = reader.word("envelope.skip.messages.without.change");
+    let failures = reader.word("envelope.event.processing.failure.handling.mode");
+    let dead_letter = reader.parsed("envelope.topic.dead.letter", topic_part);
     let columns = columns::read(reader);
     let schema_names = reader.word("envelope.schema.name.adjustment.mode");
     let field_names = reader.word("envelope.field.name.adjustment.mode");
@@ -59,6 +61,8 @@ pub(super) fn read(
         logical_messages: messages?,
         message_prefixes: prefixes?,
         skip_messages_without_change: without_change?,
+        failures: failures?,
+        dead_letter_topic_name: dead_letter?,
         columns: columns?,
         schema_names: schema_names?,
         field_names: field_names?,

@@ -6,8 +6,8 @@
 //! [`super::librdkafka`]; Kafka's topic settings in [`super::topic_settings`].
 
 use envelope::{
-    BinaryHandling, Compatibility, DecimalHandling, DeleteTombstoneHandling, HstoreHandling,
-    IntervalHandling, LogicalMessages, NameAdjustment, TimePrecision,
+    BinaryHandling, Compatibility, DecimalHandling, DeleteTombstoneHandling, FailureHandling,
+    HstoreHandling, IntervalHandling, LogicalMessages, NameAdjustment, TimePrecision,
 };
 
 /// One key of the configuration file.
@@ -380,6 +380,23 @@ pub const KEYS: &[Key] = &[
         kind: Kind::Text,
         default: Default::Is(envelope::Options::TOPIC_DELIMITER),
         doc: "Stands between the parts of a topic's name: `-` makes `<prefix>-<schema>-<table>`.",
+    },
+    Key {
+        path: "envelope.event.processing.failure.handling.mode",
+        kind: Kind::Word {
+            known: FailureHandling::WORDS,
+            not_yet: &["warn", "skip", "ignore"],
+        },
+        default: Default::Is("fail"),
+        doc: "What becomes of a change that cannot be written in the chosen form, as NaN in a \
+              `precise` numeric: walferry stops, or the change goes to the dead-letter topic with \
+              what is wrong.",
+    },
+    Key {
+        path: "envelope.topic.dead.letter",
+        kind: Kind::Text,
+        default: Default::Is(envelope::Options::DEAD_LETTER_TOPIC_NAME),
+        doc: "The last part of that topic's name: `<prefix>.dead-letter`.",
     },
     Key {
         path: "envelope.column.include.list",

@@ -320,7 +320,7 @@ async fn the_catalog_describes_a_table() {
     }
     types.sort();
     expect_test::expect![[r#"
-        shop._mood Array { element: mood }
+        shop._mood Array { element: mood, delimiter: 44 }
         shop.dear Domain { base: price, type_modifier: -1 }
         shop.floats Range
         shop.mood Enum { labels: ["sad", "bad", "ok"] }

@@ -1,0 +1,112 @@
+//! Changes that cannot be written in the chosen form: as a record of their own in the dead-letter
+//! topic, with what is wrong and the row as Postgres printed it, so that nothing is lost and the
+//! stream goes on.
+
+use pgoutput::{Cell, OldTuple, Tuple};
+
+use crate::change::Context;
+use crate::encoder::Encoder;
+use crate::error::{EncodeError, EncodeErrorKind};
+use crate::options::FailureHandling;
+use crate::records::{Operation, Records};
+use crate::table::{Table, json_string};
+
+/// Stands for the text of a masked column, which has no business in this topic either.
+const MASKED: &str = "***";
+
+/// The change that could not be written.
+#[derive(Clone, Copy)]
+pub(crate) struct Letter<'a> {
+    pub(crate) operation: Operation,
+    pub(crate) old: Option<OldTuple<'a>>,
+    pub(crate) new: Option<Tuple<'a>>,
+}
+
+impl Encoder {
+    /// Gives the error back, or puts the change into the dead-letter topic when that is asked for.
+    #[inline]
+    pub(crate) fn settle(
+        &mut self,
+        written: Result<(), EncodeError>,
+        table: &Table,
+        context: &Context<'_>,
+        letter: Letter<'_>,
+        out: &mut Records,
+    ) -> Result<(), EncodeError> {
+        match written {
+            Ok(()) => Ok(()),
+            Err(error) => self.bury(error, table, context, letter, out),
+        }
+    }
+
+    #[cold]
+    fn bury(
+        &mut self,
+        error: EncodeError,
+        table: &Table,
+        context: &Context<'_>,
+        letter: Letter<'_>,
+        out: &mut Records,
+    ) -> Result<(), EncodeError> {
+        // These two are nobody's values: the stream itself is not what it should be.
+        let is_broken = matches!(
+            error.kind,
+            EncodeErrorKind::Binary | EncodeErrorKind::ColumnCount { .. }
+        );
+        if self.options.failures == FailureHandling::Fail || is_broken {
+            return Err(error);
+        }
+        self.source.enter(context);
+        let mut draft = out.draft(table.relation(), &self.dead_letter_topic);
+        draft.value(|out| write(&error, table, letter, out));
+        draft.finish(
+            Operation::DeadLetter,
+            self.source.id_prefix(),
+            context.first_ordinal,
+        );
+        Ok(())
+    }
+}
+
+fn write(error: &EncodeError, table: &Table, letter: Letter<'_>, out: &mut Vec<u8>) {
+    let member = |name: &str, value: &str, out: &mut Vec<u8>| {
+        out.extend_from_slice(name.as_bytes());
+        json_string(value, out);
+    };
+    member("{\"error\":", &error.kind.to_string(), out);
+    member(",\"table\":", table.qualified_name(), out);
+    match &error.column {
+        Some(column) => member(",\"column\":", column, out),
+        None => out.extend_from_slice(b",\"column\":null"),
+    }
+    member(",\"topic\":", table.topic(), out);
+    out.extend_from_slice(b",\"lsn\":");
+    out.extend_from_slice(itoa::Buffer::new().format(error.lsn.as_u64()).as_bytes());
+    member(",\"op\":", letter.operation.code().unwrap_or_default(), out);
+    out.extend_from_slice(b",\"before\":");
+    write_row(table, letter.old.map(|old| old.tuple()), out);
+    out.extend_from_slice(b",\"after\":");
+    write_row(table, letter.new, out);
+    out.push(b'}');
+}
+
+/// Every column that is shown, as text.
+fn write_row(table: &Table, row: Option<Tuple<'_>>, out: &mut Vec<u8>) {
+    let Some(row) = row else {
+        out.extend_from_slice(b"null");
+        return;
+    };
+    out.push(b'{');
+    for (column, cell) in table.columns().iter().zip(row.cells()) {
+        if !column.shown {
+            continue;
+        }
+        out.extend_from_slice(&column.field);
+        match cell {
+            Cell::Text(_) if column.mask.is_some() => json_string(MASKED, out),
+            Cell::Text(text) => json_string(&String::from_utf8_lossy(text), out),
+            Cell::Null | Cell::Unchanged | Cell::Binary(_) => out.extend_from_slice(b"null"),
+        }
+    }
+    out.push(b'}');
+}
