@@ -8,6 +8,7 @@ mod dead_letter;
 mod demo;
 mod failover;
 mod flat_rows;
+mod heartbeat;
 mod idle_advance;
 mod kafka_absent;
 mod kafka_outage;

@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use crate::clock::Clock;
 use crate::copy::{Copy, Handed};
 use crate::end::{End, Refusal};
+use crate::heartbeat::Heart;
 use crate::kafka::deliveries::{Batch, Refused, Stream};
 use crate::kafka::ensure::Ensured;
 use crate::kafka::progress::ProgressWriter;
@@ -56,6 +57,8 @@ pub struct Parts {
     pub copy: Option<Copy>,
     /// Who is told.
     pub observer: Observer,
+    /// Heartbeats, if they are asked for.
+    pub heart: Option<Heart>,
     /// How long to wait for Kafka's acknowledgements once no more input is wanted.
     pub drain_timeout: Duration,
 }
@@ -72,6 +75,7 @@ pub struct Driver {
     clock: Clock,
     copy: Option<Copy>,
     observer: Observer,
+    heart: Option<Heart>,
     drain_timeout: Duration,
     batch: Batch,
     out: Vec<u8>,
@@ -108,6 +112,7 @@ impl Driver {
             clock: parts.clock,
             copy: parts.copy,
             observer: parts.observer,
+            heart: parts.heart,
             drain_timeout: parts.drain_timeout,
             batch: Batch::default(),
             out: Vec::new(),
@@ -163,6 +168,7 @@ impl Driver {
         self.take_deliveries()?;
         // What waited for the acknowledgement of a large record.
         publish(&mut self.relay, &self.producer)?;
+        self.beat();
         let more = self.take_payloads()? | self.take_copied()?;
         loop {
             match self.relay.poll(self.clock.now()) {
@@ -196,6 +202,9 @@ impl Driver {
         }
         if !self.batch.progress_settled.is_empty() {
             self.relay.handle_stored();
+        }
+        if let (true, Some(heart)) = (self.batch.heartbeat, &mut self.heart) {
+            heart.settled();
         }
         if let Some(refused) = self.batch.refused.first() {
             return Err(self.refused(refused));
@@ -261,6 +270,8 @@ impl Driver {
     /// Waits for the next thing to happen, and takes it in if it is of the socket.
     async fn wait(&mut self, at: Instant, shutdown: &mut watch::Receiver<bool>) -> Result<(), End> {
         let at = at.min(self.observe_at).min(self.give_up_at.unwrap_or(at));
+        let beat_at = self.heart.as_ref().and_then(Heart::due);
+        let at = at.min(beat_at.unwrap_or(at));
         let stream = self.stream.as_mut().filter(|_| self.relay.wants_input());
         let copy_is_wanted = self.relay.wants_copy() && !self.questions.is_open();
         let copy = self.copy.as_mut().filter(|_| copy_is_wanted);
@@ -330,6 +341,14 @@ impl Driver {
         self.observer.observe(&self.relay, &self.producer);
     }
 
+    fn beat(&mut self) {
+        if let (Some(heart), None) = (&mut self.heart, &self.ending)
+            && let Err(error) = heart.beat(&self.producer, self.clock.now().unix_nanos)
+        {
+            tracing::debug!(%error, "a heartbeat was not sent");
+        }
+    }
+
     /// Sees whether the server still wants to talk to us at all: a session that it has closed may
     /// mean that it shuts down, one that it opens again means that it does not.
     fn look_at_session(&mut self) {
@@ -349,7 +368,7 @@ impl Driver {
     fn refused(&self, refused: &Refused) -> End {
         let error = refused.error.clone();
         match refused.stream {
-            Stream::Progress | Stream::Topic => self.progress_refused(error),
+            Stream::Progress | Stream::Topic | Stream::Heartbeat => self.progress_refused(error),
             Stream::Record => {
                 let ticket = Ticket::from_u64(refused.ticket);
                 End::Refused(Refusal::of_record(&self.relay, ticket, error))

@@ -11,6 +11,7 @@ pub mod driver;
 pub mod end;
 pub mod exit;
 pub mod halt;
+pub mod heartbeat;
 pub mod kafka;
 pub mod observer;
 pub mod ownership;

@@ -28,6 +28,7 @@ use crate::credentials::{self, Unreadable};
 use crate::driver::{Driver, Parts};
 use crate::end::End;
 use crate::halt::{Halt, Halted};
+use crate::heartbeat::Heart;
 use crate::kafka::ensure::{Ensured, Making};
 use crate::kafka::{
     self, KafkaError, Producer, ProgressError, ProgressReader, ProgressWriter, Properties, Stored,
@@ -361,6 +362,7 @@ impl Start<'_> {
             copy: self.copy(made.rows, snapshot),
             progress: made.progress,
             observer: self.observer.clone(),
+            heart: Heart::new(&self.config.envelope),
             drain_timeout: config.shutdown_timeout,
         })
     }

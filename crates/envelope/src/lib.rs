@@ -27,6 +27,7 @@ mod encoder;
 mod error;
 mod event;
 mod flat;
+mod heartbeat;
 mod message;
 mod names;
 mod options;
@@ -45,6 +46,7 @@ pub use details::{RelationDetails, TypeDetails, TypeKind};
 pub use encoder::{Encoder, NEW_KEY_HEADER, OLD_KEY_HEADER, UNAVAILABLE_HEADER};
 pub use error::{EncodeError, EncodeErrorKind};
 pub use flat::{AddedField, UnknownField, Unwrap};
+pub use heartbeat::Heartbeat;
 pub use options::{
     BinaryHandling, Compatibility, DecimalHandling, DeleteTombstoneHandling, FailureHandling,
     HstoreHandling, IntervalHandling, LogicalMessages, NameAdjustment, Options, SkippedOperations,

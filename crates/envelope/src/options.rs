@@ -306,6 +306,10 @@ pub struct Options {
     pub transaction_metadata: bool,
     /// `topic.transaction`: the last part of the topic of those records.
     pub transaction_topic_name: String,
+    /// `heartbeat.interval.ms`; 0 for none.
+    pub heartbeat_interval_ms: u64,
+    /// `topic.heartbeat.prefix`: the first part of the heartbeats' topic.
+    pub heartbeat_prefix: String,
     /// `event.processing.failure.handling.mode`.
     pub failures: FailureHandling,
     /// The last part of the dead-letter topic's name.
@@ -335,6 +339,8 @@ impl Options {
 
     /// Debezium's own default of `topic.transaction`.
     pub const TRANSACTION_TOPIC_NAME: &'static str = "transaction";
+    /// Debezium's own default of `topic.heartbeat.prefix`.
+    pub const HEARTBEAT_PREFIX: &'static str = "__debezium-heartbeat";
     /// The last part of the dead-letter topic's name if nothing is said.
     pub const DEAD_LETTER_TOPIC_NAME: &'static str = "dead-letter";
     /// Debezium's own default of `topic.delimiter`.
@@ -361,6 +367,8 @@ impl Options {
             logical_messages: LogicalMessages::default(),
             transaction_metadata: false,
             transaction_topic_name: Self::TRANSACTION_TOPIC_NAME.to_owned(),
+            heartbeat_interval_ms: 0,
+            heartbeat_prefix: Self::HEARTBEAT_PREFIX.to_owned(),
             failures: FailureHandling::default(),
             dead_letter_topic_name: Self::DEAD_LETTER_TOPIC_NAME.to_owned(),
             schema_names: NameAdjustment::None,
@@ -423,6 +431,16 @@ impl Options {
         self.topic_of(&[&self.transaction_topic_name])
     }
 
+    /// The topic of heartbeats.
+    #[must_use]
+    pub fn heartbeat_topic(&self) -> String {
+        let delimiter = &self.topic_delimiter;
+        crate::table::topic(&format!(
+            "{}{delimiter}{}",
+            self.heartbeat_prefix, self.server_name
+        ))
+    }
+
     /// The topic of changes that cannot be written.
     #[must_use]
     pub fn dead_letter_topic(&self) -> String {
@@ -437,6 +455,7 @@ impl Options {
             messages.then(|| self.message_topic()),
             self.transaction_metadata.then(|| self.transaction_topic()),
             (self.failures == FailureHandling::DeadLetter).then(|| self.dead_letter_topic()),
+            (self.heartbeat_interval_ms > 0).then(|| self.heartbeat_topic()),
         ];
         topics.into_iter().flatten().collect()
     }

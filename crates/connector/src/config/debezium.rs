@@ -212,13 +212,8 @@ pub const FOREIGN: &[Foreign] = &[
     // Signals, notifications, heartbeat, transaction metadata, topics.
     later("envelope.signal.<name>"),
     later("envelope.notification.<name>"),
-    no(
-        "envelope.heartbeat.interval.ms",
-        "an idle slot advances by itself, without heartbeats",
-    ),
     later("envelope.heartbeat.action.query"),
     later("envelope.heartbeat.topics.prefix"),
-    later("envelope.topic.heartbeat.prefix"),
     later("envelope.topic.heartbeat.name"),
     no("envelope.transaction.metadata.factory", NO_JVM),
     no("envelope.topic.naming.strategy", NO_JVM),

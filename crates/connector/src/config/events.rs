@@ -35,6 +35,8 @@ pub(super) fn read(
         prefixes.as_ref().is_some_and(|names| !names.is_all()),
     );
     let without_change = reader.word("envelope.skip.messages.without.change");
+    let heartbeat = reader.count("envelope.heartbeat.interval.ms");
+    let heartbeat_prefix = reader.parsed("envelope.topic.heartbeat.prefix", topic_part);
     let failures = reader.word("envelope.event.processing.failure.handling.mode");
     let dead_letter = reader.parsed("envelope.topic.dead.letter", topic_part);
     let columns = columns::read(reader);
@@ -61,6 +63,8 @@ pub(super) fn read(
         logical_messages: messages?,
         message_prefixes: prefixes?,
         skip_messages_without_change: without_change?,
+        heartbeat_interval_ms: heartbeat?,
+        heartbeat_prefix: heartbeat_prefix?,
         failures: failures?,
         dead_letter_topic_name: dead_letter?,
         columns: columns?,

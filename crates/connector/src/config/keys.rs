@@ -382,6 +382,22 @@ pub const KEYS: &[Key] = &[
         doc: "Stands between the parts of a topic's name: `-` makes `<prefix>-<schema>-<table>`.",
     },
     Key {
+        path: "envelope.heartbeat.interval.ms",
+        kind: Kind::Count {
+            min: 0,
+            max: 86_400_000,
+        },
+        default: Default::Is("0"),
+        doc: "Milliseconds between heartbeats, records in a topic of their own; 0 for none. An idle \
+              slot moves without them.",
+    },
+    Key {
+        path: "envelope.topic.heartbeat.prefix",
+        kind: Kind::Text,
+        default: Default::Is(envelope::Options::HEARTBEAT_PREFIX),
+        doc: "The first part of that topic's name: `__debezium-heartbeat.<prefix>`.",
+    },
+    Key {
         path: "envelope.event.processing.failure.handling.mode",
         kind: Kind::Word {
             known: FailureHandling::WORDS,

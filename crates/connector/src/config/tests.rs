@@ -213,7 +213,6 @@ fn every_problem_is_told_at_once() {
             walferry.yaml:26:3: envelope.message.key.columns: "x" names no columns; write schema.table:column,column
             walferry.yaml:27:3: envelope.table.include.list: is said by tables.include here
             walferry.yaml:28:3: envelope.max.batch.size: has nothing to set here: walferry has no queue between reading and publishing; see limits.in.flight; remove it
-            walferry.yaml:30:3: envelope.heartbeat.interval.ms: has nothing to set here: an idle slot advances by itself, without heartbeats; remove it
             walferry.yaml:31:3: envelope.skipped.operations: takes a list of c, u, d and t; or none, alone
             walferry.yaml:33:3: outbox.table: is not built yet; remove it
             walferry.yaml:34:1: delivery: exactly-once is not built yet; write at-least-once

@@ -21,6 +21,8 @@ pub struct Batch {
     pub progress_settled: Vec<u64>,
     /// Records that Kafka (or librdkafka) refused, oldest first. One ends the run.
     pub refused: Vec<Refused>,
+    /// A heartbeat came back, whether or not it is in Kafka.
+    pub heartbeat: bool,
     /// The producer has stopped for good; it must be closed and built anew.
     pub fault: Option<KafkaError>,
 }
@@ -32,6 +34,7 @@ impl Batch {
         self.settled.is_empty()
             && self.progress_settled.is_empty()
             && self.refused.is_empty()
+            && !self.heartbeat
             && self.fault.is_none()
     }
 
@@ -39,6 +42,7 @@ impl Batch {
         self.settled.clear();
         self.progress_settled.clear();
         self.refused.clear();
+        self.heartbeat = false;
         self.fault = None;
     }
 }
@@ -63,6 +67,8 @@ pub enum Stream {
     Progress,
     /// A record beside the progress, that a topic is begun.
     Topic,
+    /// A heartbeat: nobody's loss.
+    Heartbeat,
 }
 
 /// The number librdkafka carries with a record: the ticket, its top two bits for the kind.
@@ -83,6 +89,7 @@ impl Opaque {
             Stream::Record => ticket,
             Stream::Progress => ticket | Self::PROGRESS,
             Stream::Topic => ticket | Self::TOPIC,
+            Stream::Heartbeat => ticket | Self::KIND,
         };
         // Lossless: the build refuses targets narrower than 64 bits (below).
         #[allow(clippy::cast_possible_truncation)]
@@ -102,6 +109,7 @@ impl Opaque {
         let stream = match bits & Self::KIND {
             Self::PROGRESS => Stream::Progress,
             Self::TOPIC => Stream::Topic,
+            Self::KIND => Stream::Heartbeat,
             _ => Stream::Record,
         };
         (stream, bits & !Self::KIND)
@@ -132,6 +140,7 @@ impl Tray {
             (None, Stream::Record) => batch.settled.push(ticket),
             (None, Stream::Progress) => batch.progress_settled.push(ticket),
             (None, Stream::Topic) => {}
+            (_, Stream::Heartbeat) => batch.heartbeat = true,
             (Some(code), _) => {
                 let error = KafkaError::of_delivery(ticket, code);
                 batch.refused.push(Refused {
@@ -182,7 +191,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_ticket_survives_the_pointer(ticket in 0..Opaque::TOPIC) {
-            for stream in [Stream::Record, Stream::Progress, Stream::Topic] {
+            for stream in [
+                Stream::Record,
+                Stream::Progress,
+                Stream::Topic,
+                Stream::Heartbeat,
+            ] {
                 let raw = Opaque::new(stream, ticket).raw();
                 prop_assert_eq!(Opaque::from_raw(raw).split(), (stream, ticket));
             }

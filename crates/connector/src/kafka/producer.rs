@@ -176,6 +176,14 @@ impl Producer {
         self.store(Stream::Topic, 0, topic, key, value)
     }
 
+    /// Hands a heartbeat to librdkafka; it comes back as [`Batch::heartbeat`].
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub fn heartbeat(&self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), KafkaError> {
+        self.store(Stream::Heartbeat, 0, topic, key, value)
+    }
+
     fn store(
         &self,
         stream: Stream,

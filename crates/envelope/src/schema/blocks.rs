@@ -139,6 +139,18 @@ pub(crate) fn snapshot_mark() -> Schema {
     )
 }
 
+/// The key of heartbeats.
+pub(crate) fn heartbeat_key() -> Schema {
+    let fields = vec![text().field("serverName")];
+    named(fields, "io.debezium.connector.common.ServerNameKey")
+}
+
+/// The value of heartbeats.
+pub(crate) fn heartbeat_value() -> Schema {
+    let fields = vec![long().field("ts_ms")];
+    named(fields, "io.debezium.connector.common.Heartbeat")
+}
+
 fn source() -> Schema {
     let snapshot = snapshot_mark().default(Some(b"\"false\"".to_vec()));
     let fields = vec![

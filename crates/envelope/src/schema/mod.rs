@@ -9,8 +9,8 @@ mod default;
 mod origin;
 
 pub(crate) use blocks::{
-    Wrapping, boundary_key, boundary_value, message_key, message_value, snapshot_mark, table_key,
-    table_row, table_value, text_field,
+    Wrapping, boundary_key, boundary_value, heartbeat_key, heartbeat_value, message_key,
+    message_value, snapshot_mark, table_key, table_row, table_value, text_field,
 };
 pub(crate) use column::{of_bytes, of_column};
 pub(crate) use default::default_of;
