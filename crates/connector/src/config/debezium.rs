@@ -127,7 +127,6 @@ pub const FOREIGN: &[Foreign] = &[
         "envelope.slot.retry.delay.ms",
         "postgres.reconnect.backoff.min",
     ),
-    later_or("envelope.publish.via.partition.root", "false"),
     later("envelope.replica.identity.autoset.values"),
     no(
         "envelope.status.update.interval.ms",

@@ -382,6 +382,14 @@ pub const KEYS: &[Key] = &[
         doc: "Stands between the parts of a topic's name: `-` makes `<prefix>-<schema>-<table>`.",
     },
     Key {
+        path: "envelope.publish.via.partition.root",
+        kind: SWITCH,
+        default: Default::Is("false"),
+        doc: "Whether a publication that walferry creates has changes of partitions under the \
+              partitioned table's name and topic, and not each under its own. One that exists \
+              decides for itself; `check` says when it differs.",
+    },
+    Key {
         path: "envelope.heartbeat.interval.ms",
         kind: Kind::Count {
             min: 0,

@@ -60,6 +60,8 @@ pub struct Config {
     pub topics: Topics,
     /// The section `tables`.
     pub tables: TableFilter,
+    /// Whether changes of partitions are the partitioned table's, in a publication to be made.
+    pub publish_via_partition_root: bool,
     /// `snapshot.snapshot.mode`.
     pub snapshot: SnapshotMode,
     /// The section `envelope`, with the topic prefix and the database's name.
@@ -203,6 +205,7 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
     let kafka = kafka::read_kafka(reader);
     let topics = kafka::read_topics(reader, name.as_deref(), slot);
     let tables = read_tables(reader);
+    let via_root = reader.word("envelope.publish.via.partition.root");
     let snapshot = reader.word("snapshot.snapshot.mode");
     let prefix = topics.as_ref().map_or("", |topics| topics.prefix.as_str());
     let database = postgres
@@ -220,6 +223,7 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
         kafka: kafka?,
         topics: topics?,
         tables: tables?,
+        publish_via_partition_root: via_root?,
         snapshot: snapshot?,
         envelope: envelope?,
         delivery: delivery?,

@@ -42,8 +42,10 @@ pub async fn of_config(
         captures: &captures,
         patterns: &patterns,
         actions: &actions(config.envelope.skipped_operations),
-        // Debezium's default for publish.via.partition.root.
-        partitions: Partitions::Leaf,
+        partitions: match config.publish_via_partition_root {
+            true => Partitions::Root,
+            false => Partitions::Leaf,
+        },
         snapshot: match config.snapshot {
             SnapshotMode::Initial => Snapshot::Initial,
             SnapshotMode::NoData => Snapshot::NoData,
