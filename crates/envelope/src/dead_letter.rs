@@ -10,6 +10,7 @@ use crate::error::{EncodeError, EncodeErrorKind};
 use crate::options::FailureHandling;
 use crate::records::{Operation, Records};
 use crate::table::{Table, json_string};
+use crate::value::write_integer;
 
 /// Stands for the text of a masked column, which has no business in this topic either.
 const MASKED: &str = "***";
@@ -81,7 +82,7 @@ fn write(error: &EncodeError, table: &Table, letter: Letter<'_>, out: &mut Vec<u
     }
     member(",\"topic\":", table.topic(), out);
     out.extend_from_slice(b",\"lsn\":");
-    out.extend_from_slice(itoa::Buffer::new().format(error.lsn.as_u64()).as_bytes());
+    write_integer(error.lsn.as_u64(), out);
     member(",\"op\":", letter.operation.code().unwrap_or_default(), out);
     out.extend_from_slice(b",\"before\":");
     write_row(table, letter.old.map(|old| old.tuple()), out);

@@ -4,6 +4,7 @@
 use crate::options::Options;
 use crate::schema::{self, Wrapping};
 use crate::table::json_string;
+use crate::value::write_integer;
 
 /// How heartbeats are written.
 #[derive(Debug, Clone)]
@@ -50,7 +51,7 @@ impl Heartbeat {
         self.value_wrapping.always_around(&mut value, |out| {
             out.extend_from_slice(b"{\"ts_ms\":");
             let millis = now_unix_nanos.div_euclid(1_000_000);
-            out.extend_from_slice(itoa::Buffer::new().format(millis).as_bytes());
+            write_integer(millis, out);
             out.push(b'}');
         });
         value

@@ -11,7 +11,7 @@ use crate::schema::{self, Wrapping};
 use crate::source::Source;
 use crate::table::json_string;
 use crate::transaction::{self, Place};
-use crate::value::quoted_bytes;
+use crate::value::{quoted_bytes, write_integer};
 
 /// What is the same for all messages.
 #[derive(Debug)]
@@ -96,7 +96,7 @@ fn write_message(
 ) {
     out.extend_from_slice(b"{\"op\":\"m\",\"ts_ms\":");
     let millis = context.now_unix_nanos.div_euclid(1_000_000);
-    out.extend_from_slice(itoa::Buffer::new().format(millis).as_bytes());
+    write_integer(millis, out);
     source.write_block(context, b"\"\",\"table\":\"\"", out);
     transaction::write_block(place, context, out);
     out.extend_from_slice(b",\"message\":{\"prefix\":");

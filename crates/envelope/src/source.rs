@@ -4,6 +4,7 @@
 use crate::change::{Context, SnapshotMark};
 use crate::options::Options;
 use crate::table::json_string;
+use crate::value::write_integer;
 
 /// The version whose format this is.
 pub(crate) const VERSION: &str = "3.6.3.Final";
@@ -82,7 +83,7 @@ impl Source {
                 (",\"ts_ns\":", nanos),
             ] {
                 self.times.extend_from_slice(name.as_bytes());
-                integer(time, &mut self.times);
+                write_integer(time, &mut self.times);
             }
             self.times.push(b'}');
         }
@@ -118,14 +119,14 @@ impl Source {
         let out = &mut self.before_position;
         out.clear();
         out.extend_from_slice(&self.constant);
-        integer(micros.div_euclid(1_000), out);
+        write_integer(micros.div_euclid(1_000), out);
         out.extend_from_slice(b",\"snapshot\":\"");
         out.extend_from_slice(context.snapshot.as_str().as_bytes());
         out.push(b'"');
         out.extend_from_slice(&self.database);
         if context.snapshot == SnapshotMark::Streaming {
             out.extend_from_slice(b"\\\"");
-            integer(context.commit_lsn.0.as_u64(), out);
+            write_integer(context.commit_lsn.0.as_u64(), out);
             out.extend_from_slice(b"\\\"");
         } else {
             out.extend_from_slice(b"null");
@@ -135,9 +136,9 @@ impl Source {
         let out = &mut self.before_table;
         out.clear();
         out.extend_from_slice(b"\\\"]\",\"ts_us\":");
-        integer(micros, out);
+        write_integer(micros, out);
         out.extend_from_slice(b",\"ts_ns\":");
-        integer(nanos, out);
+        write_integer(nanos, out);
         out.extend_from_slice(b",\"schema\":");
 
         let out = &mut self.before_lsn;
@@ -145,7 +146,7 @@ impl Source {
         out.extend_from_slice(b",\"txId\":");
         match context.xid {
             0 => out.extend_from_slice(b"null"),
-            xid => integer(xid, out),
+            xid => write_integer(xid, out),
         }
         out.extend_from_slice(b",\"lsn\":");
 
@@ -156,7 +157,7 @@ impl Source {
             Some((name, lsn)) => {
                 json_string(name, out);
                 out.extend_from_slice(b",\"origin_lsn\":");
-                integer(lsn.as_u64(), out);
+                write_integer(lsn.as_u64(), out);
             }
             None => out.extend_from_slice(b"null,\"origin_lsn\":null"),
         }
@@ -201,8 +202,4 @@ pub(crate) fn write_sequence(context: &Context<'_>, out: &mut Vec<u8>) {
         _ => format!("[null,\"{change}\"]"),
     };
     json_string(&sequence, out);
-}
-
-fn integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }

@@ -7,6 +7,7 @@ use crate::options::Options;
 use crate::records::{Operation, Records};
 use crate::schema::{self, Wrapping};
 use crate::table::json_string;
+use crate::value::write_integer;
 
 /// Counts the events of the transaction at hand. Off unless `provide.transaction.metadata` is set.
 #[derive(Debug)]
@@ -55,9 +56,9 @@ pub(crate) fn write_block(place: Option<Place>, context: &Context<'_>, out: &mut
     out.extend_from_slice(b",\"transaction\":{\"id\":");
     write_id(context, out);
     out.extend_from_slice(b",\"total_order\":");
-    number(place.total, out);
+    write_integer(place.total, out);
     out.extend_from_slice(b",\"data_collection_order\":");
-    number(place.order, out);
+    write_integer(place.order, out);
     out.push(b'}');
 }
 
@@ -133,14 +134,14 @@ impl Metadata {
                 Boundary::End => self.write_counts(out),
             }
             out.extend_from_slice(b",\"ts_ms\":");
-            number(context.commit_time.unix_micros().div_euclid(1_000), out);
+            write_integer(context.commit_time.unix_micros().div_euclid(1_000), out);
             out.push(b'}');
         });
     }
 
     fn write_counts(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b",\"event_count\":");
-        number(self.total, out);
+        write_integer(self.total, out);
         out.extend_from_slice(b",\"data_collections\":[");
         for (index, collection) in self.collections.iter().enumerate() {
             if index > 0 {
@@ -149,7 +150,7 @@ impl Metadata {
             out.extend_from_slice(b"{\"data_collection\":");
             json_string(&collection.name, out);
             out.extend_from_slice(b",\"event_count\":");
-            number(collection.events, out);
+            write_integer(collection.events, out);
             out.push(b'}');
         }
         out.push(b']');
@@ -191,12 +192,8 @@ impl Encoder {
 /// The transaction and the position of the change, as Debezium puts them together.
 pub(crate) fn write_id(context: &Context<'_>, out: &mut Vec<u8>) {
     out.push(b'"');
-    number(context.xid, out);
+    write_integer(context.xid, out);
     out.push(b':');
-    number(context.data_start.as_u64(), out);
+    write_integer(context.data_start.as_u64(), out);
     out.push(b'"');
-}
-
-fn number(number: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }

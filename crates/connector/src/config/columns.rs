@@ -43,16 +43,11 @@ pub(super) fn read_names(reader: &mut Reader<'_>, [only, except]: [&str; 2]) -> 
 }
 
 fn read_patterns(reader: &mut Reader<'_>, path: &str) -> Option<Vec<Pattern>> {
-    let items = reader.list(path)?;
-    let patterns: Vec<_> = items
-        .iter()
-        .filter_map(|item| {
-            reader.parse_text(path, item, |text| {
-                Pattern::parse(text).map_err(|error| error.to_string())
-            })
-        })
-        .collect();
-    (patterns.len() == items.len()).then_some(patterns)
+    reader.parsed_list(path, pattern)
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    Pattern::parse(text).map_err(|error| error.to_string())
 }
 
 fn read_keys(reader: &mut Reader<'_>) -> Option<Vec<KeyRule>> {
@@ -83,14 +78,8 @@ fn read_masks(reader: &mut Reader<'_>) -> Option<Vec<(Mask, Vec<Pattern>)>> {
             Some((before, _)) => format!("envelope.column.{before}.with.salt.(redacted)"),
             None => path.clone(),
         };
-        let patterns = reader.list_of(&path, &shown).and_then(|items| {
-            let patterns = items.iter().map(|item| {
-                reader.parse_text(&shown, item, |text| {
-                    Pattern::parse(text).map_err(|error| error.to_string())
-                })
-            });
-            patterns.collect::<Option<Vec<_>>>()
-        });
+        let items = reader.list_of(&path, &shown);
+        let patterns = items.and_then(|items| reader.parse_items(&shown, &items, pattern));
         match (mask, patterns) {
             (Ok(mask), Some(patterns)) => masks.push((mask, patterns)),
             (Err(reason), _) => {

@@ -153,14 +153,7 @@ fn read_unwrap(reader: &mut Reader<'_>) -> Option<Option<Unwrap>> {
 
 fn read_added(reader: &mut Reader<'_>, path: &str) -> Option<Vec<AddedField>> {
     let prefix = reader.parsed(&format!("{path}.prefix"), |text| Ok(text.to_owned()))?;
-    let items = reader.list(path)?;
-    let fields: Vec<_> = items
-        .iter()
-        .filter_map(|item| {
-            reader.parse_text(path, item, |text| {
-                AddedField::parse(text, &prefix).map_err(|error| error.to_string())
-            })
-        })
-        .collect();
-    (fields.len() == items.len()).then_some(fields)
+    reader.parsed_list(path, |text| {
+        AddedField::parse(text, &prefix).map_err(|error| error.to_string())
+    })
 }

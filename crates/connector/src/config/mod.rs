@@ -238,18 +238,9 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
 }
 
 fn read_tables(reader: &mut Reader<'_>) -> Option<TableFilter> {
-    let include = read_patterns(reader, "tables.include");
-    let exclude = read_patterns(reader, "tables.exclude");
+    let include = reader.parsed_list("tables.include", TablePattern::parse);
+    let exclude = reader.parsed_list("tables.exclude", TablePattern::parse);
     Some(TableFilter::new(include?, exclude?))
-}
-
-fn read_patterns(reader: &mut Reader<'_>, path: &str) -> Option<Vec<TablePattern>> {
-    let items = reader.list(path)?;
-    let patterns: Vec<_> = items
-        .iter()
-        .filter_map(|item| reader.parse_text(path, item, TablePattern::parse))
-        .collect();
-    (patterns.len() == items.len()).then_some(patterns)
 }
 
 fn connector_name(text: &str) -> Result<String, String> {

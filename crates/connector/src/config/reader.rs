@@ -201,6 +201,30 @@ impl<'a> Reader<'a> {
         self.note(path, format!("[{}]", shown.join(", ")), origin);
     }
 
+    /// A list whose items are made into values; each that is wrong is a problem of its own.
+    pub(super) fn parsed_list<T>(
+        &mut self,
+        path: &str,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        let items = self.list(path)?;
+        self.parse_items(path, &items, parse)
+    }
+
+    /// Makes the items of a list into values.
+    pub(super) fn parse_items<T>(
+        &mut self,
+        path: &str,
+        items: &[Text],
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<Vec<T>> {
+        let values: Vec<T> = items
+            .iter()
+            .filter_map(|item| self.parse_text(path, item, &parse))
+            .collect();
+        (values.len() == items.len()).then_some(values)
+    }
+
     /// Parses one text of a key. The problem shows it as it was written: what a variable holds may
     /// be a secret.
     pub(super) fn parse_text<T>(

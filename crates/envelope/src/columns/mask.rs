@@ -7,7 +7,7 @@ use sha1::Sha1;
 use sha2::{Digest, Sha224, Sha256, Sha384, Sha512};
 use sha3::{Sha3_224, Sha3_256, Sha3_384, Sha3_512};
 
-use crate::value::{ValueError, quoted};
+use crate::value::{ValueError, hex_digit, quoted};
 
 /// What is shown of a text.
 #[derive(Clone, PartialEq, Eq)]
@@ -202,13 +202,6 @@ fn asterisks(count: usize, out: &mut Vec<u8>) {
     out.push(b'"');
     out.extend(std::iter::repeat_n(b'*', count));
     out.push(b'"');
-}
-
-fn hex_digit(nibble: u8) -> u8 {
-    match nibble {
-        0..=9 => b'0' + nibble,
-        _ => b'a' + nibble - 10,
-    }
 }
 
 /// As many whole characters as fit in `count` units of UTF-16.

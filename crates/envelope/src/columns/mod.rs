@@ -8,6 +8,7 @@ mod pattern;
 
 pub(crate) use mask::ColumnMask;
 pub use mask::{HashAlgorithm, Mask};
+use pattern::any;
 pub use pattern::{Names, Pattern, PatternError};
 
 /// What is said about columns.
@@ -71,7 +72,7 @@ impl ColumnRules {
         let name = format!("{schema}.{table}.{column}");
         let masks = &mut self.masks.iter();
         masks
-            .find(|(_, patterns)| patterns.iter().any(|pattern| pattern.matches(&name)))
+            .find(|(_, patterns)| any(patterns, &name))
             .map(|(mask, _)| mask)
     }
 
@@ -82,12 +83,10 @@ impl ColumnRules {
         column: &str,
         type_name: impl FnOnce() -> String,
     ) -> bool {
-        let any = |patterns: &[Pattern], last: &str| {
-            let name = format!("{schema}.{table}.{last}");
-            patterns.iter().any(|pattern| pattern.matches(&name))
-        };
-        (!self.propagated.is_empty() && any(&self.propagated, column))
-            || (!self.propagated_types.is_empty() && any(&self.propagated_types, &type_name()))
+        let listed =
+            |patterns: &[Pattern], last: &str| any(patterns, &format!("{schema}.{table}.{last}"));
+        (!self.propagated.is_empty() && listed(&self.propagated, column))
+            || (!self.propagated_types.is_empty() && listed(&self.propagated_types, &type_name()))
     }
 
     /// The key's columns, if something is said about this table.

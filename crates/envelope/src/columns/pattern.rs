@@ -46,13 +46,17 @@ impl Names {
     /// Whether the name is one of these.
     #[must_use]
     pub fn admits(&self, name: &str) -> bool {
-        let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(name));
         match self {
             Self::All => true,
-            Self::Only(patterns) => any(patterns),
-            Self::Except(patterns) => !any(patterns),
+            Self::Only(patterns) => any(patterns, name),
+            Self::Except(patterns) => !any(patterns, name),
         }
     }
+}
+
+/// Whether one of the patterns matches the whole name.
+pub(super) fn any(patterns: &[Pattern], name: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(name))
 }
 
 impl Pattern {

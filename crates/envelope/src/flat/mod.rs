@@ -16,7 +16,7 @@ use crate::schema::{self, Field, Kind, Schema};
 use crate::source::{self, VERSION};
 use crate::table::{Column, Table, json_string};
 use crate::transaction::{self, Place};
-use crate::value::unquoted;
+use crate::value::{unquoted, write_integer};
 
 /// What becomes of an event that is written as a flat row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -249,11 +249,11 @@ impl Part {
                 json_string(event.operation.code().unwrap_or_default(), out);
             }
             PartValue::Processed(unit) => {
-                integer(unit.of(i128::from(context.now_unix_nanos)), out);
+                write_integer(unit.of(i128::from(context.now_unix_nanos)), out);
             }
             PartValue::Committed(unit) => {
                 let micros = context.commit_time.unix_micros();
-                integer(unit.of(i128::from(micros) * 1_000), out);
+                write_integer(unit.of(i128::from(micros) * 1_000), out);
             }
             PartValue::Snapshot => match context.snapshot {
                 SnapshotMark::Streaming => out.extend_from_slice(b"null"),
@@ -262,22 +262,24 @@ impl Part {
             PartValue::Sequence => source::write_sequence(context, out),
             PartValue::TxId => match context.xid {
                 0 => out.extend_from_slice(b"null"),
-                xid => integer(xid, out),
+                xid => write_integer(xid, out),
             },
-            PartValue::Lsn => integer(context.data_start.as_u64(), out),
+            PartValue::Lsn => write_integer(context.data_start.as_u64(), out),
             PartValue::Origin => match context.origin {
                 Some((name, _)) => json_string(name, out),
                 None => out.extend_from_slice(b"null"),
             },
             PartValue::OriginLsn => match context.origin {
-                Some((_, lsn)) => integer(lsn.as_u64(), out),
+                Some((_, lsn)) => write_integer(lsn.as_u64(), out),
                 None => out.extend_from_slice(b"null"),
             },
             PartValue::Transaction(field) => match (place, field) {
                 (None, _) => out.extend_from_slice(b"null"),
                 (Some(_), TransactionField::Id) => transaction::write_id(context, out),
-                (Some(place), TransactionField::TotalOrder) => integer(place.total, out),
-                (Some(place), TransactionField::DataCollectionOrder) => integer(place.order, out),
+                (Some(place), TransactionField::TotalOrder) => write_integer(place.total, out),
+                (Some(place), TransactionField::DataCollectionOrder) => {
+                    write_integer(place.order, out)
+                }
             },
             PartValue::Before(index) => {
                 return row::column_before(table, *index, rows.before, out, scratch);
@@ -297,8 +299,4 @@ fn field(name: &str, out: &mut Vec<u8>) {
     }
     json_string(name, out);
     out.push(b':');
-}
-
-fn integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }

@@ -4,7 +4,7 @@
 use super::{Kind, Schema};
 use crate::details::{TypeDetails, TypeKind};
 use crate::options::{BinaryHandling, HstoreHandling, IntervalHandling, Options, TimePrecision};
-use crate::value::{DateForm, DecimalForm, Unit, ValueEncoder, base_type};
+use crate::value::{DateForm, DecimalForm, Unit, ValueEncoder, base_type, numeric_size};
 
 /// The schema of a column, not optional and without a default. `encoder` is the column's own.
 pub(crate) fn of_column(
@@ -122,7 +122,7 @@ fn text(oid: u32, types: &[TypeDetails]) -> Schema {
 fn numeric(form: DecimalForm, type_modifier: i32) -> Schema {
     match form {
         DecimalForm::Scaled { scale } => {
-            let precision = ((type_modifier - 4) >> 16) & 0xffff;
+            let (precision, _) = numeric_size(type_modifier).unwrap_or_default();
             Schema::named(Kind::Bytes, "org.apache.kafka.connect.data.Decimal")
                 .parameter("scale", scale)
                 .parameter("connect.decimal.precision", precision)

@@ -2,7 +2,7 @@
 //! `column.propagate.source.type`): names and sizes as JDBC's metadata has them.
 
 use crate::details::TypeDetails;
-use crate::value::{base_type, built_in_name, element_type};
+use crate::value::{base_type, built_in_name, element_type, numeric_size};
 
 /// No limit that JDBC knows of.
 const UNLIMITED: i32 = i32::MAX;
@@ -62,11 +62,9 @@ fn size(oid: u32, modifier: i32) -> (i32, i32) {
         1184 => (28 + seconds, digits),
         1186 => (49, 6),
         1560 | 1562 if has_modifier => (modifier, 0),
-        1700 if modifier >= 4 => {
-            let (precision, scale) = ((modifier - 4) >> 16, (modifier - 4) & 0x7ff);
-            (precision & 0xffff, (scale ^ 1024) - 1024)
-        }
-        1700 => (NUMERIC_DIGITS_MAX, 0),
+        1700 => numeric_size(modifier).map_or((NUMERIC_DIGITS_MAX, 0), |(precision, scale)| {
+            (precision, i32::from(scale))
+        }),
         _ => (UNLIMITED, 0),
     }
 }

@@ -73,7 +73,7 @@ pub(crate) fn quoted_bytes(bytes: &[u8], handling: BinaryHandling, out: &mut Vec
     out.push(b'"');
 }
 
-fn hex_digit(nibble: u8) -> u8 {
+pub(crate) fn hex_digit(nibble: u8) -> u8 {
     match nibble {
         0..=9 => b'0' + nibble,
         _ => b'a' + nibble - 10,

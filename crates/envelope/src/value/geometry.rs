@@ -3,7 +3,7 @@
 
 use super::ValueError;
 use super::bytes::{PIECE, base64, nibble, quoted_base64};
-use super::number::float;
+use super::number::{float, write_integer};
 use crate::options::BinaryHandling;
 
 /// A well-known binary point in little-endian order, before its coordinates.
@@ -72,7 +72,7 @@ pub(super) fn ewkb(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     }
     out.extend_from_slice(b"\",\"srid\":");
     match srid {
-        Some(srid) => out.extend_from_slice(itoa::Buffer::new().format(srid).as_bytes()),
+        Some(srid) => write_integer(srid, out),
         None => out.extend_from_slice(b"null"),
     }
     out.push(b'}');

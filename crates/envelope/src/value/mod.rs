@@ -23,10 +23,10 @@ mod vector;
 mod zoned;
 
 pub(crate) use built_in::name as built_in_name;
-pub(crate) use bytes::{quoted_base64, quoted_bytes};
+pub(crate) use bytes::{hex_digit, quoted_base64, quoted_bytes};
 pub(crate) use lossy::Loss;
-pub(crate) use number::DecimalForm;
-pub(crate) use resolve::{base_type, element_type, resolve};
+pub(crate) use number::{DecimalForm, write_integer};
+pub(crate) use resolve::{base_type, element_type, numeric_size, resolve};
 pub use resolve::{is_carried_as_text, is_left_out, is_maskable};
 pub(crate) use string::{quoted, unquoted};
 pub(crate) use temporal::{DateForm, Unit};

@@ -53,6 +53,12 @@ impl DecimalForm {
     }
 }
 
+/// Appends a whole number.
+#[inline]
+pub(crate) fn write_integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
+}
+
 pub(super) fn integer(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     // JSON has no leading zeros, and Postgres prints none.

@@ -46,12 +46,7 @@ fn lossless(
     options: &Options,
 ) -> ValueEncoder {
     let (oid, type_modifier) = base_type(oid, type_modifier, types);
-    let details = types.iter().find(|details| details.oid == oid);
-    let element = match details.map(|details| &details.kind) {
-        Some(TypeKind::Array { element, delimiter }) => Some((*element, *delimiter)),
-        _ => built_in_element(oid),
-    };
-    if let Some((element, delimiter)) = element {
+    if let Some((element, delimiter)) = element(oid, types) {
         let (element_type, element_modifier) = base_type(element, type_modifier, types);
         let element = scalar(element_type, element_modifier, types, options);
         return ValueEncoder::Array {
@@ -85,10 +80,15 @@ pub fn is_maskable(oid: u32, types: &[TypeDetails], options: &Options) -> bool {
 
 /// The element's type of an array.
 pub(crate) fn element_type(oid: u32, types: &[TypeDetails]) -> Option<u32> {
+    element(oid, types).map(|(element, _)| element)
+}
+
+/// The element's type of an array, and what stands between two elements.
+fn element(oid: u32, types: &[TypeDetails]) -> Option<(u32, u8)> {
     let details = types.iter().find(|details| details.oid == oid);
     match details.map(|details| &details.kind) {
-        Some(TypeKind::Array { element, .. }) => Some(*element),
-        _ => built_in_element(oid).map(|(element, _)| element),
+        Some(TypeKind::Array { element, delimiter }) => Some((*element, *delimiter)),
+        _ => built_in_element(oid),
     }
 }
 
@@ -123,7 +123,7 @@ fn scalar(oid: u32, type_modifier: i32, types: &[TypeDetails], options: &Options
         700 | 701 => ValueEncoder::Float,
         600 => ValueEncoder::Point,
         790 => ValueEncoder::Money {
-            form: money_form(options),
+            form: decimal_form(Some(options.money_fraction_digits.into()), options.decimal),
             digits: 2,
         },
         1082 => ValueEncoder::Date(match options.time {
@@ -144,7 +144,10 @@ fn scalar(oid: u32, type_modifier: i32, types: &[TypeDetails], options: &Options
             },
             _ => ValueEncoder::Bits { length: i32::MAX },
         },
-        1700 => ValueEncoder::Numeric(decimal_form(type_modifier, options.decimal)),
+        1700 => {
+            let scale = numeric_size(type_modifier).map(|(_, scale)| scale);
+            ValueEncoder::Numeric(decimal_form(scale, options.decimal))
+        }
         _ if is_text(oid) => ValueEncoder::Text,
         _ => {
             let details = types.iter().find(|details| details.oid == oid);
@@ -209,22 +212,17 @@ fn of_database(details: &TypeDetails, options: &Options) -> Option<ValueEncoder>
     })
 }
 
-fn money_form(options: &Options) -> DecimalForm {
-    let scale = i16::from(options.money_fraction_digits);
-    match options.decimal {
-        DecimalHandling::Precise => DecimalForm::Scaled { scale },
-        DecimalHandling::Double => DecimalForm::Double,
-        DecimalHandling::String => DecimalForm::Text { scale },
-    }
+/// Precision and scale of a `numeric` that has them. They stand in the modifier less VARHDRSZ; the
+/// scale in 11 bits with a sign (Postgres source: `numeric.c`).
+pub(crate) fn numeric_size(type_modifier: i32) -> Option<(i32, i16)> {
+    (type_modifier >= 4).then(|| {
+        let bits = type_modifier - 4;
+        let scale = ((bits & 0x7ff) ^ 1024) - 1024;
+        ((bits >> 16) & 0xffff, i16::try_from(scale).unwrap_or(0))
+    })
 }
 
-fn decimal_form(type_modifier: i32, handling: DecimalHandling) -> DecimalForm {
-    // Precision and scale stand in the modifier less VARHDRSZ; the scale in 11 bits with a sign
-    // (Postgres source: `numeric.c`).
-    let scale = (type_modifier >= 4).then(|| {
-        let bits = (type_modifier - 4) & 0x7ff;
-        i16::try_from((bits ^ 1024) - 1024).unwrap_or(0)
-    });
+fn decimal_form(scale: Option<i16>, handling: DecimalHandling) -> DecimalForm {
     match (handling, scale) {
         (DecimalHandling::Precise, Some(scale)) => DecimalForm::Scaled { scale },
         (DecimalHandling::Precise, None) => DecimalForm::Variable,
