@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use connector::config::debezium::{FOREIGN, Standing};
-use connector::config::keys::{Default, KEYS, Key, Kind};
+use connector::config::keys::{self, Default, Key, Kind};
 use connector::config::{librdkafka, topic_settings, variable};
 
 #[test]
@@ -35,7 +35,7 @@ fn the_refused_properties_are_refused() {
 fn render() -> String {
     let mut out = HEAD.to_owned();
     let mut section = "";
-    for key in KEYS {
+    for key in keys::all() {
         let (first, _) = key.path.split_once('.').unwrap_or((key.path, ""));
         if first != section {
             section = first;

@@ -293,7 +293,7 @@ mod tests {
 
     #[test]
     fn no_option_is_both_read_and_refused() {
-        for key in super::super::keys::KEYS {
+        for key in super::super::keys::all() {
             assert!(find(key.path).is_none(), "{}", key.path);
         }
     }

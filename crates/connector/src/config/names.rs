@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::keys::{KEYS, Kind};
+use super::keys::{self, Kind};
 use super::{debezium, librdkafka, topic_settings};
 
 /// What the environment's names begin with.
@@ -39,7 +39,7 @@ pub(super) fn paths_by_variable() -> BTreeMap<String, String> {
 
 /// Every path without placeholders that can be written.
 pub(super) fn all_paths() -> impl Iterator<Item = String> {
-    let keys = KEYS.iter().flat_map(|key| match key.kind {
+    let keys = keys::all().flat_map(|key| match key.kind {
         Kind::Secret => forms_of_secret(key.path),
         _ => vec![key.path.to_owned()],
     });
@@ -68,9 +68,7 @@ pub(super) fn forms_of_secret(path: &str) -> Vec<String> {
         .unwrap_or(path);
     let is_secret = match base.strip_prefix("kafka.") {
         Some(property) => librdkafka::is_known(property) && librdkafka::is_secret(property),
-        None => KEYS
-            .iter()
-            .any(|key| key.path == base && matches!(key.kind, Kind::Secret)),
+        None => keys::all().any(|key| key.path == base && matches!(key.kind, Kind::Secret)),
     };
     if !is_secret {
         return Vec::new();
@@ -116,8 +114,7 @@ fn likeness(unknown: &str, known: &str) -> f64 {
 /// Whether the first word of a path is one of our sections.
 fn is_section(path: &str) -> bool {
     let section = path.split('.').next();
-    KEYS.iter()
-        .any(|key| key.path.contains('.') && key.path.split('.').next() == section)
+    keys::all().any(|key| key.path.contains('.') && key.path.split('.').next() == section)
 }
 
 /// Environment names are compared as the paths they stand for.

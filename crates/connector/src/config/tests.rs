@@ -280,7 +280,7 @@ fn no_key_of_the_table_is_left_unread() {
         .into_iter()
         .map(|setting| setting.path)
         .collect();
-    for key in keys::KEYS {
+    for key in keys::all() {
         let optional = key.default == keys::Default::Unset;
         assert!(
             optional || read.contains(key.path),

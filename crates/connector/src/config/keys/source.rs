@@ -1,0 +1,164 @@
+//! What is read and where it goes: the name, `postgres`, `topics`, `tables`, `snapshot`.
+
+use super::{CREATE, Default, Key, Kind, SWITCH};
+
+/// In the order of the documentation.
+pub(super) const KEYS: &[Key] = &[
+    Key {
+        path: "name",
+        kind: Kind::Text,
+        default: Default::Required,
+        doc: "The connector's name: letters, digits, `-`, `_` and `.`. Slot, publication and \
+              progress are named after it unless said otherwise.",
+    },
+    Key {
+        path: "postgres.url",
+        kind: Kind::SecretText,
+        default: Default::Required,
+        doc: "libpq's connection URL or keyword string. Unix sockets: `?host=/var/run/postgresql`. \
+              What it does not say comes from the `PG*` variables and `.pgpass`, as with psql.",
+    },
+    Key {
+        path: "postgres.password",
+        kind: Kind::Secret,
+        default: Default::Unset,
+        doc: "The password, instead of one in the URL. Better by `postgres.password_file` or \
+              `postgres.password_command`, which are read anew at each connect.",
+    },
+    Key {
+        path: "postgres.slot",
+        kind: Kind::Text,
+        default: Default::From("`walferry_` and the name"),
+        doc: "The replication slot: lower-case letters, digits and `_`, up to 63.",
+    },
+    Key {
+        path: "postgres.publication",
+        kind: Kind::Text,
+        default: Default::From("the slot's name"),
+        doc: "The publication.",
+    },
+    Key {
+        path: "postgres.create",
+        kind: CREATE,
+        default: Default::Is("auto"),
+        doc: "Whether walferry creates a missing slot and publication, and adds newly matching \
+              tables to its publication. It never re-creates a slot for which progress exists.",
+    },
+    Key {
+        path: "postgres.reconnect.backoff.min",
+        kind: Kind::Duration {
+            min_ms: 10,
+            max_ms: 60_000,
+        },
+        default: Default::Is("100ms"),
+        doc: "The wait before the first try to connect again; it doubles from there.",
+    },
+    Key {
+        path: "postgres.reconnect.backoff.max",
+        kind: Kind::Duration {
+            min_ms: 10,
+            max_ms: 600_000,
+        },
+        default: Default::Is("1s"),
+        doc: "The longest wait between two tries.",
+    },
+    Key {
+        path: "topics.prefix",
+        kind: Kind::Text,
+        default: Default::From("the name"),
+        doc: "First part of every topic: `<prefix>.<schema>.<table>` (Debezium's `topic.prefix`).",
+    },
+    Key {
+        path: "topics.create",
+        kind: CREATE,
+        default: Default::Is("auto"),
+        doc: "Whether walferry creates missing topics.",
+    },
+    Key {
+        path: "topics.partitions",
+        kind: Kind::Count {
+            min: 1,
+            max: 10_000,
+        },
+        default: Default::Is("1"),
+        doc: "Partitions of the topics that walferry creates. Order holds by key.",
+    },
+    Key {
+        path: "topics.replication.factor",
+        kind: Kind::Count { min: -1, max: 100 },
+        default: Default::Is("-1"),
+        doc: "Replicas of the topics that walferry creates; -1 is the broker's default.",
+    },
+    Key {
+        path: "topics.progress",
+        kind: Kind::Text,
+        default: Default::From("`walferry.progress.` and the slot"),
+        doc: "The topic that remembers what was published: one partition, compacted.",
+    },
+    Key {
+        path: "topics.route.topic.regex",
+        kind: Kind::Text,
+        default: Default::Unset,
+        doc: "Tables whose topic's name this expression matches as a whole go to another topic, as \
+              with ByLogicalTableRouter: several tables in one, or one under another name.",
+    },
+    Key {
+        path: "topics.route.topic.replacement",
+        kind: Kind::Text,
+        default: Default::Unset,
+        doc: "That topic's name; `$1` and `${name}` are the expression's groups.",
+    },
+    Key {
+        path: "topics.route.key.enforce.uniqueness",
+        kind: SWITCH,
+        default: Default::Is("true"),
+        doc: "Whether keys get a field that tells rows of different tables apart.",
+    },
+    Key {
+        path: "topics.route.key.field.name",
+        kind: Kind::Text,
+        default: Default::Is(envelope::Route::KEY_FIELD),
+        doc: "Name of that field. It holds the name of the topic that the table would have had.",
+    },
+    Key {
+        path: "topics.route.key.field.regex",
+        kind: Kind::Text,
+        default: Default::Unset,
+        doc: "Makes something else of that name, where it matches as a whole.",
+    },
+    Key {
+        path: "topics.route.key.field.replacement",
+        kind: Kind::Text,
+        default: Default::Unset,
+        doc: "What it then becomes.",
+    },
+    Key {
+        path: "tables.include",
+        kind: Kind::List,
+        default: Default::Required,
+        doc: "The captured tables: `schema.table` with `*` and `?`, or a `/regular expression/` \
+              of the whole name. A part in double quotes is literal.",
+    },
+    Key {
+        path: "tables.exclude",
+        kind: Kind::List,
+        default: Default::Is(""),
+        doc: "Tables to leave out; wins over `tables.include`.",
+    },
+    Key {
+        path: "snapshot.snapshot.mode",
+        kind: Kind::Word {
+            known: &["initial", "no_data"],
+            not_yet: &[
+                "always",
+                "initial_only",
+                "when_needed",
+                "configuration_based",
+                "custom",
+            ],
+        },
+        default: Default::Is("initial"),
+        doc: "Whether the rows that are there at the first start are published (`initial`) or only \
+              changes from then on (`no_data`).",
+    },
+];
