@@ -30,6 +30,7 @@ mod servers;
 mod shutdown;
 mod snapshot;
 mod stream_refused;
+mod table_parts;
 mod takeover;
 mod too_large;
 mod topic_deleted;

@@ -45,7 +45,7 @@ pub use self::reader::Effective;
 use self::reader::Reader;
 pub use self::secret_source::{SecretError, SecretSource};
 pub use self::settings::Environment;
-pub use self::tables::{TableFilter, TablePattern};
+pub use self::tables::{TableFilter, TablePart, TablePattern};
 
 /// Everything a run needs to know. `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -240,7 +240,18 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
 fn read_tables(reader: &mut Reader<'_>) -> Option<TableFilter> {
     let include = reader.parsed_list("tables.include", TablePattern::parse);
     let exclude = reader.parsed_list("tables.exclude", TablePattern::parse);
-    Some(TableFilter::new(include?, exclude?))
+    let texts = |items: Vec<settings::Text>| items.into_iter().map(|item| item.value).collect();
+    let parts = reader.table_parts().into_iter().filter_map(|part| {
+        // A wrong pattern has been told of above.
+        let pattern = TablePattern::parse(&part.pattern.value).ok()?;
+        let part = TablePart {
+            row_filter: part.row_filter.map(|filter| filter.value),
+            columns: part.columns.map(texts),
+        };
+        Some((pattern, part))
+    });
+    let parts = parts.collect();
+    Some(TableFilter::new(include?, exclude?).with_parts(parts))
 }
 
 fn connector_name(text: &str) -> Result<String, String> {

@@ -12,7 +12,7 @@ use super::names;
 use super::problem::{Origin, Problem};
 use super::quantity;
 use super::secret_source::SecretSource;
-use super::settings::{Setting, Settings, Text, Value};
+use super::settings::{PartText, Setting, Settings, Text, Value};
 use crate::secret::{REDACTED, Secret};
 
 /// One setting as it holds: for a listing at start and in `check`. Secrets are redacted.
@@ -245,6 +245,22 @@ impl<'a> Reader<'a> {
                 None
             }
         }
+    }
+
+    /// The items of `tables.include` that say more than a name.
+    pub(super) fn table_parts(&mut self) -> Vec<PartText> {
+        let parts = std::mem::take(&mut self.settings.parts);
+        for part in &parts {
+            let path = format!("tables.include[{}]", part.pattern.value);
+            if let Some(filter) = &part.row_filter {
+                let path = format!("{path}.where");
+                self.note(&path, filter.value.clone(), filter.origin.clone());
+            }
+            if let Some(columns) = &part.columns {
+                self.note_list(&format!("{path}.columns"), columns);
+            }
+        }
+        parts
     }
 
     /// A secret given in one of three ways; `None` if in none, or with a problem.

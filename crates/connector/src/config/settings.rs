@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::names;
 use super::problem::{Origin, Problem};
 use super::substitute::{Unset, substitute};
-use super::yaml::{Content, Node};
+use super::yaml::{Content, Name, Node};
 
 /// The environment a configuration is read in, given as a value so that tests are pure.
 #[derive(Clone, Default)]
@@ -77,6 +77,15 @@ pub(super) enum Value {
 pub(super) struct Settings {
     pub(super) by_path: BTreeMap<String, Setting>,
     pub(super) sections: BTreeMap<String, Origin>,
+    /// The items of `tables.include` that say more than a name, in their order.
+    pub(super) parts: Vec<PartText>,
+}
+
+/// An item of `tables.include` that says which part of the tables is to be published.
+pub(super) struct PartText {
+    pub(super) pattern: Text,
+    pub(super) row_filter: Option<Text>,
+    pub(super) columns: Option<Vec<Text>>,
 }
 
 /// Brings the file and the environment together.
@@ -137,6 +146,10 @@ impl Flattening<'_> {
 
     /// One key and what stands at it.
     fn enter(&mut self, path: String, origin: Origin, child: Node) {
+        let path = match child.content {
+            Content::Sequence(_) if path == "tables" => TABLES.to_owned(),
+            _ => path,
+        };
         let is_section = matches!(child.content, Content::Mapping(_));
         if let Some(first) = self.settings.by_path.get(&path) {
             let reason = format!("is said twice; first at {}", first.origin);
@@ -163,6 +176,9 @@ impl Flattening<'_> {
         for item in items {
             match item.content {
                 Content::Scalar(text) => texts.extend(self.text(path, item.origin, text)),
+                Content::Mapping(entries) if path == TABLES => {
+                    texts.extend(self.table(item.origin, entries));
+                }
                 _ => self.problems.push(Problem::of(
                     item.origin,
                     path,
@@ -171,6 +187,51 @@ impl Flattening<'_> {
             }
         }
         texts
+    }
+
+    /// A table with its part; gives the name.
+    fn table(&mut self, origin: Origin, entries: Vec<(Name, Node)>) -> Option<Text> {
+        let (mut pattern, mut row_filter, mut columns) = (None, None, None);
+        for (name, node) in entries {
+            let place = name.origin.clone();
+            let path = format!("{TABLES}.{}", name.text);
+            match (name.text.as_str(), node.content) {
+                ("name", Content::Scalar(text)) => pattern = self.text(&path, place, text),
+                ("where", Content::Scalar(text)) => row_filter = self.text(&path, place, text),
+                ("columns", Content::Sequence(items)) => columns = Some(self.items(&path, items)),
+                ("name" | "where", _) => self.say(place, &path, "takes one text"),
+                ("columns", _) => self.say(place, &path, "takes a list of names"),
+                (word, _) => {
+                    let nearest = names::nearest(word, ["name", "where", "columns"].into_iter());
+                    let reason = "a table has name, where and columns, nothing else";
+                    let problem = Problem::of(place, &path, reason).nearest(nearest);
+                    self.problems.push(problem);
+                }
+            }
+        }
+        let empty = |text: &Text| text.value.trim().is_empty();
+        if let Some(text) = row_filter.as_ref().filter(|text| empty(text)) {
+            self.say(text.origin.clone(), "tables.include.where", "has no value");
+        }
+        if columns.as_ref().is_some_and(Vec::is_empty) {
+            self.say(origin.clone(), "tables.include.columns", "names no column");
+        }
+        let Some(pattern) = pattern else {
+            self.say(origin, TABLES, "a table here must have its name");
+            return None;
+        };
+        if row_filter.is_some() || columns.is_some() {
+            self.settings.parts.push(PartText {
+                pattern: pattern.clone(),
+                row_filter,
+                columns,
+            });
+        }
+        Some(pattern)
+    }
+
+    fn say(&mut self, origin: Origin, path: &str, reason: &str) {
+        self.problems.push(Problem::of(origin, path, reason));
     }
 
     fn text(&mut self, path: &str, origin: Origin, written: String) -> Option<Text> {
@@ -217,6 +278,9 @@ fn overlay(settings: &mut Settings, environment: &Environment, problems: &mut Ve
             }
         }
         laid.insert(path.clone());
+        if path == TABLES {
+            settings.parts.clear();
+        }
         let text = Text {
             origin: origin.clone(),
             written: value.clone(),
@@ -229,3 +293,6 @@ fn overlay(settings: &mut Settings, environment: &Environment, problems: &mut Ve
         settings.by_path.insert(path.clone(), setting);
     }
 }
+
+/// The list whose items may be mappings; `tables: [ … ]` is short for it.
+const TABLES: &str = "tables.include";

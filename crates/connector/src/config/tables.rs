@@ -2,7 +2,8 @@
 //!
 //! A pattern is `schema.table` with `*` (any text) and `?` (one character) on either side, or a
 //! `/regular expression/` that must match the whole of `schema.table`. A part in double quotes is
-//! taken literally, with its dots and stars: `"odd.schema".*`.
+//! taken literally, with its dots and stars: `"odd.schema".*`. Beside its name an included table may
+//! have the part of it that is to be published: `where` and `columns`.
 
 use std::fmt;
 
@@ -13,12 +14,40 @@ use regex::Regex;
 pub struct TableFilter {
     include: Vec<TablePattern>,
     exclude: Vec<TablePattern>,
+    parts: Vec<(TablePattern, TablePart)>,
+}
+
+/// Which part of a table leaves the database, where not the whole of it does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TablePart {
+    /// An SQL expression that holds for the published rows.
+    pub row_filter: Option<String>,
+    /// The published columns.
+    pub columns: Option<Vec<String>>,
 }
 
 impl TableFilter {
     /// Included by one of the first and by none of the second.
     pub fn new(include: Vec<TablePattern>, exclude: Vec<TablePattern>) -> Self {
-        Self { include, exclude }
+        Self {
+            include,
+            exclude,
+            parts: Vec::new(),
+        }
+    }
+
+    /// Of the tables that a pattern matches, only this part; the first pattern that does holds.
+    #[must_use]
+    pub fn with_parts(self, parts: Vec<(TablePattern, TablePart)>) -> Self {
+        Self { parts, ..self }
+    }
+
+    /// The part of this table that is to be published, if not all of it.
+    pub fn part(&self, schema: &str, table: &str) -> Option<&TablePart> {
+        let mut parts = self.parts.iter();
+        parts
+            .find(|(pattern, _)| pattern.matches(schema, table))
+            .map(|(_, part)| part)
     }
 
     /// Whether changes of this table are captured.

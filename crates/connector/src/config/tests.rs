@@ -501,3 +501,64 @@ fn wrong_rules_about_columns_are_told() {
         ],
     );
 }
+
+#[test]
+fn a_table_may_have_its_part() {
+    let items = r#"
+  - { name: public.orders, where: "total > ${LEAST}", columns: [ id, total ] }
+  - name: crm.*
+    columns: [ id ]
+  - public.users
+"#;
+    let forms = [
+        contract_without("tables") + "tables:" + items,
+        contract_without("tables") + "tables:\n include:" + items,
+    ];
+    for text in forms {
+        let config = good(&text, &[("LEAST", "7")]);
+        let orders = TablePart {
+            row_filter: Some("total > 7".to_owned()),
+            columns: Some(vec!["id".to_owned(), "total".to_owned()]),
+        };
+        assert_eq!(config.tables.part("public", "orders"), Some(&orders));
+        let of_crm = config.tables.part("crm", "people").expect("a part");
+        assert_eq!(of_crm.row_filter, None);
+        assert_eq!(config.tables.part("public", "users"), None);
+        for (schema, table) in [("public", "orders"), ("crm", "people"), ("public", "users")] {
+            assert!(config.tables.matches(schema, table), "{schema}.{table}");
+        }
+        let told = config.effective.iter().map(|effective| &effective.path);
+        let told: Vec<_> = told
+            .filter(|path| path.starts_with("tables.include["))
+            .collect();
+        assert_eq!(told.len(), 3, "{told:?}");
+        // The environment's list has no parts.
+        let laid = [("LEAST", "7"), ("WALFERRY_TABLES_INCLUDE", "public.orders")];
+        assert_eq!(good(&text, &laid).tables.part("public", "orders"), None);
+    }
+}
+
+#[test]
+fn wrong_parts_of_tables_are_told() {
+    let wrong = r#"tables:
+  - { nam: public.orders }
+  - { name: orders, where: "x > 1" }
+  - { name: public.a, where: "" }
+  - { name: public.b, columns: [] }
+  - { name: public.c, columns: id, where: [ 1 ] }
+  - [ public.d ]
+"#;
+    problems(
+        &(contract_without("tables") + wrong),
+        &[],
+        expect![[r#"
+        walferry.yaml:22:5: tables.include: a table here must have its name
+        walferry.yaml:22:7: tables.include.nam: a table has name, where and columns, nothing else; did you mean name?
+        walferry.yaml:23:7: tables.include: "orders" names no schema; write schema.table, such as public.*
+        walferry.yaml:24:23: tables.include.where: has no value
+        walferry.yaml:25:5: tables.include.columns: names no column
+        walferry.yaml:26:23: tables.include.columns: takes a list of names
+        walferry.yaml:26:36: tables.include.where: takes one text
+        walferry.yaml:27:5: tables.include: each item of this list must be a text"#]],
+    );
+}

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! server.rs  rights.rs  slot.rs  publication.rs  tables.rs  identity.rs  columns.rs
-//! topic_names.rs
+//! topic_names.rs  column_rules.rs  parts.rs
 //!    rows ─────────────────── judge(wanted, rows) ──────────────────────> Finding ──> Report
 //!                                        └──> SetupPlan: what `run` may create
 //! ```
@@ -17,6 +17,8 @@ pub mod finding;
 pub mod identity;
 pub mod kafka;
 mod of_config;
+pub mod parts;
+pub mod parts_judged;
 pub mod publication;
 pub mod quote;
 pub mod report;
@@ -103,9 +105,12 @@ pub async fn examine(client: &Client, wanted: &Wanted<'_>) -> Examination {
         let selection = tables::select(&relations, wanted.captures, partitions);
         findings.extend(tables::judge(wanted, &relations, &selection, partitions));
         findings.extend(topic_names::judge(wanted, &selection.captured));
-        examination.plan = facts.plan(&selection);
         let bystanders = facts.bystanders(&relations, &selection);
-        let details = Details::read(client, &selection, &bystanders, &mut findings).await;
+        let mut details = Details::read(client, &selection, &bystanders, &mut findings).await;
+        facts
+            .ask_for_parts(client, &selection, &mut details, &mut findings)
+            .await;
+        examination.plan = facts.plan(&selection, &details);
         findings.extend(facts.judge_tables(&relations, &selection, &details, &examination.plan));
         if let Some(indexes) = &details.indexes
             && facts.needs_identity()
@@ -185,11 +190,27 @@ impl Facts<'_> {
             .collect()
     }
 
+    /// What the server says of the parts of tables that are wanted; nothing where it has none.
+    async fn ask_for_parts(
+        &self,
+        client: &Client,
+        selection: &Selection<'_>,
+        details: &mut Details,
+        findings: &mut Vec<Finding>,
+    ) {
+        let (publication, indexes) = (self.known_publication(), details.indexes.as_ref());
+        if let Some(indexes) = indexes {
+            let answers = parts::read(client, self.wanted, selection, publication, indexes);
+            details.parts = kept(answers.await, "row filters", findings);
+        }
+    }
+
     /// Nothing is planned on what could not be read.
-    fn plan(&self, selection: &Selection<'_>) -> SetupPlan {
-        match (&self.slot, &self.publication) {
-            (Some(slot), Some(publication)) => {
-                setup::plan(self.wanted, slot.as_ref(), publication.as_ref(), selection)
+    fn plan(&self, selection: &Selection<'_>, details: &Details) -> SetupPlan {
+        match (&self.slot, &self.publication, &details.parts) {
+            (Some(slot), Some(publication), Some(parts)) => {
+                let (slot, publication) = (slot.as_ref(), publication.as_ref());
+                setup::plan(self.wanted, slot, publication, selection, parts)
             }
             _ => SetupPlan::default(),
         }
@@ -227,6 +248,17 @@ impl Facts<'_> {
             }
         }
         if let (Some(columns), Some(indexes)) = (&details.columns, &details.indexes) {
+            if let Some(answers) = &details.parts {
+                findings.extend(parts_judged::judge(&parts_judged::Seen {
+                    wanted,
+                    server: self.server.as_ref(),
+                    publication: self.known_publication(),
+                    selection,
+                    columns,
+                    indexes,
+                    answers,
+                }));
+            }
             let captured = &selection.captured;
             let types = &details.types;
             findings.extend(column_rules::judge(
@@ -249,6 +281,7 @@ struct Details {
     columns: Option<Columns>,
     types: Vec<TypeDetails>,
     indexes: Option<Indexes>,
+    parts: Option<parts::Answers>,
 }
 
 impl Details {
@@ -277,6 +310,7 @@ impl Details {
             columns,
             types: kept(types, "types", findings).unwrap_or_default().types,
             indexes: kept(indexes, "indexes", findings),
+            parts: None,
         }
     }
 }

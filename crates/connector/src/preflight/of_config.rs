@@ -3,7 +3,9 @@
 use envelope::SkippedOperations;
 use tokio_postgres::Client;
 
-use super::wanted::{Action, Create, Partitions, Pattern, Reach, Snapshot, StoredProgress, Wanted};
+use super::wanted::{
+    Action, Create, Part, Partitions, Pattern, Reach, Snapshot, StoredProgress, Wanted,
+};
 use super::{Examination, examine};
 use crate::config::{self, Config, SnapshotMode};
 
@@ -17,6 +19,13 @@ pub async fn of_config(
     client: &Client,
 ) -> Examination {
     let captures = |schema: &str, table: &str| config.tables.matches(schema, table);
+    let part = |schema: &str, table: &str| {
+        let part = config.tables.part(schema, table)?;
+        Some(Part {
+            row_filter: part.row_filter.clone(),
+            columns: part.columns.clone(),
+        })
+    };
     let include = config.tables.include();
     let matchers: Vec<_> = include
         .iter()
@@ -40,6 +49,7 @@ pub async fn of_config(
             config::Create::Never => Create::Never,
         },
         captures: &captures,
+        part: &part,
         patterns: &patterns,
         actions: &actions(config.envelope.skipped_operations),
         partitions: match config.publish_via_partition_root {

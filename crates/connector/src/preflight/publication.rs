@@ -34,6 +34,8 @@ pub struct Publication {
     pub tables: BTreeMap<u32, Published>,
     /// The tables it lists by name.
     pub listed: BTreeSet<u32>,
+    /// Those of them that it lists with columns.
+    pub has_list: BTreeSet<u32>,
 }
 
 /// How one table is published (`pg_publication_tables`).
@@ -50,7 +52,9 @@ const PUBLICATION: &str = "
     SELECT pg_get_userbyid(p.pubowner)::text, pg_has_role(p.pubowner, 'USAGE'), p.puballtables,
            p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate, p.pubviaroot,
            coalesce(to_jsonb(p) ->> 'pubgencols' = 's', false),
-           ARRAY(SELECT r.prrelid FROM pg_publication_rel r WHERE r.prpubid = p.oid)
+           ARRAY(SELECT r.prrelid FROM pg_publication_rel r WHERE r.prpubid = p.oid),
+           ARRAY(SELECT r.prrelid FROM pg_publication_rel r
+                  WHERE r.prpubid = p.oid AND to_jsonb(r) ->> 'prattrs' IS NOT NULL)
       FROM pg_publication p
      WHERE p.pubname = $1";
 
@@ -102,6 +106,7 @@ pub async fn read(
         generated_columns: row.try_get(8)?,
         tables,
         listed: row.try_get::<_, Vec<u32>>(9)?.into_iter().collect(),
+        has_list: row.try_get::<_, Vec<u32>>(10)?.into_iter().collect(),
     }))
 }
 
@@ -351,6 +356,12 @@ fn row_filter(
     published: &Published,
 ) -> Option<Finding> {
     let filter = published.row_filter.as_deref()?;
+    if wanted
+        .part_of(table)
+        .is_some_and(|part| part.row_filter.is_some())
+    {
+        return None;
+    }
     let problem = format!(
         "The publication hides rows: only those with {filter} are published, and an UPDATE across \
          that line arrives as an insert or a delete."
@@ -379,7 +390,9 @@ fn column_list(
             .collect::<Vec<_>>()
     };
     let listed_out = hidden(false);
-    if !listed_out.is_empty() {
+    let part = wanted.part_of(table);
+    let on_purpose = part.is_some_and(|part| part.columns.is_some());
+    if !listed_out.is_empty() && !on_purpose {
         let problem = format!(
             "The publication's column list hides columns: {}. Events will not have them.",
             listed_out.join(", ")
@@ -413,13 +426,7 @@ fn listed_anew(
     if !publication.listed.contains(&table.oid) {
         return finding.text("the list stands at its partitioned table: publish that one whole");
     }
-    let name = identifier(wanted.publication);
     finding
-        .sql(format!(
-            "BEGIN; ALTER PUBLICATION {name} DROP TABLE {}; ALTER PUBLICATION {name} ADD TABLE {}; \
-             COMMIT;",
-            table.sql_name(),
-            table.publication_item()
-        ))
+        .sql(setup::publish_anew(wanted, &[table]))
         .or(Remedy::Text("leave it, if that is on purpose".to_owned()))
 }

@@ -139,6 +139,17 @@ fn ownership(
             let sql = setup::add_tables(wanted, &absent);
             (absent, sql)
         }
+        Some(publication) if plan.change_parts.is_some() => {
+            let changed: Vec<&Relation> = selection
+                .captured
+                .iter()
+                .copied()
+                .filter(|table| publication.listed.contains(&table.oid))
+                .filter(|table| wanted.part_of(table).is_some())
+                .collect();
+            let sql = setup::publish_anew(wanted, &changed);
+            (changed, sql)
+        }
         _ => return None,
     };
     let foreign: Vec<&Relation> = needed.into_iter().filter(|table| !table.owned).collect();

@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 
 use tokio_postgres::Client;
 
+use super::parts::Answers;
+use super::parts_judged;
 use super::publication::Publication;
 use super::quote::identifier;
 use super::slot::Slot;
@@ -22,6 +24,8 @@ pub struct SetupPlan {
     pub create_publication: Option<String>,
     /// ALTER PUBLICATION … ADD TABLE, when tables have come to match since.
     pub add_tables: Option<String>,
+    /// Take tables out and put them back, when another part of them is to be published.
+    pub change_parts: Option<String>,
     /// Create the slot, through the replication session.
     pub create_slot: bool,
 }
@@ -37,6 +41,7 @@ pub fn plan(
     slot: Option<&Slot>,
     publication: Option<&Publication>,
     selection: &Selection<'_>,
+    answers: &Answers,
 ) -> SetupPlan {
     if wanted.create == Create::Never {
         return SetupPlan::default();
@@ -46,6 +51,11 @@ pub fn plan(
         .map(|publication| absent_targets(publication, selection))
         .filter(|absent| !absent.is_empty())
         .map(|absent| add_tables(wanted, &absent));
+    let change_parts = publication
+        .filter(|publication| publication.owned)
+        .map(|publication| parts_judged::to_change(wanted, publication, selection, answers))
+        .filter(|tables| !tables.is_empty())
+        .map(|tables| publish_anew(wanted, &tables));
     SetupPlan {
         create_publication: match publication {
             None if !selection.targets.is_empty() && !is_under_way(wanted, slot) => {
@@ -54,6 +64,7 @@ pub fn plan(
             _ => None,
         },
         add_tables,
+        change_parts,
         create_slot: slot.is_none() && wanted.progress == StoredProgress::Absent,
     }
 }
@@ -71,7 +82,12 @@ impl SetupPlan {
     /// What the server answered. Statements before the failed one stay done.
     pub async fn apply_sql(&self, client: &Client) -> Result<(), PostgresError> {
         const DOING: &str = "create or extend the publication";
-        for statement in self.create_publication.iter().chain(&self.add_tables) {
+        let planned = [
+            &self.create_publication,
+            &self.add_tables,
+            &self.change_parts,
+        ];
+        for statement in planned.into_iter().flatten() {
             let bounded = format!("SET LOCAL lock_timeout = '30s'; {statement}");
             client.batch_execute(&bounded).await.map_err(sql(DOING))?;
         }
@@ -129,7 +145,7 @@ pub fn create_publication(wanted: &Wanted<'_>, targets: &[&Relation]) -> String 
     let tables = if targets.is_empty() {
         String::new()
     } else {
-        format!(" FOR TABLE {}", items(targets))
+        format!(" FOR TABLE {}", items(wanted, targets))
     };
     format!(
         "CREATE PUBLICATION {}{tables} WITH (publish = '{}', publish_via_partition_root = {});",
@@ -145,16 +161,39 @@ pub fn add_tables(wanted: &Wanted<'_>, targets: &[&Relation]) -> String {
     format!(
         "ALTER PUBLICATION {} ADD TABLE {};",
         identifier(wanted.publication),
-        items(targets)
+        items(wanted, targets)
     )
 }
 
-fn items(targets: &[&Relation]) -> String {
-    targets
-        .iter()
-        .map(|table| table.publication_item())
-        .collect::<Vec<_>>()
-        .join(", ")
+/// The tables taken out and put back, in one transaction, so that no change falls between.
+#[must_use]
+pub fn publish_anew(wanted: &Wanted<'_>, tables: &[&Relation]) -> String {
+    let name = identifier(wanted.publication);
+    let dropped: Vec<String> = tables.iter().map(|table| table.sql_name()).collect();
+    format!(
+        "BEGIN; ALTER PUBLICATION {name} DROP TABLE {}; {} COMMIT;",
+        dropped.join(", "),
+        add_tables(wanted, tables)
+    )
+}
+
+/// As items of `FOR TABLE`, with the parts that are wanted.
+fn items(wanted: &Wanted<'_>, targets: &[&Relation]) -> String {
+    let item = |table: &&Relation| {
+        let mut item = table.publication_item();
+        let part = wanted.part_of(table).unwrap_or_default();
+        if let Some(columns) = part.columns {
+            let columns: Vec<String> = columns.iter().map(|name| identifier(name)).collect();
+            item = format!("{item} ({})", columns.join(", "));
+        }
+        match part.row_filter {
+            // A comment at its end ends with the line.
+            Some(filter) if filter.contains("--") => format!("{item} WHERE ({filter}\n)"),
+            Some(filter) => format!("{item} WHERE ({filter})"),
+            None => item,
+        }
+    };
+    targets.iter().map(item).collect::<Vec<_>>().join(", ")
 }
 
 /// `insert, update`

@@ -16,6 +16,8 @@ pub struct Wanted<'a> {
     pub create: Create,
     /// Is this `(schema, table)` to be captured?
     pub captures: &'a (dyn Fn(&str, &str) -> bool + Sync),
+    /// Which part of this `(schema, table)` is to be published; `None` for all of it.
+    pub part: &'a (dyn Fn(&str, &str) -> Option<Part> + Sync),
     /// The include patterns one by one, to find those that match nothing.
     pub patterns: &'a [Pattern<'a>],
     /// The operations whose events are wanted.
@@ -29,6 +31,15 @@ pub struct Wanted<'a> {
     pub progress: StoredProgress,
     /// How events are written, which decides topics and what is carried as text.
     pub envelope: &'a envelope::Options,
+}
+
+/// The part of a table that is to be published (CREATE PUBLICATION, `WHERE` and the column list).
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Part {
+    /// The rows: an SQL expression.
+    pub row_filter: Option<String>,
+    /// The columns.
+    pub columns: Option<Vec<String>>,
 }
 
 /// May walferry create what is missing (`create: auto | never`)?

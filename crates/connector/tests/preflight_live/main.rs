@@ -7,6 +7,7 @@
 mod choice;
 mod identities;
 mod partitions;
+mod parts;
 mod plan;
 mod publication;
 mod rights;
@@ -16,7 +17,7 @@ mod slots;
 
 use connector::preflight::finding::{Finding, Remedy, Severity};
 use connector::preflight::wanted::{
-    Action, Create, Partitions, Pattern, Reach, Snapshot, StoredProgress, Wanted,
+    Action, Create, Part, Partitions, Pattern, Reach, Snapshot, StoredProgress, Wanted,
 };
 use connector::preflight::{Examination, examine};
 use envelope::Compatibility;
@@ -34,6 +35,7 @@ struct Setup {
     progress: StoredProgress,
     snapshot: Snapshot,
     compatibility: Compatibility,
+    parts: &'static [(&'static str, Option<&'static str>, &'static [&'static str])],
 }
 
 const AUTO: Setup = Setup {
@@ -43,6 +45,7 @@ const AUTO: Setup = Setup {
     progress: StoredProgress::Absent,
     snapshot: Snapshot::Initial,
     compatibility: Compatibility::Lossless,
+    parts: &[],
 };
 const NEVER: Setup = Setup {
     create: Create::Never,
@@ -54,6 +57,17 @@ fn like(pattern: &str, schema: &str, table: &str) -> bool {
         Some(wanted) => wanted == schema,
         None => pattern == format!("{schema}.{table}"),
     }
+}
+
+/// The part of a table that a test wants published; no columns stand for all.
+fn part(parts: &[(&str, Option<&str>, &[&str])], schema: &str, table: &str) -> Option<Part> {
+    let mut parts = parts.iter();
+    let (_, row_filter, columns) = parts.find(|(pattern, ..)| like(pattern, schema, table))?;
+    Some(Part {
+        row_filter: row_filter.map(str::to_owned),
+        columns: (!columns.is_empty())
+            .then(|| columns.iter().map(|name| (*name).to_owned()).collect()),
+    })
 }
 
 async fn check(client: &Client, setup: Setup) -> Examination {
@@ -84,6 +98,7 @@ async fn check(client: &Client, setup: Setup) -> Examination {
         application_name: "walferry",
         create: setup.create,
         captures: &|schema, table| setup.include.iter().any(|p| like(p, schema, table)),
+        part: &|schema, table| part(setup.parts, schema, table),
         patterns: &patterns,
         actions: &[Action::Insert, Action::Update, Action::Delete],
         partitions: setup.partitions,

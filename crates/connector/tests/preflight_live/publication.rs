@@ -62,7 +62,7 @@ async fn a_publication_that_hides_data_is_mended() {
 }
 
 /// Row filters and column lists came with 15.
-async fn lists_columns(client: &Client) -> bool {
+pub(crate) async fn lists_columns(client: &Client) -> bool {
     let row = client
         .query_one("SELECT current_setting('server_version_num')::int4", &[])
         .await;

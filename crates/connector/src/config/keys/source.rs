@@ -137,7 +137,9 @@ pub(super) const KEYS: &[Key] = &[
         kind: Kind::List,
         default: Default::Required,
         doc: "The captured tables: `schema.table` with `*` and `?`, or a `/regular expression/` \
-              of the whole name. A part in double quotes is literal.",
+              of the whole name. A part in double quotes is literal. An item may be a mapping: \
+              `{ name: public.orders, where: total > 0, columns: [ id, total ] }`; only these rows \
+              and columns are published ([filters](filters.md)). `tables: [ … ]` is short for it.",
     },
     Key {
         path: "tables.exclude",

@@ -19,6 +19,7 @@ fn said(name: &str, create: Create, progress: StoredProgress, slot: Option<&Slot
         application_name: "walferry",
         create,
         captures: &|_, _| true,
+        part: &|_, _| None,
         patterns: &[],
         actions: &Action::ALL,
         partitions: Partitions::Leaf,
