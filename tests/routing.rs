@@ -1,4 +1,5 @@
-//! Several tables in one topic by a rule, their rows told apart by a field of the key.
+//! Several tables in one topic by a rule, their rows told apart by a field of the key; and partitions
+//! by chosen fields.
 
 use std::time::Duration;
 
@@ -50,4 +51,41 @@ fn shards_go_to_one_topic() {
     assert_eq!(events[1].json()["source"]["table"], "orders_2");
     let users = read_topic(config.bootstrap_servers(), &config.topic("users"));
     assert_eq!(users[0].key_json(), json!({"id": 1}));
+}
+
+#[test]
+fn a_field_chooses_the_partition() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(
+        &postgres,
+        "CREATE TABLE orders (id int, region text, total int, PRIMARY KEY (id, region));
+         INSERT INTO orders SELECT g, 'region' || g % 3, g FROM generate_series(1, 9) g",
+    );
+    let config = Config::new("partition_field", &postgres, kafka())
+        .set("snapshot.snapshot.mode", "initial")
+        .set(
+            "topics.partition.partition.payload.fields",
+            "[ change.region ]",
+        )
+        .set("topics.partition.partition.topic.num", "3");
+    let report = config.check(&[]);
+    let report = String::from_utf8_lossy(&report.stdout);
+    assert!(report.contains("TOPIC_FEW_PARTITIONS"), "{report}");
+    let config = config.set("topics.partitions", "3");
+    config.catch_up(LIMIT);
+    sql(&postgres, "UPDATE orders SET total = 0; DELETE FROM orders");
+    config.catch_up(LIMIT);
+    let events = read_topic(config.bootstrap_servers(), &config.topic("orders"));
+    assert_eq!(events.len(), 4 * 9, "read, updated, deleted, tombstones");
+    for event in &events {
+        // Java's hash of "region0", and of the next two, is one more each.
+        let region = event.key_json()["region"].as_str().map(str::to_owned);
+        let last = region.expect("a region").pop().expect("a digit");
+        let expected = (1_086_109_628 + last.to_digit(10).expect("a digit")) % 3;
+        assert_eq!(event.partition.cast_unsigned(), expected, "{event:?}");
+    }
+    // What happened to a row is in order, its tombstone last.
+    let of_one = events.iter().filter(|event| event.key_json()["id"] == 4);
+    let told: Vec<String> = of_one.map(e2e::support::event::Event::operation).collect();
+    assert_eq!(told, ["r", "u", "d", "tombstone"]);
 }

@@ -7,6 +7,7 @@ use crate::change::{Context, SnapshotMark};
 use crate::encoder::{Encoder, UNAVAILABLE_HEADER};
 use crate::error::{EncodeError, EncodeErrorKind};
 use crate::flat::{Form, Occasion, Unwrap};
+use crate::partition::Partitioning;
 use crate::records::{Draft, Operation, Records};
 use crate::row::{self, Scratch};
 use crate::source::Source;
@@ -85,17 +86,24 @@ impl Encoder {
         let tombstone = event.operation == Operation::Delete
             && self.options.tombstones_on_delete
             && unwrap.is_none_or(Unwrap::keeps_tombstones);
+        let partitioning = table.partitioning();
+        let partition = match partitioning {
+            Some(partitioning) => partitioning.of(table, event, &mut self.scratch)?,
+            None => None,
+        };
         if form != Form::Dropped {
             let occasion = Occasion {
                 event,
                 context,
                 place,
             };
-            self.write_event(table, occasion, form, *ordinal, out)?;
+            self.write_event(table, occasion, form, (*ordinal, partition), out)?;
             *ordinal += 1;
         }
         if tombstone {
-            self.write_tombstone(table, event, *ordinal, out)?;
+            let follows = partitioning.is_some_and(Partitioning::with_tombstones);
+            let partition = partition.filter(|_| follows);
+            self.write_tombstone(table, event, (*ordinal, partition), out)?;
             *ordinal += 1;
         }
         Ok(())
@@ -106,12 +114,13 @@ impl Encoder {
         table: &Table,
         occasion: Occasion<'_>,
         form: Form,
-        ordinal: u64,
+        (ordinal, partition): (u64, Option<u32>),
         out: &mut Records,
     ) -> Result<(), Failure> {
         let event = occasion.event;
         let (source, scratch) = (&self.source, &mut self.scratch);
         let mut draft = out.draft(table.relation(), table.topic());
+        draft.partition(partition);
         write_key(&mut draft, table, event.key, scratch)?;
         scratch.unavailable.clear();
         if form == Form::Row {
@@ -149,10 +158,11 @@ impl Encoder {
         &mut self,
         table: &Table,
         event: &Event<'_>,
-        ordinal: u64,
+        (ordinal, partition): (u64, Option<u32>),
         out: &mut Records,
     ) -> Result<(), Failure> {
         let mut draft = out.draft(table.relation(), table.topic());
+        draft.partition(partition);
         write_key(&mut draft, table, event.key, &mut self.scratch)?;
         write_header(&mut draft, event.header);
         draft.finish(Operation::Tombstone, self.source.id_prefix(), ordinal);

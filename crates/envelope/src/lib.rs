@@ -28,9 +28,11 @@ mod error;
 mod event;
 mod flat;
 mod heartbeat;
+mod java_hash;
 mod message;
 mod names;
 mod options;
+mod partition;
 mod records;
 mod route;
 mod row;
@@ -47,11 +49,13 @@ pub use encoder::{Encoder, NEW_KEY_HEADER, OLD_KEY_HEADER, UNAVAILABLE_HEADER};
 pub use error::{EncodeError, EncodeErrorKind};
 pub use flat::{AddedField, UnknownField, Unwrap};
 pub use heartbeat::Heartbeat;
+pub use java_hash::HashFunction;
 pub use options::{
     BinaryHandling, Compatibility, DecimalHandling, DeleteTombstoneHandling, FailureHandling,
     HstoreHandling, IntervalHandling, LogicalMessages, NameAdjustment, Options, SkippedOperations,
     TimePrecision, UnknownWord,
 };
+pub use partition::{PartitionField, PartitionRouting};
 pub use records::{Headers, Operation, Record, Records};
 pub use route::{Rewrite, Route, RouteKey};
 pub use table::Table;

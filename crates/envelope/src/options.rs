@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use crate::columns::{ColumnRules, Names};
 use crate::flat::Unwrap;
+use crate::partition::PartitionRouting;
 use crate::route::Route;
 
 /// A word that the named option does not know.
@@ -329,6 +330,8 @@ pub struct Options {
     pub unwrap: Option<Unwrap>,
     /// Tables' topics by rule.
     pub route: Option<Route>,
+    /// Partitions by chosen fields.
+    pub partitions: Option<PartitionRouting>,
     /// `topic.delimiter`: stands between the parts of a topic's name.
     pub topic_delimiter: String,
 }
@@ -378,6 +381,7 @@ impl Options {
             message_prefixes: Names::All,
             unwrap: None,
             route: None,
+            partitions: None,
             topic_delimiter: Self::TOPIC_DELIMITER.to_owned(),
         }
     }

@@ -80,6 +80,8 @@ impl Operation {
 pub struct Record<'a> {
     /// The topic it goes to.
     pub topic: &'a str,
+    /// The partition, where fields choose it; else the key does.
+    pub partition: Option<u32>,
     /// The key; none for a table without one.
     pub key: Option<&'a [u8]>,
     /// The value; none for a tombstone.
@@ -146,6 +148,7 @@ pub struct Records {
 #[derive(Debug, Clone)]
 struct RecordSpan {
     topic: Range<usize>,
+    partition: Option<u32>,
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     id: Range<usize>,
@@ -194,6 +197,7 @@ impl Records {
         let span = self.spans.get(index)?;
         Some(Record {
             topic: self.names.get(span.topic.clone()).unwrap_or_default(),
+            partition: span.partition,
             key: span.key.as_ref().map(|key| part(&self.bytes, key)),
             value: span.value.as_ref().map(|value| part(&self.bytes, value)),
             id: part(&self.bytes, &span.id),
@@ -230,6 +234,7 @@ impl Records {
         let headers = self.headers.len();
         let span = RecordSpan {
             topic,
+            partition: None,
             key: None,
             value: None,
             id: end..end,
@@ -295,6 +300,11 @@ pub(crate) struct Draft<'r> {
 }
 
 impl Draft<'_> {
+    /// Sets the partition, if it is not the key's to choose.
+    pub(crate) fn partition(&mut self, partition: Option<u32>) {
+        self.span.partition = partition;
+    }
+
     /// Writes the key.
     pub(crate) fn key(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         self.span.key = Some(written(&mut self.records.bytes, write).0);

@@ -12,6 +12,8 @@ use crate::table::{Column, Table, json_string};
 pub(crate) struct Scratch {
     /// An array's element without its quotes.
     element: Vec<u8>,
+    /// A field that chooses the partition.
+    pub(crate) field: Vec<u8>,
     /// Names of columns that stand as null though they are not, as a JSON array less its end.
     pub(crate) unavailable: Vec<u8>,
 }

@@ -11,6 +11,7 @@ use crate::details::RelationDetails;
 use crate::flat::Flat;
 use crate::names;
 use crate::options::{Compatibility, Options};
+use crate::partition::Partitioning;
 use crate::schema::{self, Field, Schema, Wrapping};
 use crate::value::{ValueEncoder, quoted, resolve};
 
@@ -34,6 +35,8 @@ pub struct Table {
     null_wrapping: Wrapping,
     /// When rows are flat.
     flat: Option<Flat>,
+    /// When fields choose the partition.
+    partitioning: Option<Partitioning>,
 }
 
 /// One column.
@@ -41,7 +44,7 @@ pub struct Table {
 pub(crate) struct Column {
     pub(crate) name: String,
     /// The name as a field.
-    field_name: String,
+    pub(crate) field_name: String,
     /// What its schema tells of its type in the database.
     source: Option<[(&'static str, String); 4]>,
     /// Whether rows have it; a key may have it all the same.
@@ -142,6 +145,7 @@ impl Table {
                 end.push(b'}');
                 end
             }),
+            partitioning: Partitioning::new(options, relation, &columns),
             topic,
             key,
             key_not_carried,
@@ -219,6 +223,11 @@ impl Table {
     /// When rows are flat.
     pub(crate) fn flat(&self) -> Option<&Flat> {
         self.flat.as_ref()
+    }
+
+    /// When fields choose the partition.
+    pub(crate) fn partitioning(&self) -> Option<&Partitioning> {
+        self.partitioning.as_ref()
     }
 
     /// What stands around the text `null` for a delete.

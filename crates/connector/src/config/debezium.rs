@@ -264,7 +264,6 @@ pub const FOREIGN: &[Foreign] = &[
         "topic names are made once for each table",
     ),
     later("topics.route.schema.name.adjustment.mode"),
-    later("topics.partition.<option>"),
     later("outbox.table"),
     later("outbox.table.<option>"),
     later("outbox.route.<option>"),

@@ -46,6 +46,7 @@ pub(super) fn read(
     let transaction_topic = reader.parsed("envelope.topic.transaction", topic_part);
     let unwrap = read_unwrap(reader);
     let route = routing::read(reader);
+    let partitions = routing::read_partitions(reader);
     let delimiter = reader.parsed("envelope.topic.delimiter", topic_part);
     Some(envelope::Options {
         decimal: decimal?,
@@ -74,6 +75,7 @@ pub(super) fn read(
         transaction_topic_name: transaction_topic?,
         unwrap: unwrap?,
         route: route?,
+        partitions: partitions?,
         topic_delimiter: delimiter?,
         ..envelope::Options::new(prefix, database)
     })

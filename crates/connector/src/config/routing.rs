@@ -1,6 +1,7 @@
-//! Topics by rule: `topics.route`, the options of Debezium's ByLogicalTableRouter.
+//! Topics and partitions by rule: `topics.route`, the options of Debezium's ByLogicalTableRouter, and
+//! `topics.partition`, those of its PartitionRouting.
 
-use envelope::{Rewrite, Route, RouteKey};
+use envelope::{HashFunction, PartitionRouting, Rewrite, Route, RouteKey};
 
 use super::reader::Reader;
 
@@ -38,4 +39,34 @@ fn read_rewrite(reader: &mut Reader<'_>, path: &str) -> Option<Option<Rewrite>> 
     reader
         .parsed(&regex, |text| Rewrite::parse(text, &replacement))
         .map(Some)
+}
+
+/// None of both, as above.
+pub(super) fn read_partitions(reader: &mut Reader<'_>) -> Option<Option<PartitionRouting>> {
+    const FIELDS: &str = "topics.partition.partition.payload.fields";
+    const PARTITIONS: &str = "topics.partition.partition.topic.num";
+    let given = [FIELDS, PARTITIONS].map(|path| reader.is_set(path));
+    let origin = reader.origin(if given[0] { FIELDS } else { PARTITIONS });
+    let fields = reader.parsed_list(FIELDS, str::parse);
+    let partitions = reader.count(PARTITIONS);
+    let function: Option<String> = reader.word("topics.partition.partition.hash.function");
+    match given {
+        [false, false] => function.map(|_| None),
+        [true, true] => Some(Some(PartitionRouting {
+            fields: fields?,
+            partitions: partitions?,
+            function: match function?.as_str() {
+                "murmur" => HashFunction::Murmur,
+                _ => HashFunction::Java,
+            },
+        })),
+        [has_fields, _] => {
+            let (path, missing) = match has_fields {
+                true => (FIELDS, PARTITIONS),
+                false => (PARTITIONS, FIELDS),
+            };
+            reader.report(origin, path, format!("needs {missing} beside it"));
+            None
+        }
+    }
 }

@@ -143,7 +143,9 @@ impl Producer {
         }
         let message = BaseRecord {
             topic: record.topic,
-            partition: None,
+            partition: record
+                .partition
+                .and_then(|number| i32::try_from(number).ok()),
             payload: record.value,
             key: record.key,
             timestamp: None,

@@ -28,6 +28,8 @@ pub struct WantedTopics<'a> {
     pub progress: NewTopic,
     /// Whether missing topics may be made.
     pub create: Create,
+    /// The partitions that `topics.partition` chooses among; 0 without.
+    pub partitions_needed: u32,
 }
 
 /// What the check of Kafka found.
@@ -49,6 +51,7 @@ pub async fn topics_of_config(
 ) -> KafkaExamination {
     let wanted = &config.topics;
     let replication_factor = wanted.replication_factor.map(i32::unsigned_abs);
+    let routing = config.envelope.partitions.as_ref();
     let declared = |name: &str| NewTopic {
         name: name.to_owned(),
         partitions: wanted.partitions.unsigned_abs(),
@@ -65,6 +68,7 @@ pub async fn topics_of_config(
             config::Create::Auto => Create::Auto,
             config::Create::Never => Create::Never,
         },
+        partitions_needed: routing.map_or(0, |routing| routing.partitions),
     };
     examine(topics, &wanted).await
 }
@@ -150,6 +154,7 @@ pub fn judge(
                     found.findings.extend(judged.progress());
                 } else {
                     found.findings.extend(judged.data(*partitions));
+                    found.findings.extend(judged.too_few(*partitions));
                 }
                 if !matches!(settings, TopicSettings::Known(_)) {
                     untold.push(topic.name.as_str());
@@ -157,6 +162,7 @@ pub fn judge(
             }
         }
     }
+    found.findings.extend(too_few_of_new(wanted));
     found
         .findings
         .extend(missing(wanted, cluster, &found.create));
@@ -236,6 +242,20 @@ fn missing(wanted: &WantedTopics<'_>, cluster: &Cluster, missing: &[NewTopic]) -
     findings
 }
 
+/// Topics that are still to be made, now or for tables to come, would lack partitions in use.
+fn too_few_of_new(wanted: &WantedTopics<'_>) -> Option<Finding> {
+    let (needed, declared) = (wanted.partitions_needed, (wanted.declared)("").partitions);
+    if wanted.create == Create::Never || declared >= needed {
+        return None;
+    }
+    let subject = Subject::Setting("topics.partitions".to_owned());
+    let problem = format!(
+        "Topics would be made with {declared} partitions, but partition.topic.num chooses among {needed}."
+    );
+    let finding = Finding::error("TOPIC_FEW_PARTITIONS", subject, problem);
+    Some(finding.setting(format!("topics: {{ partitions: {needed} }}")))
+}
+
 /// One topic that exists, beside how it would have been made.
 struct Judged<'a> {
     wanted: &'a WantedTopics<'a>,
@@ -290,6 +310,21 @@ impl Judged<'_> {
             }
             _ => finding.setting("topics: { progress: … }"),
         })
+    }
+
+    fn too_few(&self, partitions: usize) -> Option<Finding> {
+        let needed = self.wanted.partitions_needed;
+        if partitions >= needed as usize {
+            return None;
+        }
+        let problem = format!(
+            "It has {partitions} partitions, but partition.topic.num chooses among {needed}."
+        );
+        let finding = Finding::error("TOPIC_FEW_PARTITIONS", self.subject(), problem);
+        Some(finding.text(format!(
+            "kafka-topics.sh --bootstrap-server {} --alter --topic {} --partitions {needed}",
+            self.wanted.bootstrap_servers, self.topic.name
+        )))
     }
 
     fn data(&self, partitions: usize) -> Vec<Finding> {

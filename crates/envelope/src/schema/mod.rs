@@ -95,6 +95,22 @@ impl Schema {
         Self::new(Kind::Array(Box::new(element)))
     }
 
+    pub(crate) fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// The name of the type that its values stand for.
+    pub(crate) fn logical_name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    /// A parameter's value.
+    pub(crate) fn parameter_of(&self, name: &str) -> Option<&str> {
+        let mut parameters = self.parameters.iter();
+        let found = parameters.find(|(given, _)| *given == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
     pub(crate) fn optional(mut self) -> Self {
         self.optional = true;
         self

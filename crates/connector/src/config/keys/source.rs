@@ -133,6 +133,32 @@ pub(super) const KEYS: &[Key] = &[
         doc: "What it then becomes.",
     },
     Key {
+        path: "topics.partition.partition.payload.fields",
+        kind: Kind::List,
+        default: Default::Is(""),
+        doc: "Fields whose hashes choose the partition, as with PartitionRouting: `change.COLUMN` \
+              (of the row as it is, or as it was before a delete), `before.COLUMN`, `after.COLUMN`, \
+              `op`, `source.table`, … ([filters](filters.md)).",
+    },
+    Key {
+        path: "topics.partition.partition.topic.num",
+        kind: Kind::Count {
+            min: 1,
+            max: 100_000,
+        },
+        default: Default::Unset,
+        doc: "The partitions that they choose among, from the first.",
+    },
+    Key {
+        path: "topics.partition.partition.hash.function",
+        kind: Kind::Word {
+            known: &["java", "murmur"],
+            not_yet: &[],
+        },
+        default: Default::Is("java"),
+        doc: "How they are hashed.",
+    },
+    Key {
         path: "tables.include",
         kind: Kind::List,
         default: Default::Required,

@@ -55,6 +55,7 @@ fn state(name: &str, state: TopicState) -> TopicDescription {
 
 struct Case {
     create: Create,
+    partitions_needed: u32,
     brokers: usize,
     replication_factor: Option<u32>,
     tables: Vec<Captured>,
@@ -76,6 +77,7 @@ fn judged(case: &Case) -> KafkaExamination {
         begun: &case.begun,
         progress: NewTopic::progress("progress", case.replication_factor, BTreeMap::new()),
         create: case.create,
+        partitions_needed: case.partitions_needed,
     };
     let brokers = (0..case.brokers).map(|n| format!("k{n}:9092")).collect();
     judge(&wanted, &Cluster { brokers }, &case.topics)
@@ -94,6 +96,7 @@ fn progress() -> TopicDescription {
 fn a_good_cluster_has_nothing_to_say() {
     let case = Case {
         create: Create::Auto,
+        partitions_needed: 0,
         brokers: 1,
         replication_factor: Some(1),
         tables: vec![table("users", true, false)],
@@ -116,6 +119,7 @@ fn a_good_cluster_has_nothing_to_say() {
 fn missing_topics_are_made_or_named() {
     let mut case = Case {
         create: Create::Auto,
+        partitions_needed: 0,
         brokers: 3,
         replication_factor: Some(1),
         tables: vec![table("users", true, false)],
@@ -168,6 +172,7 @@ fn missing_topics_are_made_or_named() {
 fn settings_that_lose_events() {
     let case = Case {
         create: Create::Auto,
+        partitions_needed: 0,
         brokers: 2,
         replication_factor: Some(2),
         tables: vec![
@@ -250,6 +255,7 @@ fn what_is_not_told_is_taken_as_good() {
     };
     let case = Case {
         create: Create::Auto,
+        partitions_needed: 0,
         brokers: 1,
         replication_factor: None,
         tables: vec![table("users", false, true)],
@@ -271,6 +277,7 @@ fn what_is_not_told_is_taken_as_good() {
 fn a_topic_that_was_deleted_is_not_made_again() {
     let case = Case {
         create: Create::Auto,
+        partitions_needed: 0,
         brokers: 1,
         replication_factor: Some(1),
         tables: vec![table("users", true, false), table("orders", true, false)],
@@ -316,6 +323,7 @@ async fn a_cluster_that_answers_and_one_that_does_not() {
             begun: &BTreeSet::new(),
             progress: declared("progress"),
             create: Create::Auto,
+            partitions_needed: 0,
         };
         let properties = crate::kafka::Properties::parse([("bootstrap.servers", &servers)]);
         let patience = std::time::Duration::from_secs(2);
@@ -324,4 +332,34 @@ async fn a_cluster_that_answers_and_one_that_does_not() {
         let codes: Vec<_> = found.findings.iter().map(|finding| finding.code).collect();
         assert_eq!(codes, [code]);
     }
+}
+
+#[test]
+fn partitions_that_fields_choose_among_must_be_there() {
+    let case = Case {
+        create: Create::Auto,
+        partitions_needed: 4,
+        brokers: 1,
+        replication_factor: Some(1),
+        tables: vec![table("users", true, false)],
+        begun: BTreeSet::new(),
+        topics: vec![
+            present("shop.public.users", 2, 1, &[("retention.ms", "-1")]),
+            progress(),
+        ],
+    };
+    check(&case, expect![[r#"
+        error   TOPIC_FEW_PARTITIONS  setting topics.partitions
+                Topics would be made with 3 partitions, but partition.topic.num chooses among 4.
+                fix:  topics: { partitions: 4 } (walferry.yaml)
+
+        error   TOPIC_FEW_PARTITIONS  topic shop.public.users
+                It has 2 partitions, but partition.topic.num chooses among 4.
+                fix:  kafka-topics.sh --bootstrap-server k:9092 --alter --topic shop.public.users --partitions 4
+
+        info    TOPIC_PARTITIONS  topic shop.public.users
+                It has 2 partitions, a new one would have 3; it is used as it is.
+
+        2 errors, 0 warnings, 1 info: walferry would not start
+    "#]]);
 }

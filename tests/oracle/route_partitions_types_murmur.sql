@@ -1,0 +1,3 @@
+-- The same by the other hash.
+-- option transforms.partition.partition.hash.function=murmur
+-- include route_partitions_types.sql
