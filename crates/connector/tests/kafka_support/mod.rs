@@ -41,6 +41,7 @@ pub fn record<'a>(
     let headers = Headers::default();
     Record {
         topic,
+        partition: None,
         key,
         value,
         id,
