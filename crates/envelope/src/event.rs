@@ -123,10 +123,16 @@ impl Encoder {
         draft.partition(partition);
         write_key(&mut draft, table, event.key, scratch)?;
         scratch.unavailable.clear();
+        let mut wrapping = None;
+        if let Some(flat) = table.flat() {
+            flat.compare(table, event, scratch)?;
+            wrapping = flat.wrapping(scratch);
+        }
         if form == Form::Row {
             draft.try_value(|out| {
-                table
-                    .value_wrapping()
+                wrapping
+                    .as_ref()
+                    .unwrap_or(table.value_wrapping())
                     .around(out, |out| match table.flat() {
                         None => write_envelope(table, occasion, source, out, scratch),
                         Some(flat) => flat.write(table, occasion, out, scratch),

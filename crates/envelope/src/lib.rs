@@ -47,7 +47,7 @@ pub use columns::{ColumnRules, HashAlgorithm, KeyRule, Mask, Names, Pattern, Pat
 pub use details::{RelationDetails, TypeDetails, TypeKind};
 pub use encoder::{Encoder, NEW_KEY_HEADER, OLD_KEY_HEADER, UNAVAILABLE_HEADER};
 pub use error::{EncodeError, EncodeErrorKind};
-pub use flat::{AddedField, UnknownField, Unwrap};
+pub use flat::{AddedField, Changes, Dropped, UnknownField, Unwrap};
 pub use heartbeat::Heartbeat;
 pub use java_hash::HashFunction;
 pub use options::{

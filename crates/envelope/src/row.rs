@@ -12,6 +12,10 @@ use crate::table::{Column, Table, json_string};
 pub(crate) struct Scratch {
     /// An array's element without its quotes.
     element: Vec<u8>,
+    /// Of an update's rows: each shown column, and whether it is another.
+    pub(crate) compared: Vec<(usize, bool)>,
+    /// Columns that the row after the change goes without.
+    pub(crate) left_out: Vec<usize>,
     /// A field that chooses the partition.
     pub(crate) field: Vec<u8>,
     /// Names of columns that stand as null though they are not, as a JSON array less its end.
@@ -31,7 +35,7 @@ pub(crate) fn after(
     check_count(table, row)?;
     out.push(b'{');
     for (index, (column, cell)) in table.columns().iter().zip(row.cells()).enumerate() {
-        if !column.shown {
+        if !column.shown || scratch.left_out.contains(&index) {
             continue;
         }
         out.extend_from_slice(&column.field);

@@ -102,7 +102,7 @@ impl Table {
             .and_then(|route| route.key(&own_topic));
         let flat = options.unwrap.as_ref().map(|unwrap| {
             let names = (relation.schema, relation.name);
-            Flat::new(unwrap, options, names, &columns)
+            Flat::new(unwrap, options, names, &schema_topic, &columns)
         });
         let rule = options.columns.key(relation.schema, relation.name);
         let key = rule
@@ -133,7 +133,7 @@ impl Table {
                 false => Wrapping::default(),
             },
             value_wrapping: Wrapping::of(options, || match &flat {
-                Some(flat) => flat.schema(&schema_topic, fields),
+                Some(flat) => flat.schema(fields),
                 None => schema::table_value(&schema_topic, &fields),
             }),
             flat,
@@ -317,7 +317,7 @@ impl Column {
     }
 
     /// In a row.
-    fn row_field(&self) -> Field {
+    pub(crate) fn row_field(&self) -> Field {
         let parameters = self.source.iter().flatten();
         parameters
             .fold(self.schema.clone(), |schema, (name, value)| {

@@ -252,9 +252,10 @@ pub const FOREIGN: &[Foreign] = &[
     no("envelope.internal.<name>", "it is internal to Debezium"),
     // Transforms.
     later("envelope.unwrap.route.by.field"),
-    later("envelope.unwrap.drop.fields.header.name"),
-    later("envelope.unwrap.drop.fields.from.key"),
-    later("envelope.unwrap.drop.fields.keep.schema.compatible"),
+    no(
+        "envelope.unwrap.drop.fields.from.key",
+        "a key without the columns that an update left alone would be another row's",
+    ),
     later("envelope.transforms"),
     later("envelope.transforms.<name>"),
     later("envelope.predicates"),

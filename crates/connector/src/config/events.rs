@@ -1,6 +1,6 @@
 //! The form of events: the section `envelope`, but for what belongs to topics and tables.
 
-use envelope::{AddedField, LogicalMessages, Names, Unwrap};
+use envelope::{AddedField, Changes, Dropped, LogicalMessages, Names, Unwrap};
 
 use super::columns;
 use super::reader::Reader;
@@ -145,12 +145,46 @@ fn read_unwrap(reader: &mut Reader<'_>) -> Option<Option<Unwrap>> {
     let deletes = reader.word("envelope.unwrap.delete.tombstone.handling.mode");
     let fields = read_added(reader, "envelope.unwrap.add.fields");
     let headers = read_added(reader, "envelope.unwrap.add.headers");
+    let changes = read_changes(reader);
     let unwrap = Unwrap {
         deletes: deletes?,
         fields: fields?,
         headers: headers?,
+        changes: changes?,
     };
     Some((on || implied).then_some(unwrap))
+}
+
+/// None of both: with a problem, or (inside) without headers of changes.
+fn read_changes(reader: &mut Reader<'_>) -> Option<Option<Changes>> {
+    const DROP: &str = "envelope.unwrap.drop.fields.header.name";
+    let given = |reader: &mut Reader<'_>, path| match reader.is_set(path) {
+        true => reader.parsed(path, |text| Ok(text.to_owned())).map(Some),
+        false => Some(None),
+    };
+    let changed = given(reader, "envelope.unwrap.header.changed.name")?;
+    let unchanged = given(reader, "envelope.unwrap.header.unchanged.name")?;
+    let origin = reader.origin(DROP);
+    let drop = given(reader, DROP)?;
+    let compatible: bool = reader.word("envelope.unwrap.drop.fields.keep.schema.compatible")?;
+    let dropped = match &drop {
+        None => None,
+        Some(_) if drop == unchanged => Some(Dropped::Unchanged),
+        Some(_) if drop == changed => Some(Dropped::Changed),
+        Some(_) => {
+            let reason = "names no header of changes: write the name that \
+                          envelope.unwrap.header.unchanged.name gives";
+            reader.report(origin, DROP, reason);
+            return None;
+        }
+    };
+    let some = changed.is_some() || unchanged.is_some();
+    Some(some.then_some(Changes {
+        changed,
+        unchanged,
+        dropped,
+        breaks_schema: !compatible,
+    }))
 }
 
 fn read_added(reader: &mut Reader<'_>, path: &str) -> Option<Vec<AddedField>> {

@@ -562,3 +562,27 @@ fn wrong_parts_of_tables_are_told() {
         walferry.yaml:27:5: tables.include: each item of this list must be a text"#]],
     );
 }
+
+#[test]
+fn rows_without_unchanged_columns_need_the_header_that_names_them() {
+    let with = |lines: &str| {
+        CONTRACT.replace(
+            "\n  format: json\n",
+            &format!("\n  format: json\n{lines}\n"),
+        )
+    };
+    let lines = "  unwrap.header.unchanged.name: same\n  unwrap.drop.fields.header.name: same";
+    let changes = good(&with(lines), &[])
+        .envelope
+        .unwrap
+        .expect("flat")
+        .changes;
+    assert_eq!(
+        changes.expect("named").dropped,
+        Some(envelope::Dropped::Unchanged)
+    );
+    let lines = "  unwrap.header.changed.name: new\n  unwrap.drop.fields.header.name: same\n  unwrap.drop.fields.from.key: true";
+    problems(&with(lines), &[], expect![[r#"
+        walferry.yaml:18:3: envelope.unwrap.drop.fields.header.name: names no header of changes: write the name that envelope.unwrap.header.unchanged.name gives
+        walferry.yaml:19:3: envelope.unwrap.drop.fields.from.key: has nothing to set here: a key without the columns that an update left alone would be another row's; remove it"#]]);
+}

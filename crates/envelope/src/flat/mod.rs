@@ -2,8 +2,11 @@
 //! asked for, in fields behind the columns or in headers (Debezium manual, "New Record State
 //! Extraction").
 
+mod changes;
 mod options;
 
+use changes::TableChanges;
+pub use changes::{Changes, Dropped};
 pub use options::{AddedField, UnknownField, Unwrap};
 use options::{EnvelopePart, SourceField, TransactionField, Unit};
 
@@ -12,7 +15,7 @@ use crate::event::{Event, Failure};
 use crate::options::{DeleteTombstoneHandling, Options};
 use crate::records::{Draft, Operation};
 use crate::row::{self, Scratch};
-use crate::schema::{self, Field, Kind, Schema};
+use crate::schema::{self, Field, Kind, Schema, Wrapping};
 use crate::source::{self, VERSION};
 use crate::table::{Column, Table, json_string};
 use crate::transaction::{self, Place};
@@ -36,6 +39,9 @@ pub(crate) struct Flat {
     tells_deletes: bool,
     fields: Vec<Part>,
     headers: Vec<Part>,
+    changes: Option<TableChanges>,
+    /// Of the schema's name.
+    topic: String,
 }
 
 /// One added field, found in a table.
@@ -101,6 +107,7 @@ impl Flat {
         unwrap: &Unwrap,
         options: &Options,
         (schema, table): (&str, &str),
+        topic: &str,
         columns: &[Column],
     ) -> Self {
         let find = |added: &[AddedField]| -> Vec<Part> {
@@ -113,17 +120,44 @@ impl Flat {
             tells_deletes: unwrap.tells_deletes(),
             fields: find(&unwrap.fields),
             headers: find(&unwrap.headers),
+            changes: unwrap
+                .changes
+                .as_ref()
+                .map(|changes| TableChanges::new(changes, options, columns)),
+            topic: topic.to_owned(),
         }
     }
 
     /// The schema of the rows.
-    pub(crate) fn schema(&self, topic: &str, mut columns: Vec<Field>) -> Schema {
+    pub(crate) fn schema(&self, mut columns: Vec<Field>) -> Schema {
         if self.tells_deletes {
             columns.push(Schema::new(Kind::String).optional().field("__deleted"));
         }
         let added = self.fields.iter();
         columns.extend(added.map(|part| part.schema.clone().field(part.name.clone())));
-        Schema::structure(columns).name(format!("{topic}.Value"))
+        Schema::structure(columns).name(format!("{}.Value", self.topic))
+    }
+
+    /// Compares the rows of an update, where something is to be made of that.
+    pub(crate) fn compare(
+        &self,
+        table: &Table,
+        event: &Event<'_>,
+        scratch: &mut Scratch,
+    ) -> Result<(), Failure> {
+        scratch.compared.clear();
+        scratch.left_out.clear();
+        match &self.changes {
+            Some(changes) => changes.compare(table, event, scratch),
+            None => Ok(()),
+        }
+    }
+
+    /// What stands around a row from which columns are left out; none where it is as ever.
+    pub(crate) fn wrapping(&self, scratch: &Scratch) -> Option<Wrapping> {
+        let changes = self.changes.as_ref()?;
+        let fields = changes.fields_without(&scratch.left_out)?;
+        Some(Wrapping::of_schema(&self.schema(fields)))
     }
 
     /// Writes the row after the change; of a delete, the row before it.
@@ -135,13 +169,17 @@ impl Flat {
         scratch: &mut Scratch,
     ) -> Result<(), Failure> {
         let rows = occasion.event.rows;
+        let start = out.len();
         match (rows.after, rows.before) {
             (Some(after), _) => row::after(table, after, rows.fill, out, scratch)?,
             (None, Some(before)) => row::before(table, before, out, scratch)?,
             (None, None) => out.extend_from_slice(b"{}"),
         }
-        // The row's closing brace.
+        // The row's closing brace; and the comma behind a first column that was left out.
         out.pop();
+        if out.get(start + 1) == Some(&b',') {
+            out.remove(start + 1);
+        }
         if self.tells_deletes {
             field("__deleted", out);
             let deleted = occasion.event.operation == Operation::Delete;
@@ -163,6 +201,9 @@ impl Flat {
         draft: &mut Draft<'_>,
         scratch: &mut Scratch,
     ) -> Result<(), Failure> {
+        if let Some(changes) = &self.changes {
+            changes.write_headers(table, draft, scratch);
+        }
         let mut value = Vec::new();
         for part in &self.headers {
             value.clear();

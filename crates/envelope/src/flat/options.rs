@@ -1,5 +1,6 @@
 //! What a user may choose about flat rows (Debezium manual, "New Record State Extraction").
 
+use super::changes::Changes;
 use crate::options::DeleteTombstoneHandling;
 
 /// Events are flat rows: the row itself in place of the envelope.
@@ -11,6 +12,8 @@ pub struct Unwrap {
     pub fields: Vec<AddedField>,
     /// `add.headers`.
     pub headers: Vec<AddedField>,
+    /// What is said of changed and unchanged columns.
+    pub changes: Option<Changes>,
 }
 
 /// A part of the envelope that goes along with a flat row.

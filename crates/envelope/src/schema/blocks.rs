@@ -13,11 +13,16 @@ pub(crate) struct Wrapping(Vec<u8>);
 impl Wrapping {
     /// For payloads of this schema, if the options ask for schemas.
     pub(crate) fn of(options: &Options, schema: impl FnOnce() -> Schema) -> Self {
-        if !options.schemas {
-            return Self::default();
+        match options.schemas {
+            true => Self::of_schema(&schema()),
+            false => Self::default(),
         }
+    }
+
+    /// For payloads of this schema.
+    pub(crate) fn of_schema(schema: &Schema) -> Self {
         let mut before = b"{\"schema\":".to_vec();
-        schema().write(&mut before);
+        schema.write(&mut before);
         before.extend_from_slice(b",\"payload\":");
         Self(before)
     }

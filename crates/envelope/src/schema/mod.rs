@@ -95,6 +95,10 @@ impl Schema {
         Self::new(Kind::Array(Box::new(element)))
     }
 
+    pub(crate) fn is_optional(&self) -> bool {
+        self.optional
+    }
+
     pub(crate) fn kind(&self) -> &Kind {
         &self.kind
     }

@@ -133,6 +133,7 @@ fn key(option: &str) -> Option<String> {
         });
     }
     for (transform, key) in [
+        ("transforms.changes.", "envelope.unwrap."),
         ("transforms.route.", "topics.route."),
         ("transforms.partition.", "topics.partition."),
     ] {

@@ -270,6 +270,31 @@ pub(super) const KEYS: &[Key] = &[
               (`rewrite-with-tombstone`).",
     },
     Key {
+        path: "envelope.unwrap.header.changed.name",
+        kind: Kind::Text,
+        default: Default::Unset,
+        doc: "A header of this name lists the columns that an update changed (Debezium's \
+              ExtractChangedRecordState); it needs the whole old row, REPLICA IDENTITY FULL.",
+    },
+    Key {
+        path: "envelope.unwrap.header.unchanged.name",
+        kind: Kind::Text,
+        default: Default::Unset,
+        doc: "The same of columns that an update left alone.",
+    },
+    Key {
+        path: "envelope.unwrap.drop.fields.header.name",
+        kind: Kind::Text,
+        default: Default::Unset,
+        doc: "Columns that this one of the two headers lists are left out of the row.",
+    },
+    Key {
+        path: "envelope.unwrap.drop.fields.keep.schema.compatible",
+        kind: SWITCH,
+        default: Default::Is("true"),
+        doc: "Whether columns that may not be null stay in the row all the same.",
+    },
+    Key {
         path: "envelope.unwrap.add.fields",
         kind: Kind::List,
         default: Default::Is(""),

@@ -348,7 +348,9 @@ fn partitions_that_fields_choose_among_must_be_there() {
             progress(),
         ],
     };
-    check(&case, expect![[r#"
+    check(
+        &case,
+        expect![[r#"
         error   TOPIC_FEW_PARTITIONS  setting topics.partitions
                 Topics would be made with 3 partitions, but partition.topic.num chooses among 4.
                 fix:  topics: { partitions: 4 } (walferry.yaml)
@@ -361,5 +363,6 @@ fn partitions_that_fields_choose_among_must_be_there() {
                 It has 2 partitions, a new one would have 3; it is used as it is.
 
         2 errors, 0 warnings, 1 info: walferry would not start
-    "#]]);
+    "#]],
+    );
 }

@@ -1,0 +1,4 @@
+-- The same with schemas, fields that may not be null left out too.
+-- option transforms.unwrap.drop.fields.keep.schema.compatible=false
+-- option schemas.enable=true
+-- include flat_drop_fields.sql
