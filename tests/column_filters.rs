@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use e2e::support::topic::read_topic;
 use e2e::support::walferry::Config;
-use e2e::support::{kafka, postgres, sql};
+use e2e::support::{assert_halts, kafka, postgres, sql};
 use serde_json::json;
 use xtask::servers::PostgresOptions;
 
@@ -120,4 +120,28 @@ fn rules_that_would_leak_or_make_wrong_keys_are_refused() {
         assert!(report.contains(expected), "{expected}: {report}");
     }
     assert_ne!(output.status.code(), Some(0));
+}
+
+#[test]
+fn two_columns_never_become_one_field() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(
+        &postgres,
+        "CREATE TABLE users (id int PRIMARY KEY, a_b int)",
+    );
+    let config = Config::new("field_twice", &postgres, kafka())
+        .set("envelope.field.name.adjustment.mode", "avro");
+    let mut walferry = config.start();
+    walferry.wait_ready();
+    sql(&postgres, "ALTER TABLE users ADD \"a b\" int");
+    sql(&postgres, "INSERT INTO users VALUES (1, 2, 3)");
+    assert_halts(&mut walferry, "VALUE_UNREPRESENTABLE", 23);
+    assert!(walferry.log().contains("field.name.adjustment.mode"));
+    let output = config.check(&[]);
+    let report = String::from_utf8_lossy(&output.stdout);
+    assert!(report.contains("FIELD_TWICE"), "{report}");
+    // Hidden, it is in nobody's way.
+    config
+        .set("envelope.column.exclude.list", "public.users.a_b")
+        .catch_up(LIMIT);
 }

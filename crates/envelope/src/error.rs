@@ -65,6 +65,13 @@ pub enum EncodeErrorKind {
          REPLICA IDENTITY FULL, or an index with this column as replica identity"
     )]
     KeyNotInIdentity,
+    /// Two values of a row under one name.
+    #[error(
+        "two of the row's fields would have one name: rename a column, hide one with \
+         column.exclude.list, or choose another field.name.adjustment.mode or name in \
+         unwrap.add.fields"
+    )]
+    FieldTwice,
     /// A key that a mask would make the same for different rows.
     #[error(
         "a column of the key is masked with something other than a hash of a text: different rows \

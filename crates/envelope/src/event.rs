@@ -50,6 +50,10 @@ impl Encoder {
         out: &mut Records,
         events: &[Event<'_>],
     ) -> Result<(), EncodeError> {
+        if let Some(column) = table.field_twice() {
+            let (column, kind) = (Some(column), EncodeErrorKind::FieldTwice);
+            return Err(Failure { column, kind }.at(table, context));
+        }
         self.source.enter(context);
         let mark = out.mark();
         let mut ordinal = context.first_ordinal;

@@ -50,6 +50,7 @@ pub use error::{EncodeError, EncodeErrorKind};
 pub use flat::{AddedField, Changes, Dropped, UnknownField, Unwrap};
 pub use heartbeat::Heartbeat;
 pub use java_hash::HashFunction;
+pub use names::ambiguous_fields;
 pub use options::{
     BinaryHandling, Compatibility, DecimalHandling, DeleteTombstoneHandling, FailureHandling,
     HstoreHandling, IntervalHandling, LogicalMessages, NameAdjustment, Options, SkippedOperations,

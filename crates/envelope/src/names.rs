@@ -2,8 +2,28 @@
 //! `schema.name.adjustment.mode`).
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
-use crate::options::NameAdjustment;
+use crate::options::{NameAdjustment, Options};
+
+/// Fields that a row would have twice: columns whose adjusted names are one, or which are named as
+/// something that is added to flat rows. Of two such values a consumer would see one.
+#[must_use]
+pub fn ambiguous_fields<'a>(
+    columns: impl Iterator<Item = &'a str>,
+    options: &Options,
+) -> BTreeSet<String> {
+    let added = options
+        .unwrap
+        .iter()
+        .flat_map(|unwrap| unwrap.field_names());
+    let fields = columns.map(|name| field(name, options.field_names).into_owned());
+    let mut seen = BTreeSet::new();
+    fields
+        .chain(added.map(str::to_owned))
+        .filter(|name| !seen.insert(name.clone()))
+        .collect()
+}
 
 /// A column's name as a field.
 pub(crate) fn field(name: &str, mode: NameAdjustment) -> Cow<'_, str> {

@@ -9,7 +9,7 @@ use pgoutput::{Relation, RelationColumn, ReplicaIdentity};
 use crate::columns::ColumnMask;
 use crate::details::RelationDetails;
 use crate::flat::Flat;
-use crate::names;
+use crate::names::{self, ambiguous_fields};
 use crate::options::{Compatibility, Options};
 use crate::partition::Partitioning;
 use crate::schema::{self, Field, Schema, Wrapping};
@@ -25,6 +25,8 @@ pub struct Table {
     key: Option<Vec<KeyColumn>>,
     /// `,"name":"value"}`, the key's end, when routing adds a field to it.
     key_end: Option<Vec<u8>>,
+    /// A column whose field is another's, too.
+    field_twice: Option<usize>,
     /// A column of the key that updates and deletes do not carry.
     key_not_carried: Option<usize>,
     /// `"public","table":"users"`, from the source block.
@@ -108,12 +110,10 @@ impl Table {
         let key = rule
             .and_then(|names| key_of(names.iter(), &columns))
             .or_else(|| key(relation.replica_identity, details, &columns));
-        let carried = relation.replica_identity == ReplicaIdentity::Full;
+        let carried = rule.is_none() || relation.replica_identity == ReplicaIdentity::Full;
         let mut parts = key.iter().flatten().map(|part| part.index);
-        let key_not_carried = parts.find(|index| {
-            let identity = columns.get(*index).is_some_and(|column| column.in_identity);
-            rule.is_some() && !carried && !identity
-        });
+        let key_not_carried =
+            parts.find(|index| !carried && !columns.get(*index).is_some_and(|it| it.in_identity));
         let shown = columns.iter().filter(|column| column.shown);
         let fields: Vec<Field> = shown.map(Column::row_field).collect();
         Self {
@@ -148,6 +148,7 @@ impl Table {
             partitioning: Partitioning::new(options, relation, &columns),
             topic,
             key,
+            field_twice: field_twice(&columns, options),
             key_not_carried,
             columns,
             source,
@@ -204,6 +205,11 @@ impl Table {
     /// The key's end in place of its brace, when routing adds a field to it.
     pub(crate) fn key_end(&self) -> Option<&[u8]> {
         self.key_end.as_deref()
+    }
+
+    /// A column, by number, whose field is another's, too: rows cannot be written.
+    pub(crate) fn field_twice(&self) -> Option<usize> {
+        self.field_twice
     }
 
     /// A column of the key, by number, that updates and deletes do not carry.
@@ -325,6 +331,14 @@ impl Column {
             })
             .field(self.field_name.clone())
     }
+}
+
+/// A column whose field is another's, too.
+fn field_twice(columns: &[Column], options: &Options) -> Option<usize> {
+    let shown = columns.iter().filter(|column| column.shown);
+    let twice = ambiguous_fields(shown.map(|column| column.name.as_str()), options);
+    let is_twice = |column: &Column| column.shown && twice.contains(&column.field_name);
+    columns.iter().position(is_twice)
 }
 
 /// The key is made of columns that every operation carries: the replica identity's. With FULL, all

@@ -582,7 +582,11 @@ fn rows_without_unchanged_columns_need_the_header_that_names_them() {
         Some(envelope::Dropped::Unchanged)
     );
     let lines = "  unwrap.header.changed.name: new\n  unwrap.drop.fields.header.name: same\n  unwrap.drop.fields.from.key: true";
-    problems(&with(lines), &[], expect![[r#"
+    problems(
+        &with(lines),
+        &[],
+        expect![[r#"
         walferry.yaml:18:3: envelope.unwrap.drop.fields.header.name: names no header of changes: write the name that envelope.unwrap.header.unchanged.name gives
-        walferry.yaml:19:3: envelope.unwrap.drop.fields.from.key: has nothing to set here: a key without the columns that an update left alone would be another row's; remove it"#]]);
+        walferry.yaml:19:3: envelope.unwrap.drop.fields.from.key: has nothing to set here: a key without the columns that an update left alone would be another row's; remove it"#]],
+    );
 }

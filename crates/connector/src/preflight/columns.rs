@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use envelope::{TypeDetails, is_carried_as_text, is_left_out};
+use envelope::{TypeDetails, ambiguous_fields, is_carried_as_text, is_left_out};
 use tokio_postgres::Client;
 
 use super::finding::Finding;
@@ -113,6 +113,7 @@ pub fn judge(
     for &table in captured {
         let own = columns.get(&table.oid).map_or(&[][..], Vec::as_slice);
         findings.extend(differ_by_case(table, own));
+        findings.extend(fields_twice(wanted, table, own));
         findings.extend(carried_as_text(table, own, &as_text));
         findings.extend(columns_left_out(table, own, &left_out));
         if table.identity != IdentityKind::Full && own.iter().any(|column| column.toastable) {
@@ -156,6 +157,26 @@ fn differ_by_case(table: &Relation, columns: &[Column]) -> Option<Finding> {
             ),
         )
         .text("rename one of them, or see that every consumer keeps case"),
+    )
+}
+
+fn fields_twice(wanted: &Wanted<'_>, table: &Relation, columns: &[Column]) -> Option<Finding> {
+    let rules = &wanted.envelope.columns;
+    let names = columns.iter().map(|column| column.name.as_str());
+    let shown = names.filter(|name| rules.shows(&table.schema, &table.name, name));
+    let twice = ambiguous_fields(shown, wanted.envelope);
+    if twice.is_empty() {
+        return None;
+    }
+    let problem = format!(
+        "Two of a row's values would have one name: {}.",
+        twice.into_iter().collect::<Vec<_>>().join(", ")
+    );
+    Some(
+        Finding::error("FIELD_TWICE", table.subject(), problem).text(
+            "rename a column, hide one with column.exclude.list, or choose another \
+             field.name.adjustment.mode or name in unwrap.add.fields",
+        ),
     )
 }
 

@@ -8,7 +8,10 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use connector::postgres::SqlClient;
-use envelope::{Context, Encoder, IntervalHandling, Options, Records, SnapshotMark, Table};
+use envelope::{
+    BinaryHandling, Context, DecimalHandling, Encoder, HstoreHandling, IntervalHandling, Options,
+    Records, SnapshotMark, Table, TimePrecision,
+};
 use num_bigint::BigInt;
 use pgoutput::{
     Cell, ColumnsBuf, CommitLsn, Lsn, PgTimestamp, Relation, RelationColumn, ReplicaIdentity,
@@ -93,7 +96,111 @@ const CASES: &[Case] = &[
     ("numeric(30,7)[]", "ARRAY[random(), NULL, -i]", |json| array(json, decimal_7)),
     ("box[]", "ARRAY[box(point(i, 1), point(2, 3)), NULL]", |json| array(json, plain)),
     ("bit(19)[]", "ARRAY[B'1010101010101010101', NULL]", |json| array(json, bits)),
+    ("varbit(19)", BITS, bits),
+    ("timetz", "(time '00:00' + random() * interval '1 day')::text || '+00'", plain),
+    ("timetz", "'24:00:00+00'", plain),
+    ("macaddr", "'08:00:2b:01:02:' || to_hex(16 + i)", plain),
+    ("lseg", "format('[(%s,%s),(3,4)]', random(), i)", plain),
+    ("line", "format('{%s,%s,4}', random() + 1, i)", plain),
+    ("polygon", "format('((%s,%s),(3,4),(5,6))', random(), i)", plain),
+    ("jsonpath", "'$.a[*] ? (@ > ' || i || ')'", plain),
+    ("xml", "'<a b=\"' || i || '\">&lt;é</a>'", plain),
+    ("regclass", "(ARRAY['pg_class', 'pg_type'])[1 + i % 2]", plain),
+    ("pg_snapshot", "i || ':' || i + 9 || ':' || i + 3", plain),
+    ("int4range", "int4range(i, CASE WHEN i % 3 > 0 THEN i + 5 END)", plain),
+    ("daterange", "daterange(NULL, date '2000-01-01' + i)", plain),
+    ("int8multirange", "int8multirange(int8range(i, i + 2), int8range(i + 9, NULL))", plain),
+    ("nummultirange[]", "ARRAY[nummultirange(numrange(i, i + random()::numeric)), NULL, '{}']", |json| array(json, plain)),
+    ("int4[]", "'{}'", |json| match json.as_array().unwrap().is_empty() {
+        true => "'{}'".to_owned(),
+        false => array(json, plain),
+    }),
+    ("text[]", "ARRAY[ARRAY[ARRAY['a', NULL], ARRAY['', 'b']], ARRAY[ARRAY['\", ', 'd'], ARRAY['e', i::text]]]", |json| array(json, plain)),
+    ("bool[]", "ARRAY[i % 2 = 0, NULL]", |json| array(json, plain)),
+    ("float8[]", "ARRAY['NaN', '-Infinity', i]::float8[]", |json| array(json, plain)),
+    ("bytea[]", "ARRAY[decode(md5(i::text), 'hex'), NULL, '']", |json| array(json, bytes)),
+    ("timestamptz[]", "ARRAY[timestamptz 'infinity', now(), NULL]", |json| array(json, zoned)),
+    ("inet[]", "ARRAY['::1'::inet, NULL]", |json| array(json, plain)),
+    ("mood", "(ARRAY['sad', 'it''s \"ok\"', 'řád,'])[1 + i % 3]", plain),
+    ("mood[]", "ARRAY['řád,', NULL, 'sad']", |json| array(json, plain)),
+    ("cents", "random() * 1e6", |json| scaled(json, 2)),
+    ("words", "ARRAY['a\"', NULL, '{}']", |json| array(json, plain)),
+    ("moods", "ARRAY['sad', 'řád,']", |json| array(json, plain)),
+    ("pair", "ROW(i, 'a,\"b) ' || i)::pair", plain),
+    ("pair[]", "ARRAY[ROW(i, NULL)::pair, NULL]", |json| array(json, plain)),
 ];
+
+/// What the cases above use beside Postgres' own types.
+const TYPES: &str = "CREATE TYPE mood AS ENUM ('sad', 'it''s \"ok\"', 'řád,');
+    CREATE TYPE pair AS (a int, b text); CREATE DOMAIN cents AS numeric(12,2);
+    CREATE DOMAIN words AS text[]; CREATE DOMAIN moods AS mood[]";
+
+/// Types of extensions that come with Postgres, where they are installed.
+#[rustfmt::skip]
+const EXTENSIONS: &[(&str, Case)] = &[
+    ("citext", ("citext", TEXT, plain)),
+    ("ltree", ("ltree", "'a.b' || i || '.C'", plain)),
+    ("ltree", ("ltree[]", "ARRAY['a.b', NULL]::ltree[]", |json| array(json, plain))),
+    ("isn", ("isbn", "'978-0-393-04002-9'", plain)),
+    ("hstore", ("hstore", "hstore(ARRAY['a', '\"k,', 'ř'], ARRAY[i::text, NULL, 'a\"=>\\'])", hstore)),
+];
+
+/// What sets the mode, and what is exact in it.
+type Mode = (fn(&mut Options), &'static [Case]);
+
+/// Other modes.
+#[rustfmt::skip]
+const MODES: &[Mode] = &[
+    (|o| o.decimal = DecimalHandling::String, &[
+        ("numeric", "(ARRAY['NaN', 'Infinity', '-Infinity', '1e-40', '-12300', '0.00'])[1 + i % 6]", java_decimal),
+        ("numeric(30,7)", "(random() - 0.5)::numeric * 1e20", plain),
+        ("money", "(random() * 1e9)::numeric", plain),
+        ("numeric[]", "ARRAY['NaN', NULL, random()]::numeric[]", |json| array(json, java_decimal)),
+    ]),
+    (|o| o.decimal = DecimalHandling::Double, &[
+        ("numeric", "(ARRAY['NaN', 'Infinity', '-Infinity', '0.5', '-12345678', '1'])[1 + i % 6]", |json| format!("{}::float8", plain(json))),
+    ]),
+    (|o| o.time = TimePrecision::AdaptiveTimeMicroseconds, &[
+        ("time(3)", "time '00:00' + random() * interval '1 day'", time),
+        ("timestamp(3)", MOMENT, millis),
+        ("timestamp", MOMENT, timestamp),
+    ]),
+    (|o| o.time = TimePrecision::Adaptive, &[
+        ("timestamp(2)", MOMENT, millis),
+        ("time(1)", "time '00:00' + random() * interval '23 hours'", |json| time(&Value::from(json.as_u64().unwrap() * 1000))),
+    ]),
+    (|o| o.time = TimePrecision::Connect, &[
+        ("timestamp(3)", MOMENT, millis),
+        ("time(3)", "time '00:00' + random() * interval '23 hours'", |json| time(&Value::from(json.as_u64().unwrap() * 1000))),
+        ("date", "date '2000-01-01' + ((random() - 0.4) * 3000000)::int", date),
+    ]),
+    (|o| o.time = TimePrecision::Microseconds, &[
+        ("timestamp(0)", MOMENT, timestamp),
+        ("time(0)", "time '00:00' + random() * interval '1 day'", time),
+    ]),
+    (|o| o.time = TimePrecision::Nanoseconds, &[
+        ("timestamp", "timestamp '2000-01-01' + (random() - 0.5) * interval '200 years'", |json| timestamp(&Value::from(json.as_i64().unwrap() / 1000))),
+        ("time", "time '00:00' + random() * interval '1 day'", |json| time(&Value::from(json.as_u64().unwrap() / 1000))),
+    ]),
+    (|o| o.time = TimePrecision::IsoString, &[
+        ("date", "date '2000-01-01' + ((random() - 0.4) * 3000000)::int", iso_date),
+        ("time", "time '00:00' + random() * interval '23 hours'", |json| plain(&Value::from(json.as_str().unwrap().trim_end_matches('Z')))),
+        ("timestamp", MOMENT, |json| format!("({}::timestamptz AT TIME ZONE 'UTC')", zoned(json))),
+        ("timestamptz", MOMENT, zoned),
+    ]),
+    (|o| o.interval = IntervalHandling::Numeric, &[
+        ("interval", "make_interval(secs => (random() - 0.5) * 1e7)", |json| format!("{json} * interval '1 microsecond'")),
+    ]),
+    (|o| o.binary = BinaryHandling::Base64, &[("bytea", SOME_BYTES, bytes)]),
+    (|o| o.binary = BinaryHandling::Hex, &[
+        ("bytea", SOME_BYTES, |json| format!("decode('{}', 'hex')", json.as_str().unwrap())),
+    ]),
+    (|o| o.binary = BinaryHandling::Base64UrlSafe, &[
+        ("bytea", SOME_BYTES, |json| format!("decode(translate('{}', '-_', '+/'), 'base64')", json.as_str().unwrap())),
+    ]),
+];
+
+const SOME_BYTES: &str = "decode(md5(i::text), 'hex') || '\\xfbffbe'";
 
 #[tokio::test]
 async fn every_value_that_postgres_prints_comes_back() {
@@ -107,27 +214,75 @@ async fn every_value_that_postgres_prints_comes_back() {
         let random = RandomState::new().build_hasher().finish();
         u16::try_from(random & 0x7fff).unwrap()
     });
-    for (index, (of_type, expression, read)) in CASES.iter().enumerate() {
-        let case = format!("{of_type} as {expression}, WALFERRY_VALUES_SEED={seed}");
+    client.batch_execute(TYPES).await.unwrap();
+    let mut run = Run {
+        client: &client,
+        seed,
+        tables: 0,
+    };
+    for case in CASES {
+        run.check(case, options()).await;
+    }
+    for (extension, case) in EXTENSIONS {
+        let create = format!("CREATE EXTENSION IF NOT EXISTS {extension}");
+        // Some builds of Postgres come without.
+        if client.batch_execute(&create).await.is_ok() {
+            run.check(case, options()).await;
+            if *extension == "hstore" {
+                let hstore = HstoreHandling::Map;
+                run.check(
+                    case,
+                    Options {
+                        hstore,
+                        ..options()
+                    },
+                )
+                .await;
+            }
+        }
+    }
+    for (set, cases) in MODES {
+        for case in *cases {
+            let mut options = options();
+            set(&mut options);
+            run.check(case, options).await;
+        }
+    }
+}
+
+struct Run<'a> {
+    client: &'a SqlClient,
+    seed: u16,
+    tables: usize,
+}
+
+impl Run<'_> {
+    async fn check(&mut self, (of_type, expression, read): &Case, options: Options) {
+        let (client, seed) = (self.client, self.seed);
+        self.tables += 1;
+        let name = format!("v{}", self.tables);
+        let modes = (options.decimal, options.time, options.binary);
+        let case = format!("{of_type} as {expression}, {modes:?}, WALFERRY_VALUES_SEED={seed}");
         let made = format!(
             "SELECT setseed({seed} / 32768.0);
-             CREATE TABLE v{index} AS SELECT i AS n, ({expression})::{of_type} AS v
+             CREATE TABLE {name} AS SELECT i AS n, ({expression})::{of_type} AS v
              FROM generate_series(1, {COUNT}) i"
         );
         client.batch_execute(&made).await.expect(&case);
-        let printed = cells(&client, &format!("SELECT v FROM v{index} ORDER BY n")).await;
-        let table = table(&client, index).await;
+        let printed = cells(client, &format!("SELECT v FROM {name} ORDER BY n")).await;
+        let table = table(client, &name, &options).await;
         let read_again: Vec<String> = printed
             .iter()
             .enumerate()
             .map(|(n, text)| {
-                let json = json(&table, text).unwrap_or_else(|error| panic!("{case}: {error}"));
+                let json = json(&table, &options, text);
+                let json = json.unwrap_or_else(|error| panic!("{case}: {error}"));
                 format!("({n}, ({})::{of_type})", read(&json))
             })
             .collect();
         let rows = read_again.join(", ");
         let again = format!("SELECT v FROM (VALUES {rows}) AS t(n, v) ORDER BY n");
-        assert_eq!(cells(&client, &again).await, printed, "{case}");
+        assert_eq!(cells(client, &again).await, printed, "{case}");
     }
 }
 
@@ -142,10 +297,10 @@ async fn cells(client: &SqlClient, query: &str) -> Vec<String> {
     cells.collect()
 }
 
-async fn table(client: &SqlClient, index: usize) -> Table {
+async fn table(client: &SqlClient, name: &str, options: &Options) -> Table {
     let query = format!(
         "SELECT attrelid, atttypid, atttypmod FROM pg_attribute
-         WHERE attrelid = 'v{index}'::regclass AND attname = 'v'"
+         WHERE attrelid = '{name}'::regclass AND attname = 'v'"
     );
     let row = client.query_one(&query, &[]).await.unwrap();
     let (oid, type_oid, type_modifier): (u32, u32, i32) = (row.get(0), row.get(1), row.get(2));
@@ -164,7 +319,7 @@ async fn table(client: &SqlClient, index: usize) -> Table {
         replica_identity: ReplicaIdentity::Default,
         columns: columns.columns(),
     };
-    Table::new(&relation, &details, &options())
+    Table::new(&relation, &details, options)
 }
 
 fn options() -> Options {
@@ -175,7 +330,7 @@ fn options() -> Options {
 }
 
 /// The value in an event of a row that has it.
-fn json(table: &Table, text: &str) -> Result<Value, envelope::EncodeError> {
+fn json(table: &Table, options: &Options, text: &str) -> Result<Value, envelope::EncodeError> {
     let row: TupleBuf = [Cell::Text(text.as_bytes())].into_iter().collect();
     let context = Context {
         epoch: 1,
@@ -189,7 +344,7 @@ fn json(table: &Table, text: &str) -> Result<Value, envelope::EncodeError> {
         now_unix_nanos: 0,
     };
     let mut records = Records::default();
-    Encoder::new(options()).insert(table, &context, row.tuple(), &mut records)?;
+    Encoder::new(options.clone()).insert(table, &context, row.tuple(), &mut records)?;
     let record = records.iter().next().unwrap();
     let event: Value = serde_json::from_slice(record.value.unwrap()).unwrap();
     Ok(event["after"]["v"].clone())
@@ -279,7 +434,7 @@ fn timestamp(json: &Value) -> String {
     const DAY: i64 = 86_400_000_000;
     let micros = json.as_i64().unwrap();
     let (days, rest) = (micros.div_euclid(DAY), micros.rem_euclid(DAY));
-    format!("(timestamp '1970-01-01' + interval '{days} days {rest} microseconds')")
+    format!("(timestamp '1970-01-01' + interval '{days} days' + {rest} * interval '1 microsecond')")
 }
 
 fn zoned(json: &Value) -> String {
@@ -296,4 +451,45 @@ fn zoned(json: &Value) -> String {
         // There is no year 0 in Postgres.
         _ => format!("'{:04}{day}{time} BC'", 1 - year),
     }
+}
+
+fn millis(json: &Value) -> String {
+    timestamp(&Value::from(json.as_i64().unwrap() * 1000))
+}
+
+fn iso_date(json: &Value) -> String {
+    let day = json.as_str().unwrap().trim_end_matches('Z');
+    zoned(&Value::from(format!("{day}T00:00:00Z"))).replace("T00:00:00Z", "")
+}
+
+/// In JSON, or in JSON within a string.
+fn hstore(json: &Value) -> String {
+    let parsed = json
+        .as_str()
+        .map(|text| serde_json::from_str(text).unwrap());
+    let pairs: &Value = parsed.as_ref().unwrap_or(json);
+    let pairs = pairs.as_object().unwrap().iter();
+    let pairs: Vec<String> = pairs
+        .map(|(key, value)| match value {
+            Value::Null => format!("hstore({}, NULL)", plain(&Value::from(key.as_str()))),
+            value => format!(
+                "hstore({}, {})",
+                plain(&Value::from(key.as_str())),
+                plain(value)
+            ),
+        })
+        .collect();
+    pairs.join(" || ")
+}
+
+/// As Debezium writes what no number is.
+fn java_decimal(json: &Value) -> String {
+    let text = text(json);
+    let word = match text.as_str() {
+        "NAN" => "NaN",
+        "POSITIVE_INFINITY" => "Infinity",
+        "NEGATIVE_INFINITY" => "-Infinity",
+        number => number,
+    };
+    format!("'{word}'")
 }

@@ -94,6 +94,13 @@ impl Unwrap {
         self.deletes == DeleteTombstoneHandling::RewriteWithTombstone
     }
 
+    /// What rows have besides their columns.
+    pub(crate) fn field_names(&self) -> impl Iterator<Item = &str> {
+        let deleted = self.tells_deletes().then_some("__deleted");
+        let added = self.fields.iter().map(|field| field.name.as_str());
+        deleted.into_iter().chain(added)
+    }
+
     fn tells_deletes(&self) -> bool {
         matches!(
             self.deletes,

@@ -19,7 +19,7 @@ pub(crate) enum Loss {
     Null,
     /// Infinite dates are in the wrong order.
     Date(DateForm),
-    /// A time of day in ISO text: 24:00 is 00:00.
+    /// A time of day in ISO text, with a zone or without: 24:00 is 00:00.
     Midnight,
     /// An array: null as a whole with an element that has no place in it, and inner arrays are null.
     Array {
@@ -67,7 +67,7 @@ pub(super) fn lossy(
         | ValueEncoder::Timestamp(Unit::Micros | Unit::Nanos)
         | ValueEncoder::Bit => Loss::Null,
         ValueEncoder::Date(form) => Loss::Date(*form),
-        ValueEncoder::Time(Unit::Iso) => Loss::Midnight,
+        ValueEncoder::Time(Unit::Iso) | ValueEncoder::ZonedTime => Loss::Midnight,
         _ => return encoder,
     };
     ValueEncoder::Lossy {
@@ -212,6 +212,7 @@ impl Loss {
             (Self::ElementDate(form), _) => temporal::date(without_era(text), *form, out),
             (Self::ElementZonedTimestamp, _) => inner.encode(without_era(text), out, scratch),
             (Self::ElementTime(unit), _) => temporal::time(cut(text, 3), *unit, out),
+            (Self::Midnight, ValueEncoder::ZonedTime) => zoned::time_before_midnight(text, out),
             (Self::Midnight, _) => temporal::time(cut(text, 6), Unit::Iso, out),
             (Self::ElementZonedTime, _) => zoned_seconds(text, out),
             (Self::ElementNumeric, _) if matches!(text, b"NaN" | b"Infinity" | b"-Infinity") => {
@@ -321,7 +322,7 @@ fn cut(text: &[u8], digits: usize) -> &[u8] {
 /// A time of day with its zone, less what is after the second.
 fn zoned_seconds(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     let Some(point) = memchr::memchr(b'.', text) else {
-        return zoned::time(text, out);
+        return zoned::time_before_midnight(text, out);
     };
     let (whole, fraction) = text.split_at(point);
     let rest = fraction.get(1..).unwrap_or_default();
@@ -334,7 +335,7 @@ fn zoned_seconds(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     for (place, byte) in room.iter_mut().zip(whole.iter().chain(zone)) {
         *place = *byte;
     }
-    zoned::time(room, out)
+    zoned::time_before_midnight(room, out)
 }
 
 #[cfg(test)]

@@ -29,13 +29,25 @@ pub(super) fn timestamp(text: &[u8], digits: u8, out: &mut Vec<u8>) -> Result<()
     Ok(())
 }
 
-/// Writes as many digits after the second as there are; 24:00 is midnight, as in Debezium.
+/// Writes as many digits after the second as there are; 24:00 in UTC stays.
 pub(super) fn time(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    time_of_day(text, true, out)
+}
+
+/// The same, but that 24:00 is 00:00.
+pub(super) fn time_before_midnight(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    time_of_day(text, false, out)
+}
+
+fn time_of_day(text: &[u8], keeps_midnight: bool, out: &mut Vec<u8>) -> Result<(), ValueError> {
     let mut scan = Scan::new(text);
     let time = scan.time_of_day().ok_or(ValueError::Malformed)?;
     let offset = scan.offset().ok_or(ValueError::Malformed)?;
     scan.end().ok_or(ValueError::Malformed)?;
-    let seconds = (time.seconds - offset).rem_euclid(DAY);
+    let seconds = match (time.seconds, offset) {
+        (DAY, 0) if keeps_midnight => DAY,
+        (seconds, offset) => (seconds - offset).rem_euclid(DAY),
+    };
     out.push(b'"');
     TimeOfDay { seconds, ..time }.write(out);
     out.extend_from_slice(b"Z\"");
@@ -123,7 +135,8 @@ mod tests {
         assert_eq!(of_day("13:51:30.5+02").unwrap(), "\"11:51:30.5Z\"");
         assert_eq!(of_day("01:00:00+05:30").unwrap(), "\"19:30:00Z\"");
         assert_eq!(of_day("23:59:59-12:30:15").unwrap(), "\"12:30:14Z\"");
-        assert_eq!(of_day("24:00:00+00").unwrap(), "\"00:00:00Z\"");
+        assert_eq!(of_day("24:00:00+00").unwrap(), "\"24:00:00Z\"");
+        assert_eq!(of_day("24:00:00-02").unwrap(), "\"02:00:00Z\"");
         assert_eq!(of_day("13:51:30"), Err(ValueError::Malformed));
     }
 }
