@@ -1,4 +1,1 @@
--- option time.precision.mode=isostring
--- option decimal.handling.mode=double
--- option binary.handling.mode=base64
--- include arrays.sql
+../../../../tests/oracle/arrays_isostring.sql

@@ -1,2 +1,1 @@
--- option transforms.unwrap.delete.tombstone.handling.mode=delete-to-tombstone
--- include flat.sql
+../../../../tests/oracle/flat_delete_to_tombstone.sql

@@ -1,2 +1,1 @@
--- option transforms.unwrap.delete.tombstone.handling.mode=drop
--- include flat.sql
+../../../../tests/oracle/flat_drop.sql

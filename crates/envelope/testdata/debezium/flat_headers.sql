@@ -1,2 +1,1 @@
--- option transforms.unwrap.add.headers=op,table,source.version,before.v,after.v:v,lsn
--- include flat.sql
+../../../../tests/oracle/flat_headers.sql

@@ -1,2 +1,1 @@
--- option transforms.unwrap.delete.tombstone.handling.mode=rewrite
--- include flat.sql
+../../../../tests/oracle/flat_rewrite.sql

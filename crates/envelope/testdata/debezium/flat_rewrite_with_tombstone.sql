@@ -1,2 +1,1 @@
--- option transforms.unwrap.delete.tombstone.handling.mode=rewrite-with-tombstone
--- include flat.sql
+../../../../tests/oracle/flat_rewrite_with_tombstone.sql

@@ -1,2 +1,1 @@
--- option time.precision.mode=adaptive_time_microseconds
--- include schemas.sql
+../../../../tests/oracle/schemas_adaptive_time_microseconds.sql

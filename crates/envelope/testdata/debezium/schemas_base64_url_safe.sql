@@ -1,2 +1,1 @@
--- option binary.handling.mode=base64-url-safe
--- include schemas.sql
+../../../../tests/oracle/schemas_base64_url_safe.sql

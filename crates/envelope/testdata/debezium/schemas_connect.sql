@@ -1,2 +1,1 @@
--- option time.precision.mode=connect
--- include schemas.sql
+../../../../tests/oracle/schemas_connect.sql

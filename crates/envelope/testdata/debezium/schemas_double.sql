@@ -1,2 +1,1 @@
--- option decimal.handling.mode=double
--- include schemas.sql
+../../../../tests/oracle/schemas_double.sql

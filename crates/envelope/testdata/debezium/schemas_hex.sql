@@ -1,2 +1,1 @@
--- option binary.handling.mode=hex
--- include schemas.sql
+../../../../tests/oracle/schemas_hex.sql

@@ -1,2 +1,1 @@
--- option time.precision.mode=isostring
--- include schemas.sql
+../../../../tests/oracle/schemas_isostring.sql

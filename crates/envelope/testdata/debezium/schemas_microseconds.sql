@@ -1,2 +1,1 @@
--- option time.precision.mode=microseconds
--- include schemas.sql
+../../../../tests/oracle/schemas_microseconds.sql

@@ -1,2 +1,1 @@
--- option time.precision.mode=nanoseconds
--- include schemas.sql
+../../../../tests/oracle/schemas_nanoseconds.sql

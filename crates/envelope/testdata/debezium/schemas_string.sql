@@ -1,2 +1,1 @@
--- option interval.handling.mode=string
--- include schemas.sql
+../../../../tests/oracle/schemas_string.sql

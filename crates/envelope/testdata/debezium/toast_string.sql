@@ -1,4 +1,1 @@
--- option time.precision.mode=isostring
--- option decimal.handling.mode=string
--- option binary.handling.mode=hex
--- include toast.sql
+../../../../tests/oracle/toast_string.sql

@@ -1,2 +1,1 @@
--- option schemas.enable=true
--- include transactions.sql
+../../../../tests/oracle/transactions_schemas.sql

@@ -1,3 +1,1 @@
--- option time.precision.mode=adaptive_time_microseconds
--- option interval.handling.mode=string
--- include types.sql
+../../../../tests/oracle/types_adaptive_time_microseconds.sql

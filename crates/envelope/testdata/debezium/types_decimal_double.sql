@@ -1,3 +1,1 @@
--- option decimal.handling.mode=double
--- option binary.handling.mode=base64-url-safe
--- include types.sql
+../../../../tests/oracle/types_decimal_double.sql

@@ -1,3 +1,1 @@
--- option decimal.handling.mode=string
--- option binary.handling.mode=hex
--- include types.sql
+../../../../tests/oracle/types_decimal_string.sql

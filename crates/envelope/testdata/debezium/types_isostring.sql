@@ -1,3 +1,1 @@
--- option time.precision.mode=isostring
--- option interval.handling.mode=string
--- include types.sql
+../../../../tests/oracle/types_isostring.sql

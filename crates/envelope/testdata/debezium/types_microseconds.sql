@@ -1,3 +1,1 @@
--- option time.precision.mode=microseconds
--- option interval.handling.mode=string
--- include types.sql
+../../../../tests/oracle/types_microseconds.sql
