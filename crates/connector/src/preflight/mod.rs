@@ -210,7 +210,10 @@ impl Facts<'_> {
         match (&self.slot, &self.publication, &details.parts) {
             (Some(slot), Some(publication), Some(parts)) => {
                 let (slot, publication) = (slot.as_ref(), publication.as_ref());
-                setup::plan(self.wanted, slot, publication, selection, parts)
+                let changed = publication.map_or_else(Vec::new, |publication| {
+                    parts_judged::to_change(self.wanted, publication, selection, parts)
+                });
+                setup::plan(self.wanted, slot, publication, selection, &changed)
             }
             _ => SetupPlan::default(),
         }

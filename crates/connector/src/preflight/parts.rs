@@ -28,14 +28,6 @@ pub struct Answer {
 /// Answers by table OID, for captured tables of which a part is wanted.
 pub type Answers = BTreeMap<u32, Answer>;
 
-impl Wanted<'_> {
-    /// The part of a table that is to be published; `None` for all of it.
-    #[must_use]
-    pub fn part_of(&self, table: &Relation) -> Option<Part> {
-        (self.part)(&table.schema, &table.name)
-    }
-}
-
 /// Asks about each captured table of which a part is wanted.
 ///
 /// # Errors
@@ -49,7 +41,7 @@ pub async fn read(
 ) -> Result<Answers, Error> {
     let mut answers = Answers::new();
     for &table in &selection.captured {
-        let Some(part) = wanted.part_of(table) else {
+        let Some(part) = table.part(wanted) else {
             continue;
         };
         let mut answer = Answer::default();

@@ -37,7 +37,7 @@ pub struct Seen<'a> {
 pub fn judge(seen: &Seen<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for &table in &seen.selection.captured {
-        let Some(part) = seen.wanted.part_of(table) else {
+        let Some(part) = table.part(seen.wanted) else {
             continue;
         };
         if let Some(finding) = impossible(seen, table) {
@@ -86,7 +86,7 @@ fn impossible(seen: &Seen<'_>, table: &Relation) -> Option<Finding> {
 /// A matched table's part that nothing would be done with: of the two, a partitioned table and its
 /// partitions, only one is published by name.
 fn without_effect(seen: &Seen<'_>, table: &Relation, why: Exclusion) -> bool {
-    let Some(part) = seen.wanted.part_of(table) else {
+    let Some(part) = table.part(seen.wanted) else {
         return false;
     };
     let captured = seen.selection.captured.iter();
@@ -94,7 +94,7 @@ fn without_effect(seen: &Seen<'_>, table: &Relation, why: Exclusion) -> bool {
         Exclusion::UnderLeaves => true,
         Exclusion::UnderRoot => captured
             .filter(|root| table.ancestors.contains(&root.oid))
-            .any(|root| seen.wanted.part_of(root).as_ref() != Some(&part)),
+            .any(|root| root.part(seen.wanted).as_ref() != Some(&part)),
         _ => false,
     }
 }
@@ -234,8 +234,8 @@ pub(crate) fn to_change<'a>(
         .filter(|table| publication.listed.contains(&table.oid))
         .filter(|table| answers.get(&table.oid).is_some_and(|a| !a.is_published))
         .filter(|table| {
-            wanted
-                .part_of(table)
+            table
+                .part(wanted)
                 .is_some_and(|part| !widens(&part, publication, table))
         })
         .collect()

@@ -356,8 +356,8 @@ fn row_filter(
     published: &Published,
 ) -> Option<Finding> {
     let filter = published.row_filter.as_deref()?;
-    if wanted
-        .part_of(table)
+    if table
+        .part(wanted)
         .is_some_and(|part| part.row_filter.is_some())
     {
         return None;
@@ -390,7 +390,7 @@ fn column_list(
             .collect::<Vec<_>>()
     };
     let listed_out = hidden(false);
-    let part = wanted.part_of(table);
+    let part = table.part(wanted);
     let on_purpose = part.is_some_and(|part| part.columns.is_some());
     if !listed_out.is_empty() && !on_purpose {
         let problem = format!(

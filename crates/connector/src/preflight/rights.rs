@@ -145,7 +145,7 @@ fn ownership(
                 .iter()
                 .copied()
                 .filter(|table| publication.listed.contains(&table.oid))
-                .filter(|table| wanted.part_of(table).is_some())
+                .filter(|table| table.part(wanted).is_some())
                 .collect();
             let sql = setup::publish_anew(wanted, &changed);
             (changed, sql)

@@ -7,8 +7,6 @@ use std::collections::BTreeSet;
 
 use tokio_postgres::Client;
 
-use super::parts::Answers;
-use super::parts_judged;
 use super::publication::Publication;
 use super::quote::identifier;
 use super::slot::Slot;
@@ -30,7 +28,8 @@ pub struct SetupPlan {
     pub create_slot: bool,
 }
 
-/// Plans what is missing and may be created. With `create: never` that is nothing.
+/// Plans what is missing and may be created; of the tables in `changed` the publication publishes
+/// another part than is wanted. With `create: never` that is nothing.
 ///
 /// The slot is planned only when it is known that no position is stored for it: a slot made anew
 /// starts at the present, and everything since the stored position would be skipped unseen. The
@@ -41,7 +40,7 @@ pub fn plan(
     slot: Option<&Slot>,
     publication: Option<&Publication>,
     selection: &Selection<'_>,
-    answers: &Answers,
+    changed: &[&Relation],
 ) -> SetupPlan {
     if wanted.create == Create::Never {
         return SetupPlan::default();
@@ -51,11 +50,8 @@ pub fn plan(
         .map(|publication| absent_targets(publication, selection))
         .filter(|absent| !absent.is_empty())
         .map(|absent| add_tables(wanted, &absent));
-    let change_parts = publication
-        .filter(|publication| publication.owned)
-        .map(|publication| parts_judged::to_change(wanted, publication, selection, answers))
-        .filter(|tables| !tables.is_empty())
-        .map(|tables| publish_anew(wanted, &tables));
+    let is_owned = publication.is_some_and(|publication| publication.owned);
+    let change_parts = (is_owned && !changed.is_empty()).then(|| publish_anew(wanted, changed));
     SetupPlan {
         create_publication: match publication {
             None if !selection.targets.is_empty() && !is_under_way(wanted, slot) => {
@@ -181,7 +177,7 @@ pub fn publish_anew(wanted: &Wanted<'_>, tables: &[&Relation]) -> String {
 fn items(wanted: &Wanted<'_>, targets: &[&Relation]) -> String {
     let item = |table: &&Relation| {
         let mut item = table.publication_item();
-        let part = wanted.part_of(table).unwrap_or_default();
+        let part = table.part(wanted).unwrap_or_default();
         if let Some(columns) = part.columns {
             let columns: Vec<String> = columns.iter().map(|name| identifier(name)).collect();
             item = format!("{item} ({})", columns.join(", "));

@@ -10,7 +10,7 @@ use tokio_postgres::Client;
 
 use super::finding::{Finding, Subject};
 use super::quote::qualified;
-use super::wanted::{Partitions, Pattern, Reach, Wanted};
+use super::wanted::{Part, Partitions, Pattern, Reach, Wanted};
 
 /// One relation that a pattern could mean.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,12 @@ impl Relation {
     #[must_use]
     pub fn subject(&self) -> Subject {
         Subject::Table(self.full_name())
+    }
+
+    /// The part of it that is to be published; `None` for all of it.
+    #[must_use]
+    pub fn part(&self, wanted: &Wanted<'_>) -> Option<Part> {
+        (wanted.part)(&self.schema, &self.name)
     }
 
     /// As an item of `FOR TABLE`: exactly this table, without inheritance children.
