@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
+use super::load::Load;
+
 /// A program, as `--only` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Program {
@@ -111,6 +113,8 @@ impl fmt::Display for Competitor {
 pub(super) enum Phase {
     /// A backlog that waits in the slot, as fast as possible.
     Drain {
+        /// Of this.
+        load: Load,
         /// Counts from 1.
         run: u32,
     },
@@ -124,8 +128,19 @@ pub(super) enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Drain { run } => write!(f, "drain_{run}"),
+            Self::Drain { load, run } => write!(f, "drain_{}_{run}", load.table()),
             Self::Latency { run } => write!(f, "latency_{run}"),
+        }
+    }
+}
+
+impl Phase {
+    /// The table that is written to.
+    #[must_use]
+    pub(super) fn table(self) -> &'static str {
+        match self {
+            Self::Drain { load, .. } => load.table(),
+            Self::Latency { .. } => Load::Users.table(),
         }
     }
 }
@@ -167,12 +182,13 @@ pub(super) fn walferry_yaml(who: Competitor, phase: Phase, at: &Addresses) -> St
     };
     let slot = who.slot(phase);
     let prefix = who.topic_prefix(phase);
+    let table = phase.table();
     format!(
         "name: {slot}\n\
          postgres:\n  url: {url}\n  slot: {slot}\n  publication: {PUBLICATION}\n\
          kafka:\n  bootstrap.servers: {bootstrap_servers}\n  compression.type: lz4\n\
          topics:\n  prefix: {prefix}\n  partitions: 1\n\
-         tables:\n  include: [ \"public.users\" ]\n\
+         tables:\n  include: [ \"public.{table}\" ]\n\
          snapshot:\n  snapshot.mode: no_data\n\
          admin:\n  listen: \"off\"\n"
     )
@@ -189,6 +205,7 @@ pub(super) fn debezium_properties(
     let port = at.postgres_port.to_string();
     let slot = who.slot(phase);
     let prefix = who.topic_prefix(phase);
+    let table = format!("public.{}", phase.table());
     [
         ("name", slot.as_str()),
         (
@@ -206,7 +223,7 @@ pub(super) fn debezium_properties(
         ("publication.name", PUBLICATION),
         ("publication.autocreate.mode", "disabled"),
         ("snapshot.mode", "no_data"),
-        ("table.include.list", "public.users"),
+        ("table.include.list", &table),
         ("max.batch.size", "8192"),
         ("max.queue.size", "32768"),
         ("poll.interval.ms", "10"),

@@ -19,10 +19,13 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Without any progress for so long, the run is given up.
 const STALL: Duration = Duration::from_secs(120);
 
+/// Records whose bytes are counted: one transaction of either load.
+const SAMPLED: u64 = 1_000;
+
 /// What waits in each competitor's slot.
 #[derive(Debug)]
 pub(super) struct Backlog {
-    /// How many rows, all inserts.
+    /// How many.
     pub(super) events: u64,
     /// The WAL position at which all of them are told.
     pub(super) end: String,
@@ -41,6 +44,9 @@ pub(super) struct Drain {
     pub(super) cpu_micros_per_event: f64,
     /// CPU of the process from its start to its last event, in µs an event.
     pub(super) cpu_micros_per_event_from_start: f64,
+    /// Keys and values a second, between the same two; their size is that of the first thousand
+    /// records. None for a reader that publishes nothing.
+    pub(super) bytes_per_second: Option<f64>,
     /// Peak resident set, in MiB.
     pub(super) rss_peak_mib: f64,
     /// From the start of the process to the first arrival in the topic, in milliseconds.
@@ -99,6 +105,7 @@ fn thrown_away(
         events_per_second_from_start: events / took.as_secs_f64(),
         cpu_micros_per_event: cpu,
         cpu_micros_per_event_from_start: cpu,
+        bytes_per_second: None,
         rss_peak_mib: usage.rss_peak_mib(),
         first_event_millis: None,
     })
@@ -159,8 +166,12 @@ fn published(
     let first_millis = float(u64::try_from(topic.appended_at_millis(0)?)?);
     let last_millis = float(u64::try_from(topic.appended_at_millis(events - 1)?)?);
     let micros = |cpu: Duration| cpu.as_secs_f64() * 1e6 / float(events);
+    let events_per_second = float(events) * 1e3 / (last_millis - first_millis).max(1.0);
+    let sampled = events.min(SAMPLED);
+    let bytes = float(topic.bytes_of_first(sampled)?) / float(sampled);
     Ok(Drain {
-        events_per_second: float(events) * 1e3 / (last_millis - first_millis).max(1.0),
+        events_per_second,
+        bytes_per_second: Some(bytes * events_per_second),
         events_per_second_from_start: float(events) * 1e3 / (last_millis - start_millis).max(1.0),
         cpu_micros_per_event: micros(usage.cpu.saturating_sub(before_first)),
         cpu_micros_per_event_from_start: micros(usage.cpu),

@@ -15,6 +15,7 @@ use rdkafka::{Message, Offset};
 
 use super::competitor::{Competitor, Phase};
 use super::display::Display;
+use super::load::Load;
 use super::meter::Meter;
 use super::running::End;
 use super::topic::Topic;
@@ -77,7 +78,7 @@ pub(super) fn run(
     let topic = world.topic(who, phase)?;
     topic.read_from(Offset::Beginning)?;
     let process = world.start_competitor(who, phase, None)?;
-    world.database().write_backlog(1, 1, |_| ())?;
+    world.database().write_backlog(Load::Users, 1, 1, |_| ())?;
     ensure!(
         topic.poll(START_LIMIT)?.is_some(),
         "{who} published nothing within {START_LIMIT:?}:\n{}",

@@ -14,6 +14,7 @@ mod competitor;
 mod display;
 mod drain;
 mod latency;
+mod load;
 mod meter;
 mod report;
 mod running;
@@ -35,6 +36,7 @@ use self::competitor::{Competitor, Phase, Program};
 use self::display::Display;
 use self::drain::Backlog;
 use self::latency::Plan;
+use self::load::Load;
 use self::report::{Machine, Outcome, Report};
 use self::world::World;
 use xtask::servers::versions;
@@ -50,7 +52,7 @@ const REST: Duration = Duration::from_secs(2);
 /// What to measure.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Rows of the backlog, inserted in transactions of 1,000
+    /// Events of the small table's backlog, in transactions of 1,000; the wide one's has a fifth
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     events: u64,
     /// Repeat everything so often and show the medians
@@ -59,6 +61,9 @@ pub(crate) struct Arguments {
     /// Only these, separated by commas
     #[arg(long, value_delimiter = ',', value_name = "PROGRAM")]
     only: Vec<Program>,
+    /// Only these backlogs, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "LOAD")]
+    load: Vec<Load>,
     /// Leave out the latency runs
     #[arg(long)]
     skip_latency: bool,
@@ -117,20 +122,23 @@ fn measure(
     competitors: &[Competitor],
     display: &Display,
 ) -> Result<Vec<Outcome>> {
-    let mut drains = vec![Vec::new(); competitors.len()];
+    let mut drains = vec![[const { Vec::new() }; Load::ALL.len()]; competitors.len()];
     let mut latencies = vec![Vec::new(); competitors.len()];
     let plan = Plan {
         per_second: args.latency_rate,
         window: Duration::from_secs(args.latency_seconds),
     };
     for run in 1..=args.runs {
-        if !args.skip_drain {
-            let phase = Phase::Drain { run };
-            let backlog = write_backlog(args, world, competitors, phase, display)?;
+        for (index, load) in Load::ALL.into_iter().enumerate() {
+            if args.skip_drain || (!args.load.is_empty() && !args.load.contains(&load)) {
+                continue;
+            }
+            let phase = Phase::Drain { load, run };
+            let backlog = write_backlog(args, world, competitors, (load, phase), display)?;
             display.step(&format!("Draining it, run {run} of {}", args.runs));
             for (who, drains) in competitors.iter().zip(&mut drains) {
                 settle(world)?;
-                drains.push(drain::run(world, *who, phase, &backlog, display)?);
+                drains[index].push(drain::run(world, *who, phase, &backlog, display)?);
                 world.drop_slot(*who, phase)?;
             }
         }
@@ -160,25 +168,26 @@ fn write_backlog(
     args: &Arguments,
     world: &World,
     competitors: &[Competitor],
-    phase: Phase,
+    (load, phase): (Load, Phase),
     display: &Display,
 ) -> Result<Backlog> {
-    display.step(&format!("Writing a backlog of {} rows", args.events));
+    let events = load.events(args.events);
+    display.step(&format!(
+        "Writing a backlog of {events} {}",
+        load.describe()
+    ));
     for who in competitors {
         world.create_slot(*who, phase)?;
     }
-    let bar = display.bar("insert", args.events);
+    let bar = display.bar("write", events);
     let database = world.database();
-    database.write_backlog(args.events, ROWS_PER_TRANSACTION, |written| {
+    database.write_backlog(load, events, ROWS_PER_TRANSACTION, |written| {
         bar.set(written)
     })?;
     let end = database.text("select pg_current_wal_insert_lsn()::text")?;
     // One more commit, so that the server has something to send beyond the end.
     database.execute("comment on table users is 'the backlog ends before this'")?;
-    Ok(Backlog {
-        events: args.events,
-        end,
-    })
+    Ok(Backlog { events, end })
 }
 
 fn settle(world: &World) -> Result<()> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::competitor::{Competitor, Program, Socket};
 use super::drain::Drain;
 use super::latency::Latency;
+use super::load::Load;
 use super::table::Table;
 
 /// Everything one `cargo xtask bench` found out.
@@ -45,10 +46,14 @@ pub(super) struct Outcome {
     /// For people.
     #[serde(skip)]
     pub(super) competitor: Competitor,
-    /// The medians of the drains.
+    /// The medians of the small table's drains.
     pub(super) drain: Option<Drain>,
     /// Each of them.
     pub(super) drains: Vec<Drain>,
+    /// The medians of the wide table's drains.
+    pub(super) mixed: Option<Drain>,
+    /// Each of them.
+    pub(super) mixed_drains: Vec<Drain>,
     /// The medians of the latency runs.
     pub(super) latency: Option<Latency>,
     /// Each of them.
@@ -58,18 +63,11 @@ pub(super) struct Outcome {
 impl Outcome {
     /// Takes the medians, each figure's own.
     #[must_use]
-    pub(super) fn new(competitor: Competitor, drains: Vec<Drain>, latencies: Vec<Latency>) -> Self {
-        let drain = (!drains.is_empty()).then(|| Drain {
-            events_per_second: median(&drains, |d| d.events_per_second),
-            events_per_second_from_start: median(&drains, |d| d.events_per_second_from_start),
-            cpu_micros_per_event: median(&drains, |d| d.cpu_micros_per_event),
-            cpu_micros_per_event_from_start: median(&drains, |d| d.cpu_micros_per_event_from_start),
-            rss_peak_mib: median(&drains, |d| d.rss_peak_mib),
-            first_event_millis: drains
-                .iter()
-                .all(|d| d.first_event_millis.is_some())
-                .then(|| median(&drains, |d| d.first_event_millis.unwrap_or_default())),
-        });
+    pub(super) fn new(
+        competitor: Competitor,
+        [drains, mixed_drains]: [Vec<Drain>; Load::ALL.len()],
+        latencies: Vec<Latency>,
+    ) -> Self {
         let latency = (!latencies.is_empty()).then(|| Latency {
             p50_millis: median(&latencies, |l| l.p50_millis),
             p95_millis: median(&latencies, |l| l.p95_millis),
@@ -82,18 +80,47 @@ impl Outcome {
         Self {
             name: competitor.id(),
             competitor,
-            drain,
+            drain: medians(&drains),
             drains,
+            mixed: medians(&mixed_drains),
+            mixed_drains,
             latency,
             latencies,
         }
     }
 }
 
+impl Outcome {
+    /// The medians of one load's drains.
+    fn of(&self, load: Load) -> Option<Drain> {
+        match load {
+            Load::Users => self.drain,
+            Load::Mixed => self.mixed,
+        }
+    }
+}
+
+fn medians(drains: &[Drain]) -> Option<Drain> {
+    let optional = |figure: fn(&Drain) -> Option<f64>| {
+        let all = drains.iter().all(|drain| figure(drain).is_some());
+        all.then(|| median(drains, |drain| figure(drain).unwrap_or_default()))
+    };
+    (!drains.is_empty()).then(|| Drain {
+        events_per_second: median(drains, |d| d.events_per_second),
+        events_per_second_from_start: median(drains, |d| d.events_per_second_from_start),
+        cpu_micros_per_event: median(drains, |d| d.cpu_micros_per_event),
+        cpu_micros_per_event_from_start: median(drains, |d| d.cpu_micros_per_event_from_start),
+        bytes_per_second: optional(|d| d.bytes_per_second),
+        rss_peak_mib: median(drains, |d| d.rss_peak_mib),
+        first_event_millis: optional(|d| d.first_event_millis),
+    })
+}
+
 /// How to read the drain's figures; the module of the benchmark says the same at length.
 const DRAIN_LEGEND: &str =
     "  events/s: from the first record's arrival in the topic to the last one's, by the broker's clock
   from start: the same, from the start of the process; CPU: of the process, while it drains
+  MB/s: keys and values, millions of bytes, before the producer's compression
   pg_recvlogical publishes nothing: its figures go from its start to its end
 ";
 
@@ -102,16 +129,23 @@ impl Report {
     #[must_use]
     pub(super) fn text(&self) -> String {
         let mut text = String::new();
-        if self.results.iter().any(|outcome| outcome.drain.is_some()) {
-            let _ = writeln!(
-                text,
-                "Drain: {} inserts in transactions of {}, waiting in each slot; {}\n\n{}\n{}",
-                thousands(self.events),
-                thousands(self.rows_per_transaction),
-                self.repeated(),
-                self.drain_table(),
-                DRAIN_LEGEND
-            );
+        for load in Load::ALL {
+            if self
+                .results
+                .iter()
+                .any(|outcome| outcome.of(load).is_some())
+            {
+                let _ = writeln!(
+                    text,
+                    "Drain: {} {} in transactions of {}, waiting in each slot; {}\n\n{}\n{}",
+                    thousands(load.events(self.events)),
+                    load.describe(),
+                    thousands(self.rows_per_transaction),
+                    self.repeated(),
+                    self.drain_table(load),
+                    DRAIN_LEGEND
+                );
+            }
         }
         if self.results.iter().any(|outcome| outcome.latency.is_some()) {
             let _ = writeln!(
@@ -135,22 +169,25 @@ impl Report {
         }
     }
 
-    fn drain_table(&self) -> String {
+    fn drain_table(&self, load: Load) -> String {
         let mut table = Table::new(&[
             "",
             "events/s",
             "from start",
             "CPU µs/event",
+            "MB/s",
             "peak MiB",
             "first event ms",
             "× Debezium",
             "CPU 1/×",
             "× pg_recvlogical",
         ]);
-        let debezium = self.drain(Program::Debezium, Socket::Tcp);
+        let debezium = self.drain(load, Program::Debezium, Socket::Tcp);
         for outcome in &self.results {
-            let Some(drain) = outcome.drain else { continue };
-            let recvlogical = self.drain(Program::PgRecvlogical, outcome.competitor.socket);
+            let Some(drain) = outcome.of(load) else {
+                continue;
+            };
+            let recvlogical = self.drain(load, Program::PgRecvlogical, outcome.competitor.socket);
             let speed = |other: Option<Drain>| {
                 other.map(|other| drain.events_per_second / other.events_per_second)
             };
@@ -160,6 +197,9 @@ impl Report {
                 rounded(drain.events_per_second),
                 rounded(drain.events_per_second_from_start),
                 format!("{:.2}", drain.cpu_micros_per_event),
+                drain
+                    .bytes_per_second
+                    .map_or_else(String::new, |bytes| rounded(bytes / 1e6)),
                 rounded(drain.rss_peak_mib),
                 drain.first_event_millis.map_or_else(String::new, rounded),
                 ratio(speed(debezium)),
@@ -199,17 +239,17 @@ impl Report {
         table.to_string()
     }
 
-    fn drain(&self, program: Program, socket: Socket) -> Option<Drain> {
+    fn drain(&self, load: Load, program: Program, socket: Socket) -> Option<Drain> {
         let wanted = Competitor { program, socket };
         self.results
             .iter()
             .find(|outcome| outcome.competitor == wanted)?
-            .drain
+            .of(load)
     }
 
     /// What this project promises, against what was measured, as far as it was.
     fn goals(&self) -> Vec<Goal> {
-        let debezium = self.drain(Program::Debezium, Socket::Tcp);
+        let debezium = self.drain(Load::Users, Program::Debezium, Socket::Tcp);
         let mut goals = Vec::new();
         for (socket, least) in [(Socket::Unix, 4.0), (Socket::Tcp, 2.5)] {
             let who = Competitor {

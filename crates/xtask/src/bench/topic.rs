@@ -114,6 +114,26 @@ impl Topic {
         )
     }
 
+    /// Bytes of the keys and values of the first `records` records.
+    ///
+    /// # Errors
+    /// When they cannot be read in time.
+    pub(super) fn bytes_of_first(&self, records: u64) -> Result<u64> {
+        self.read_from(Offset::Beginning)?;
+        let since = Instant::now();
+        let (mut seen, mut bytes) = (0, 0);
+        while seen < records {
+            if let Some(message) = self.poll(Duration::from_millis(100))? {
+                bytes += message.key().map_or(0, <[u8]>::len) + message.payload_len();
+                seen += 1;
+            }
+            if since.elapsed() > ANSWER_TIMEOUT {
+                bail!("the first records of {} cannot be read", self.name);
+            }
+        }
+        Ok(u64::try_from(bytes)?)
+    }
+
     /// Goes to `offset`; [`Topic::poll`] continues there.
     ///
     /// # Errors

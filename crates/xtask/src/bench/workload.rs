@@ -1,4 +1,4 @@
-//! The table and what is written to it: the same for every competitor.
+//! A session that writes: the same rows for every competitor.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -9,23 +9,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
 
-/// Eight columns of everyday types; about 220 B of pgoutput and 700 B of Debezium JSON a row.
-pub(super) const TABLE: &str = "create table users (
-    id         bigserial primary key,
-    name       text not null,
-    email      text,
-    balance    numeric(12, 2),
-    active     bool,
-    created_at timestamptz default now(),
-    updated_at timestamp,
-    meta       jsonb)";
-
-/// One transaction of the backlog: `$1` rows, numbered from `$2`.
-const INSERT_MANY: &str = "insert into users (name, email, balance, active, updated_at, meta)
-    select 'user number ' || n, 'user.' || n || '@example.com', (n % 100000) / 100.0, n % 2 = 0,
-           localtimestamp, jsonb_build_object('plan', 'standard', 'visits', n % 1000,
-                                              'tags', '[\"a\", \"b\"]'::jsonb)
-    from generate_series($2::int8, $2::int8 + $1::int8 - 1) n";
+use super::load::Load;
 
 /// One transaction of the latency run. The row says when it was written: `updated_at`, in UTC as
 /// all sessions here, is in Debezium's JSON the microseconds since 1970.
@@ -78,24 +62,32 @@ impl Database {
         row.try_get(0).with_context(|| sql.to_owned())
     }
 
-    /// Writes `events` rows in transactions of `per_transaction`, telling `progress` after each how
-    /// many there are.
+    /// Writes `events` events of a load in transactions of `per_transaction`, telling `progress` after
+    /// each how many there are.
     ///
     /// # Errors
     /// When the server refuses.
     pub(super) fn write_backlog(
         &self,
+        load: Load,
         events: u64,
         per_transaction: u64,
         mut progress: impl FnMut(u64),
     ) -> Result<()> {
         self.runtime.block_on(async {
-            let insert = self.client.prepare(INSERT_MANY).await?;
+            let mut statements = Vec::new();
+            for statement in load.transaction() {
+                statements.push(self.client.prepare(&statement).await?);
+            }
             let mut written = 0;
             while written < events {
                 let rows = per_transaction.min(events - written);
                 let (count, first) = (i64::try_from(rows)?, i64::try_from(written + 1)?);
-                self.client.execute(&insert, &[&count, &first]).await?;
+                self.client.batch_execute("begin").await?;
+                for statement in &statements {
+                    self.client.execute(statement, &[&count, &first]).await?;
+                }
+                self.client.batch_execute("commit").await?;
                 written += rows;
                 progress(written);
             }

@@ -10,9 +10,10 @@ use anyhow::{Context, Result, bail};
 use super::competitor::{
     Addresses, Competitor, PUBLICATION, Phase, Program, Socket, debezium_properties, walferry_yaml,
 };
+use super::load::Load;
 use super::running::Running;
 use super::topic::{self, Topic};
-use super::workload::{Database, TABLE};
+use super::workload::Database;
 use crate::binary;
 use xtask::servers::process::{ServerProcess, wait_until};
 use xtask::servers::{
@@ -22,7 +23,7 @@ use xtask::servers::{
 const USER: &str = "postgres";
 const DATABASE: &str = "postgres";
 
-/// One Postgres, one Kafka, one table, a publication of it.
+/// One Postgres, one Kafka, the tables, a publication of them.
 pub(super) struct World {
     postgres: PostgresServer,
     kafka: KafkaServer,
@@ -32,7 +33,7 @@ pub(super) struct World {
 }
 
 impl World {
-    /// Starts the servers and makes the table. `walferry` is the release binary, where it takes
+    /// Starts the servers and makes the tables. `walferry` is the release binary, where it takes
     /// part.
     ///
     /// # Errors
@@ -51,8 +52,13 @@ impl World {
         })?;
         topic::warm_up(&kafka.bootstrap_servers())?;
         let database = Database::connect(&postgres.socket_url_for(DATABASE))?;
-        database.execute(TABLE)?;
-        database.execute(&format!("create publication {PUBLICATION} for table users"))?;
+        for load in Load::ALL {
+            database.execute(&load.create())?;
+        }
+        let tables = Load::ALL.map(Load::table).join(", ");
+        database.execute(&format!(
+            "create publication {PUBLICATION} for table {tables}"
+        ))?;
         Ok(Self {
             postgres,
             kafka,
@@ -143,7 +149,7 @@ impl World {
     /// # Errors
     /// When the broker refuses.
     pub(super) fn topic(&self, who: Competitor, phase: Phase) -> Result<Topic> {
-        let name = format!("{}.public.users", who.topic_prefix(phase));
+        let name = format!("{}.public.{}", who.topic_prefix(phase), phase.table());
         let topic = Topic::create(&self.kafka.bootstrap_servers(), &name)?;
         topic.records()?; // so that the connection stands before the clock runs
         Ok(topic)

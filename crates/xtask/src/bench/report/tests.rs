@@ -10,9 +10,18 @@ fn drain(events_per_second: f64, cpu: f64, mib: f64, first: Option<f64>) -> Drai
         events_per_second_from_start: events_per_second * 0.9,
         cpu_micros_per_event: cpu,
         cpu_micros_per_event_from_start: cpu + 1.0,
+        bytes_per_second: first.map(|_| events_per_second * 700.0),
         rss_peak_mib: mib,
         first_event_millis: first,
     }
+}
+
+fn small(drain: Drain) -> [Vec<Drain>; 2] {
+    [vec![drain], Vec::new()]
+}
+
+fn both(drain: Drain) -> [Vec<Drain>; 2] {
+    [vec![drain], vec![drain]]
 }
 
 fn latency(p50: f64) -> Latency {
@@ -50,7 +59,7 @@ fn medians_are_each_figures_own() {
         drain(200.0, 5.0, 20.0, Some(9.0)),
     ];
     let [recvlogical, ..] = Competitor::ALL;
-    let outcome = Outcome::new(recvlogical, three, Vec::new());
+    let outcome = Outcome::new(recvlogical, [three, Vec::new()], Vec::new());
     assert_eq!(
         outcome.drain,
         Some(drain(200.0, 5.0, 20.0, Some(5.0))).map(|d| Drain {
@@ -67,36 +76,47 @@ fn medians_are_each_figures_own() {
 fn ratios_compare_with_the_same_socket() {
     let [recv_unix, recv_tcp, debezium, unix, tcp] = Competitor::ALL;
     let report = report(vec![
-        Outcome::new(recv_unix, vec![drain(264_000.0, 2.3, 8.0, None)], vec![]),
-        Outcome::new(recv_tcp, vec![drain(120_000.0, 3.5, 8.0, None)], vec![]),
+        Outcome::new(recv_unix, small(drain(264_000.0, 2.3, 8.0, None)), vec![]),
+        Outcome::new(recv_tcp, small(drain(120_000.0, 3.5, 8.0, None)), vec![]),
         Outcome::new(
             debezium,
-            vec![drain(37_000.0, 41.6, 847.0, Some(5_000.0))],
+            small(drain(37_000.0, 41.6, 847.0, Some(5_000.0))),
             vec![latency(50.0)],
         ),
         Outcome::new(
             unix,
-            vec![drain(185_000.0, 2.6, 31.0, Some(120.0))],
+            both(drain(185_000.0, 2.6, 31.0, Some(120.0))),
             vec![latency(3.0)],
         ),
         Outcome::new(
             tcp,
-            vec![drain(90_000.0, 4.1, 65.5, Some(301.0))],
+            small(drain(90_000.0, 4.1, 65.5, Some(301.0))),
             vec![latency(4.5)],
         ),
     ]);
     expect![[r#"
-        Drain: 1,000,000 inserts in transactions of 1,000, waiting in each slot; one run
+        Drain: 1,000,000 inserts into a table of 8 columns in transactions of 1,000, waiting in each slot; one run
 
-                                       events/s  from start  CPU µs/event  peak MiB  first event ms  × Debezium  CPU 1/×  × pg_recvlogical
-          pg_recvlogical, unix socket   264,000     237,600          2.30         8                        7.14    18.09              1.00
-          pg_recvlogical, TCP           120,000     108,000          3.50         8                        3.24    11.89              1.00
-          Debezium, tuned, TCP           37,000      33,300         41.60       847           5,000        1.00     1.00              0.31
-          walferry, unix socket         185,000     166,500          2.60        31             120        5.00    16.00              0.70
-          walferry, TCP                  90,000      81,000          4.10        66             301        2.43    10.15              0.75
+                                       events/s  from start  CPU µs/event  MB/s  peak MiB  first event ms  × Debezium  CPU 1/×  × pg_recvlogical
+          pg_recvlogical, unix socket   264,000     237,600          2.30               8                        7.14    18.09              1.00
+          pg_recvlogical, TCP           120,000     108,000          3.50               8                        3.24    11.89              1.00
+          Debezium, tuned, TCP           37,000      33,300         41.60    26       847           5,000        1.00     1.00              0.31
+          walferry, unix socket         185,000     166,500          2.60   130        31             120        5.00    16.00              0.70
+          walferry, TCP                  90,000      81,000          4.10    63        66             301        2.43    10.15              0.75
 
           events/s: from the first record's arrival in the topic to the last one's, by the broker's clock
           from start: the same, from the start of the process; CPU: of the process, while it drains
+          MB/s: keys and values, millions of bytes, before the producer's compression
+          pg_recvlogical publishes nothing: its figures go from its start to its end
+
+        Drain: 200,000 inserts and updates of a table of 60 columns in transactions of 1,000, waiting in each slot; one run
+
+                                 events/s  from start  CPU µs/event  MB/s  peak MiB  first event ms  × Debezium  CPU 1/×  × pg_recvlogical
+          walferry, unix socket   185,000     166,500          2.60   130        31             120
+
+          events/s: from the first record's arrival in the topic to the last one's, by the broker's clock
+          from start: the same, from the start of the process; CPU: of the process, while it drains
+          MB/s: keys and values, millions of bytes, before the producer's compression
           pg_recvlogical publishes nothing: its figures go from its start to its end
 
         Latency: from the row's clock_timestamp() to the consumer, commit included; one run
@@ -129,17 +149,18 @@ fn what_did_not_run_is_not_shown() {
     let [.., unix, _] = Competitor::ALL;
     let report = report(vec![Outcome::new(
         unix,
-        vec![drain(1_234_567.0, 2.6, 31.0, Some(120.0))],
+        small(drain(1_234_567.0, 2.6, 31.0, Some(120.0))),
         vec![],
     )]);
     expect![[r#"
-        Drain: 1,000,000 inserts in transactions of 1,000, waiting in each slot; one run
+        Drain: 1,000,000 inserts into a table of 8 columns in transactions of 1,000, waiting in each slot; one run
 
-                                  events/s  from start  CPU µs/event  peak MiB  first event ms  × Debezium  CPU 1/×  × pg_recvlogical
-          walferry, unix socket  1,234,567   1,111,110          2.60        31             120
+                                  events/s  from start  CPU µs/event  MB/s  peak MiB  first event ms  × Debezium  CPU 1/×  × pg_recvlogical
+          walferry, unix socket  1,234,567   1,111,110          2.60   864        31             120
 
           events/s: from the first record's arrival in the topic to the last one's, by the broker's clock
           from start: the same, from the start of the process; CPU: of the process, while it drains
+          MB/s: keys and values, millions of bytes, before the producer's compression
           pg_recvlogical publishes nothing: its figures go from its start to its end
 
         Goals
