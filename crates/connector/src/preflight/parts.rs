@@ -1,18 +1,21 @@
 //! What the server says of the parts of tables, rows and columns, that the configuration wants
 //! published. What that means is judged in `parts_judged.rs`.
 //!
-//! Nothing is created to find it: a condition is only parsed, on the table and on what its replica
-//! identity has of it, and two are compared by how the planner writes them.
+//! A condition is parsed, on the table and on what its replica identity has of it, and two are compared
+//! by how the planner writes them. What more a publication asks of it (no mutable function, no
+//! subquery, …) only a publication tells: where walferry is to make one, it is tried, and rolled back.
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio_postgres::error::{DbError, SqlState};
 use tokio_postgres::{Client, Error};
 
 use super::identity::{Identity, Indexes, resolve};
 use super::publication::{Publication, Published};
 use super::quote::identifier;
+use super::setup;
 use super::tables::{Relation, Selection};
-use super::wanted::{Part, Wanted};
+use super::wanted::{Create, Part, Partitions, Wanted};
 
 /// What the server says of one table's part.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -21,6 +24,8 @@ pub struct Answer {
     pub invalid: Option<String>,
     /// Why it is none on the columns of the replica identity.
     pub beside_identity: Option<String>,
+    /// Why no publication can publish this part.
+    pub refused: Option<String>,
     /// The publication publishes exactly this part, or has yet to publish the table.
     pub is_published: bool,
 }
@@ -57,6 +62,11 @@ pub async fn read(
             Some(published) => same_part(client, table, &part, published).await?,
             None => true,
         };
+        let is_well = answer.invalid.is_none() && answer.beside_identity.is_none();
+        let is_to_come = published.is_none() || !answer.is_published;
+        if wanted.create == Create::Auto && is_well && is_to_come {
+            answer.refused = tried(client, wanted, table).await?;
+        }
         answers.insert(table.oid, answer);
     }
     Ok(answers)
@@ -104,6 +114,47 @@ async fn beside(
     Ok(None)
 }
 
+/// What a publication has against the part. Nothing is left of the trial; where it cannot be made (no
+/// right, no writing, a lock), nothing is found.
+async fn tried(
+    client: &Client,
+    wanted: &Wanted<'_>,
+    table: &Relation,
+) -> Result<Option<String>, Error> {
+    let trial = format!(
+        "BEGIN; SET LOCAL lock_timeout = '1s'; CREATE PUBLICATION {} FOR TABLE {} \
+         WITH (publish_via_partition_root = {})",
+        identifier(&format!("walferry_trial_{}", table.oid)),
+        setup::item(wanted, table),
+        wanted.partitions == Partitions::Root
+    );
+    let outcome = client.batch_execute(&trial).await;
+    client.batch_execute("ROLLBACK TRANSACTION").await?;
+    let Err(error) = outcome else {
+        return Ok(None);
+    };
+    let Some(answer) = error.as_db_error() else {
+        return Err(error);
+    };
+    let is_of_the_trial = [
+        SqlState::INSUFFICIENT_PRIVILEGE,
+        SqlState::READ_ONLY_SQL_TRANSACTION,
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::QUERY_CANCELED,
+        SqlState::DUPLICATE_OBJECT,
+    ]
+    .contains(answer.code());
+    Ok((!is_of_the_trial).then(|| told(answer)))
+}
+
+/// The server's message, with what it adds.
+fn told(answer: &DbError) -> String {
+    match answer.detail() {
+        Some(detail) => format!("{}: {}", answer.message(), detail.trim_end_matches('.')),
+        None => answer.message().to_owned(),
+    }
+}
+
 /// What the server has against a condition, which is parsed and not run.
 async fn refused(client: &Client, from: &str, filter: &str) -> Result<Option<String>, Error> {
     // A line of its own, lest a comment at its end take the parenthesis with it.
@@ -111,7 +162,7 @@ async fn refused(client: &Client, from: &str, filter: &str) -> Result<Option<Str
     match client.prepare(&query).await {
         Ok(_) => Ok(None),
         Err(error) => match error.as_db_error() {
-            Some(answer) => Ok(Some(answer.message().to_owned())),
+            Some(answer) => Ok(Some(told(answer))),
             None => Err(error),
         },
     }

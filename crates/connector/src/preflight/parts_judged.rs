@@ -44,6 +44,7 @@ pub fn judge(seen: &Seen<'_>) -> Vec<Finding> {
             findings.push(finding);
             continue;
         }
+        findings.extend(refused(seen, table));
         findings.extend(row_filter(seen, table));
         findings.extend(column_list(seen, table, &part));
         findings.extend(differs(seen, table, &part));
@@ -123,6 +124,13 @@ fn needs_identity(seen: &Seen<'_>) -> bool {
         .publication
         .map_or(seen.wanted.actions, |publication| &publication.actions);
     actions.iter().copied().any(Action::needs_identity)
+}
+
+fn refused(seen: &Seen<'_>, table: &Relation) -> Option<Finding> {
+    let said = seen.answers.get(&table.oid)?.refused.as_ref()?;
+    let problem = format!("No publication can publish this part of it: {said}.");
+    let finding = Finding::error("PART_REFUSED", table.subject(), problem);
+    Some(finding.text("mend `where` and `columns` in tables.include"))
 }
 
 fn row_filter(seen: &Seen<'_>, table: &Relation) -> Option<Finding> {

@@ -173,23 +173,25 @@ pub fn publish_anew(wanted: &Wanted<'_>, tables: &[&Relation]) -> String {
     )
 }
 
-/// As items of `FOR TABLE`, with the parts that are wanted.
 fn items(wanted: &Wanted<'_>, targets: &[&Relation]) -> String {
-    let item = |table: &&Relation| {
-        let mut item = table.publication_item();
-        let part = table.part(wanted).unwrap_or_default();
-        if let Some(columns) = part.columns {
-            let columns: Vec<String> = columns.iter().map(|name| identifier(name)).collect();
-            item = format!("{item} ({})", columns.join(", "));
-        }
-        match part.row_filter {
-            // A comment at its end ends with the line.
-            Some(filter) if filter.contains("--") => format!("{item} WHERE ({filter}\n)"),
-            Some(filter) => format!("{item} WHERE ({filter})"),
-            None => item,
-        }
-    };
-    targets.iter().map(item).collect::<Vec<_>>().join(", ")
+    let items: Vec<String> = targets.iter().map(|table| item(wanted, table)).collect();
+    items.join(", ")
+}
+
+/// As an item of `FOR TABLE`, with the part that is wanted.
+pub(crate) fn item(wanted: &Wanted<'_>, table: &Relation) -> String {
+    let mut item = table.publication_item();
+    let part = table.part(wanted).unwrap_or_default();
+    if let Some(columns) = part.columns {
+        let columns: Vec<String> = columns.iter().map(|name| identifier(name)).collect();
+        item = format!("{item} ({})", columns.join(", "));
+    }
+    match part.row_filter {
+        // A comment at its end ends with the line.
+        Some(filter) if filter.contains("--") => format!("{item} WHERE ({filter}\n)"),
+        Some(filter) => format!("{item} WHERE ({filter})"),
+        None => item,
+    }
 }
 
 /// `insert, update`

@@ -110,6 +110,14 @@ const REFUSED: &[Refused] = &[
         &[("public.orders", Some("true); DROP TABLE users; --"), &[])],
     ),
     (
+        "PART_REFUSED",
+        &[("public.orders", Some("id > extract(epoch from now())"), &[])],
+    ),
+    (
+        "PART_REFUSED",
+        &[("public.orders", Some("id > (SELECT 1)"), &[])],
+    ),
+    (
         "ROW_FILTER_BESIDE_IDENTITY",
         &[("public.orders", Some("orders.total > 1"), &[])],
     ),
@@ -145,6 +153,9 @@ async fn parts_that_would_break_the_application_are_refused() {
         let found = check(&client, Setup { parts, ..AUTO }).await;
         let finding = find(&found, code);
         assert_eq!(finding.severity, Severity::Error, "{parts:?}");
+        let left = "SELECT count(*)::int4 FROM pg_publication";
+        let left: i32 = client.query_one(left, &[]).await.expect("answers").get(0);
+        assert_eq!(left, 0, "nothing is left of a trial");
     }
     run(&client, "ALTER TABLE orders REPLICA IDENTITY FULL").await;
     let full = Setup {
