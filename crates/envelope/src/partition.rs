@@ -111,11 +111,12 @@ impl Partitioning {
         let constant = |text: &str| Some(Part::Constant(routing.function.of_text(text.as_bytes())));
         let column = |name: &str, row| {
             let found = columns.iter().enumerate();
-            let mut found = found.filter(|(_, column)| column.shown && column.field_name == name);
+            let mut found =
+                found.filter(|(_, column)| column.shown && column.described.field_name == name);
             let (index, column) = found.next()?;
             let form = match column.mask {
                 Some(_) => JavaForm::String,
-                None => JavaForm::of(&column.schema),
+                None => JavaForm::of(&column.described.schema),
             };
             Some(Part::Column { index, form, row })
         };

@@ -228,11 +228,12 @@ impl Records {
     }
 
     /// Starts a record; its parts are written with [`Draft`] and kept by [`Draft::finish`].
+    #[inline]
     pub(crate) fn draft(&mut self, relation: u32, topic: &str) -> Draft<'_> {
         let topic = self.intern(topic);
         let end = self.bytes.len();
         let headers = self.headers.len();
-        let span = RecordSpan {
+        self.spans.push(RecordSpan {
             topic,
             partition: None,
             key: None,
@@ -241,10 +242,10 @@ impl Records {
             headers: headers..headers,
             operation: Operation::Tombstone,
             relation,
-        };
+        });
         Draft {
             records: self,
-            span,
+            finished: false,
         }
     }
 
@@ -292,46 +293,59 @@ pub(crate) struct Mark {
     headers: usize,
 }
 
-/// A record being written.
+/// A record being written: the last of the arena, which is gone again unless it is finished. It is
+/// written where it stays, since moving it, just written, would wait for the writes.
 #[derive(Debug)]
 pub(crate) struct Draft<'r> {
     records: &'r mut Records,
-    span: RecordSpan,
+    finished: bool,
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.records.spans.pop();
+        }
+    }
 }
 
 impl Draft<'_> {
     /// Sets the partition, if it is not the key's to choose.
     pub(crate) fn partition(&mut self, partition: Option<u32>) {
-        self.span.partition = partition;
+        self.set(|span| span.partition = partition);
     }
 
     /// Writes the key.
     pub(crate) fn key(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.span.key = Some(written(&mut self.records.bytes, write).0);
+        let (key, ()) = written(&mut self.records.bytes, write);
+        self.set(|span| span.key = Some(key));
     }
 
     /// Writes the key, which may fail.
+    #[inline]
     pub(crate) fn try_key<E>(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         let (span, result) = written(&mut self.records.bytes, write);
-        self.span.key = Some(span);
+        self.set(|record| record.key = Some(span));
         result
     }
 
     /// Writes the value.
     pub(crate) fn value(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.span.value = Some(written(&mut self.records.bytes, write).0);
+        let (value, ()) = written(&mut self.records.bytes, write);
+        self.set(|span| span.value = Some(value));
     }
 
     /// Writes the value, which may fail.
+    #[inline]
     pub(crate) fn try_value<E>(
         &mut self,
         write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
         let (span, result) = written(&mut self.records.bytes, write);
-        self.span.value = Some(span);
+        self.set(|record| record.value = Some(span));
         result
     }
 
@@ -349,10 +363,12 @@ impl Draft<'_> {
     fn push_header(&mut self, name: &str, value: Option<Range<usize>>) {
         let name = self.records.name(name);
         self.records.headers.push(HeaderSpan { name, value });
-        self.span.headers.end = self.records.headers.len();
+        let end = self.records.headers.len();
+        self.set(|span| span.headers.end = end);
     }
 
     /// Writes the id and keeps the record.
+    #[inline]
     pub(crate) fn finish(mut self, operation: Operation, id_prefix: &[u8], ordinal: u64) {
         let start = self.records.bytes.len();
         self.records.bytes.extend_from_slice(id_prefix);
@@ -360,9 +376,19 @@ impl Draft<'_> {
         self.records
             .bytes
             .extend_from_slice(digits.format(ordinal).as_bytes());
-        self.span.id = start..self.records.bytes.len();
-        self.span.operation = operation;
-        self.records.spans.push(self.span);
+        let id = start..self.records.bytes.len();
+        self.set(|span| {
+            span.id = id;
+            span.operation = operation;
+        });
+        self.finished = true;
+    }
+
+    #[inline]
+    fn set(&mut self, change: impl FnOnce(&mut RecordSpan)) {
+        if let Some(span) = self.records.spans.last_mut() {
+            change(span);
+        }
     }
 }
 

@@ -33,9 +33,10 @@ pub(crate) fn after(
     scratch: &mut Scratch,
 ) -> Result<(), Failure> {
     check_count(table, row)?;
+    let leaves_out = !scratch.left_out.is_empty();
     out.push(b'{');
     for (index, (column, cell)) in table.columns().iter().zip(row.cells()).enumerate() {
-        if !column.shown || scratch.left_out.contains(&index) {
+        if !column.shown || (leaves_out && scratch.left_out.contains(&index)) {
             continue;
         }
         out.extend_from_slice(&column.field);

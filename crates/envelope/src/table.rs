@@ -45,18 +45,14 @@ pub struct Table {
 #[derive(Debug, Clone)]
 pub(crate) struct Column {
     pub(crate) name: String,
-    /// The name as a field.
-    pub(crate) field_name: String,
-    /// What its schema tells of its type in the database.
-    source: Option<[(&'static str, String); 4]>,
+    /// Apart, since rows seldom need it: what they need of all columns is to stay in the cache.
+    pub(crate) described: Box<Described>,
     /// Whether rows have it; a key may have it all the same.
     pub(crate) shown: bool,
-    pub(crate) mask: Option<ColumnMask>,
+    pub(crate) mask: Option<Box<ColumnMask>>,
     /// `"name":`, behind a comma but for the first column that is shown.
     pub(crate) field: Vec<u8>,
     pub(crate) encoder: ValueEncoder,
-    /// With its default, and optional unless it is NOT NULL.
-    pub(crate) schema: Schema,
     /// What stands for NULL.
     pub(crate) null: Vec<u8>,
     /// Whether a value that is not in the log is named where it has no mark.
@@ -67,6 +63,17 @@ pub(crate) struct Column {
     pub(crate) absent: Vec<u8>,
     /// What stands for an unchanged value that is not in the log; none when the type has no such.
     pub(crate) placeholder: Option<Vec<u8>>,
+}
+
+/// What a column is called and what type it has, in rows.
+#[derive(Debug, Clone)]
+pub(crate) struct Described {
+    /// The name as a field.
+    pub(crate) field_name: String,
+    /// With its default, and optional unless it is NOT NULL.
+    pub(crate) schema: Schema,
+    /// What its schema tells of its type in the database.
+    source: Option<[(&'static str, String); 4]>,
 }
 
 /// One column of the key.
@@ -289,18 +296,24 @@ impl Column {
         Self {
             name: column.name.to_owned(),
             field: field(&field_name, shown_before),
-            source: propagated
-                .then(|| schema::source_parameters(column.name, oid, modifier, types)),
-            field_name,
+            described: Box::new(Described {
+                source: propagated
+                    .then(|| schema::source_parameters(column.name, oid, modifier, types)),
+                field_name,
+                schema: schema::of_column(oid, modifier, types, options, &encoder)
+                    // Debezium's geometry is optional even where it is NOT NULL.
+                    .optional_if(
+                        !not_null || encoder == ValueEncoder::Geometry { geography: false },
+                    )
+                    .default(default.clone())
+                    .masked(mask),
+            }),
             shown,
-            schema: schema::of_column(oid, modifier, types, options, &encoder)
-                // Debezium's geometry is optional even where it is NOT NULL.
-                .optional_if(!not_null || encoder == ValueEncoder::Geometry { geography: false })
-                .default(default.clone())
-                .masked(mask),
-            mask: mask.map(|mask| ColumnMask {
-                mask: mask.clone(),
-                length: length(oid, modifier),
+            mask: mask.map(|mask| {
+                Box::new(ColumnMask {
+                    mask: mask.clone(),
+                    length: length(oid, modifier),
+                })
             }),
             null: null.clone(),
             names_unavailable: lossless,
@@ -319,17 +332,20 @@ impl Column {
 
     /// In a key.
     fn schema_field(&self) -> Field {
-        self.schema.clone().field(self.field_name.clone())
+        self.described
+            .schema
+            .clone()
+            .field(self.described.field_name.clone())
     }
 
     /// In a row.
     pub(crate) fn row_field(&self) -> Field {
-        let parameters = self.source.iter().flatten();
+        let parameters = self.described.source.iter().flatten();
         parameters
-            .fold(self.schema.clone(), |schema, (name, value)| {
+            .fold(self.described.schema.clone(), |schema, (name, value)| {
                 schema.parameter(name, value)
             })
-            .field(self.field_name.clone())
+            .field(self.described.field_name.clone())
     }
 }
 
@@ -337,7 +353,7 @@ impl Column {
 fn field_twice(columns: &[Column], options: &Options) -> Option<usize> {
     let shown = columns.iter().filter(|column| column.shown);
     let twice = ambiguous_fields(shown.map(|column| column.name.as_str()), options);
-    let is_twice = |column: &Column| column.shown && twice.contains(&column.field_name);
+    let is_twice = |column: &Column| column.shown && twice.contains(&column.described.field_name);
     columns.iter().position(is_twice)
 }
 
@@ -373,7 +389,7 @@ fn key_of<'a>(
             let index = columns.iter().position(|column| column.name == *name)?;
             Some(KeyColumn {
                 index,
-                field: field(&columns.get(index)?.field_name, position),
+                field: field(&columns.get(index)?.described.field_name, position),
             })
         })
         .collect();

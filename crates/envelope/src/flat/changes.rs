@@ -80,7 +80,7 @@ impl TableChanges {
                 Some(Dropped::Changed) => changed,
                 Some(Dropped::Unchanged) => !changed,
             };
-            if dropped && (self.changes.breaks_schema || column.schema.is_optional()) {
+            if dropped && (self.changes.breaks_schema || column.described.schema.is_optional()) {
                 scratch.left_out.push(index);
             }
         }
@@ -113,7 +113,10 @@ impl TableChanges {
                         out.push(b',');
                     }
                     let column = table.columns().get(*index);
-                    json_string(column.map_or("", |column| &column.field_name), out);
+                    json_string(
+                        column.map_or("", |column| &column.described.field_name),
+                        out,
+                    );
                 }
                 out.push(b']');
             });

@@ -249,11 +249,17 @@ impl Part {
             }
             EnvelopePart::Before(name) => {
                 let index = column(name)?;
-                (PartValue::Before(index), columns.get(index)?.schema.clone())
+                (
+                    PartValue::Before(index),
+                    columns.get(index)?.described.schema.clone(),
+                )
             }
             EnvelopePart::After(name) => {
                 let index = column(name)?;
-                (PartValue::After(index), columns.get(index)?.schema.clone())
+                (
+                    PartValue::After(index),
+                    columns.get(index)?.described.schema.clone(),
+                )
             }
             EnvelopePart::Source(field) => match field {
                 SourceField::Version => (constant(VERSION), text()),

@@ -59,6 +59,7 @@ pub(crate) fn write_integer(number: impl itoa::Integer, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
+#[inline]
 pub(super) fn integer(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     let digits = text.strip_prefix(b"-").unwrap_or(text);
     // JSON has no leading zeros, and Postgres prints none.

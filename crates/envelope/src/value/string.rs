@@ -4,6 +4,7 @@
 use super::ValueError;
 
 /// Appends `text` as a JSON string.
+#[inline]
 pub(crate) fn quoted(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     out.reserve(text.len() + WORD + 2);
     out.push(b'"');
@@ -13,7 +14,6 @@ pub(crate) fn quoted(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
 }
 
 /// Appends the inside of a JSON string.
-#[inline]
 pub(crate) fn escaped(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     let rest = escape_ascii(text, out);
     if !rest.is_empty() {
