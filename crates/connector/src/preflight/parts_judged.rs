@@ -194,16 +194,19 @@ fn identity_hidden(seen: &Seen<'_>, table: &Relation, listed: &[String]) -> Opti
         (holder.oid == table.oid || holder.ancestors.contains(&table.oid))
             && resolve(holder.identity, own) == Identity::Full
     });
-    let own = seen.columns.get(&table.oid).map_or(&[][..], Vec::as_slice);
-    let of_identity: Vec<&String> = match full {
-        true => own.iter().map(|column| &column.name).collect(),
-        false => carried(table, seen.selection, seen.indexes)
-            .into_iter()
-            .flatten()
-            .collect(),
-    };
+    if full {
+        // Even a list of all columns: the server does not look which they are.
+        let problem = "`columns` does not go with REPLICA IDENTITY FULL: the application's own UPDATE \
+                       and DELETE would fail.";
+        let sql = format!("ALTER TABLE {} REPLICA IDENTITY DEFAULT;", table.sql_name());
+        let finding = Finding::error("COLUMN_LIST_WITHOUT_IDENTITY", table.subject(), problem);
+        return Some(finding.sql(sql).or(Remedy::Text(
+            "hide columns in events only: envelope: { column.exclude.list: … }".to_owned(),
+        )));
+    }
+    let carried = carried(table, seen.selection, seen.indexes);
+    let of_identity = carried.into_iter().flatten();
     let mut hidden: Vec<&str> = of_identity
-        .into_iter()
         .filter(|name| !listed.contains(name))
         .map(String::as_str)
         .collect();
@@ -217,17 +220,7 @@ fn identity_hidden(seen: &Seen<'_>, table: &Relation, listed: &[String]) -> Opti
         hidden.join(", ")
     );
     let finding = Finding::error("COLUMN_LIST_WITHOUT_IDENTITY", table.subject(), problem);
-    Some(match full {
-        true => finding
-            .sql(format!(
-                "ALTER TABLE {} REPLICA IDENTITY DEFAULT;",
-                table.sql_name()
-            ))
-            .or(Remedy::Text(
-                "hide columns in events only: envelope: { column.exclude.list: … }".to_owned(),
-            )),
-        false => finding.text("list them too in tables.include"),
-    })
+    Some(finding.text("list them too in tables.include"))
 }
 
 /// Tables that the publication is to publish otherwise, which is walferry's to do.

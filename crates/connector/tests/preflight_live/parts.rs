@@ -158,16 +158,31 @@ async fn parts_that_would_break_the_application_are_refused() {
         assert_eq!(left, 0, "nothing is left of a trial");
     }
     run(&client, "ALTER TABLE orders REPLICA IDENTITY FULL").await;
+    // Any list, and be it of all columns: so the server has it.
+    for columns in [&["id", "total"][..], &["id", "total", "note", "card"]] {
+        run(
+            &client,
+            &format!(
+                "CREATE PUBLICATION p FOR TABLE orders ({})",
+                columns.join(", ")
+            ),
+        )
+        .await;
+        let updated = client.execute("UPDATE orders SET note = ''", &[]).await;
+        updated.expect_err("the server refuses");
+        run(&client, "DROP PUBLICATION p").await;
+    }
     let full = Setup {
-        parts: &[("public.orders", Some("total > 1"), &["id", "total"])],
+        parts: &[(
+            "public.orders",
+            Some("total > 1"),
+            &["id", "total", "note", "card"],
+        )],
         ..AUTO
     };
     let found = check(&client, full).await;
-    assert!(
-        find(&found, "COLUMN_LIST_WITHOUT_IDENTITY")
-            .problem
-            .contains("note")
-    );
+    let finding = find(&found, "COLUMN_LIST_WITHOUT_IDENTITY");
+    assert!(finding.problem.contains("REPLICA IDENTITY FULL"));
     assert!(!codes(&found, Severity::Error).contains(&"ROW_FILTER_BESIDE_IDENTITY"));
     let leaf = Setup {
         partitions: Partitions::Leaf,
