@@ -68,9 +68,23 @@ fn a_field_chooses_the_partition() {
             "[ change.region ]",
         )
         .set("topics.partition.partition.topic.num", "3");
+    sql(
+        &postgres,
+        "CREATE TABLE moves (id int PRIMARY KEY, region text)",
+    );
     let report = config.check(&[]);
     let report = String::from_utf8_lossy(&report.stdout);
-    assert!(report.contains("TOPIC_FEW_PARTITIONS"), "{report}");
+    for refused in [
+        "TOPIC_FEW_PARTITIONS",
+        "PARTITION_FIELD_NOT_CARRIED  table public.moves",
+    ] {
+        assert!(report.contains(refused), "{report}");
+    }
+    assert!(
+        !report.contains("NOT_CARRIED  table public.orders"),
+        "{report}"
+    );
+    sql(&postgres, "ALTER TABLE moves REPLICA IDENTITY FULL");
     let config = config.set("topics.partitions", "3");
     config.catch_up(LIMIT);
     sql(&postgres, "UPDATE orders SET total = 0; DELETE FROM orders");

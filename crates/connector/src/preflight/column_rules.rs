@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use envelope::{ColumnRules, Pattern, TypeDetails, is_maskable};
+use envelope::{ColumnRules, PartitionField, Pattern, TypeDetails, is_maskable};
 
 use super::columns::{Column, Columns, type_oids};
-use super::finding::{Finding, Subject};
+use super::finding::{Finding, Remedy, Subject};
 use super::identity::{Identity, Index, Indexes, resolve};
 use super::tables::Relation;
-use super::wanted::Wanted;
+use super::wanted::{Action, Wanted};
 
 /// Judges the rules on the captured tables.
 #[must_use]
@@ -41,6 +41,58 @@ pub fn judge(
         findings.extend(key_masked(rules, table, key));
     }
     findings
+}
+
+/// A field that chooses the partition, and that deletes do not carry: they would be on another than
+/// the row's other events, and in no order with them.
+#[must_use]
+pub fn partition_fields(
+    wanted: &Wanted<'_>,
+    captured: &[&Relation],
+    columns: &Columns,
+    indexes: &Indexes,
+) -> Vec<Finding> {
+    let Some(routing) = &wanted.envelope.partitions else {
+        return Vec::new();
+    };
+    if !wanted.actions.contains(&Action::Delete) {
+        return Vec::new();
+    }
+    let chosen: Vec<&str> = routing.fields.iter().filter_map(of_old_row).collect();
+    let finding = |table: &&Relation| {
+        let own = columns.get(&table.oid).map_or(&[][..], Vec::as_slice);
+        let indexes = indexes.get(&table.oid).map_or(&[][..], Vec::as_slice);
+        let carried = match resolve(table.identity, indexes) {
+            Identity::Full => return None,
+            Identity::PrimaryKey(index) | Identity::Index(index) => &index.columns[..],
+            Identity::Missing(_) => &[],
+        };
+        let missing: Vec<&str> = own
+            .iter()
+            .map(|column| column.name.as_str())
+            .filter(|name| chosen.contains(name) && !carried.iter().any(|it| it == name))
+            .collect();
+        (!missing.is_empty()).then(|| {
+            let problem = format!(
+                "partition.payload.fields names columns that deletes do not carry, so that they would \
+                 go to another partition than the row's other events: {}.",
+                missing.join(", ")
+            );
+            let name = table.sql_name();
+            Finding::error("PARTITION_FIELD_NOT_CARRIED", table.subject(), problem)
+                .sql(format!("ALTER TABLE {name} REPLICA IDENTITY FULL;"))
+                .or(Remedy::Text("choose columns of the key".to_owned()))
+        })
+    };
+    captured.iter().filter_map(finding).collect()
+}
+
+/// The column that a delete is asked for.
+fn of_old_row(field: &PartitionField) -> Option<&str> {
+    match field {
+        PartitionField::Change(name) | PartitionField::Before(name) => Some(name),
+        _ => None,
+    }
 }
 
 /// The columns that an event's key has when nothing is said.

@@ -264,6 +264,9 @@ impl Facts<'_> {
             }
             let captured = &selection.captured;
             let types = &details.types;
+            findings.extend(column_rules::partition_fields(
+                wanted, captured, columns, indexes,
+            ));
             findings.extend(column_rules::judge(
                 wanted, captured, columns, types, indexes,
             ));
