@@ -121,8 +121,9 @@ async fn tried(
     wanted: &Wanted<'_>,
     table: &Relation,
 ) -> Result<Option<String>, Error> {
+    // Not so long that autovacuum is sent away for it (`deadlock_timeout`).
     let trial = format!(
-        "BEGIN; SET LOCAL lock_timeout = '1s'; CREATE PUBLICATION {} FOR TABLE {} \
+        "BEGIN; SET LOCAL lock_timeout = '500ms'; CREATE PUBLICATION {} FOR TABLE {} \
          WITH (publish_via_partition_root = {})",
         identifier(&format!("walferry_trial_{}", table.oid)),
         setup::item(wanted, table),
