@@ -16,6 +16,7 @@ mod large_transaction;
 mod logical_messages;
 mod new_table;
 mod observation;
+mod outbox;
 mod partitions;
 mod postgres_outage;
 mod publication_dropped;

@@ -191,6 +191,7 @@ mod tests {
             offset,
             key: Some(b"{\"id\":1}".to_vec()),
             value: Some(value.as_bytes().to_vec()),
+            timestamp: None,
             headers: vec![("walferry.id".to_owned(), id.as_bytes().to_vec())],
         }
     }

@@ -18,6 +18,8 @@ pub struct Event {
     pub key: Option<Vec<u8>>,
     /// The value; `None` is a tombstone.
     pub value: Option<Vec<u8>>,
+    /// Its time, milliseconds since 1970.
+    pub timestamp: Option<i64>,
     /// All headers, in their order.
     pub headers: Vec<(String, Vec<u8>)>,
 }

@@ -201,6 +201,7 @@ fn event(message: &BorrowedMessage<'_>) -> Event {
         offset: message.offset(),
         key: message.key().map(<[u8]>::to_vec),
         value: message.payload().map(<[u8]>::to_vec),
+        timestamp: message.timestamp().to_millis(),
         headers: headers.unwrap_or_default(),
     }
 }

@@ -61,7 +61,7 @@ fn run(run: &Run) -> Exit {
             Ok(None) => {}
             Err(error) => return Err(complain(&error, Exit::Usage)),
         }
-        let observer = Observer::new(telemetry.clone(), start::limits(&config, None));
+        let observer = Observer::new(telemetry.clone(), start::limits(&config, None), &config);
         tokio::select! {
             outcome = supervise(&config, run.until, &observer, &mut shutdown) => Ok(outcome),
             () = status_line.keep(&telemetry) => Err(Exit::Unexpected),

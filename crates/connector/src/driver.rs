@@ -173,6 +173,7 @@ impl Driver {
         loop {
             match self.relay.poll(self.clock.now()) {
                 Output::Describe(question) => self.questions.describe(question),
+                Output::EnsureTopic(topic) => self.questions.topic(&topic),
                 Output::StoreProgress(progress) => {
                     let now = self.clock.now();
                     let stored = self
@@ -295,8 +296,11 @@ impl Driver {
     }
 
     fn take_answer(&mut self, answer: &Answered) -> Result<(), End> {
-        let begun = self.progress.begin(&self.producer, &answer.topic);
-        begun.map_err(|error| self.progress_refused(error))?;
+        if let Some(topic) = &answer.topic {
+            let begun = self.progress.begin(&self.producer, topic);
+            begun.map_err(|error| self.progress_refused(error))?;
+            self.relay.handle_topic(topic.clone());
+        }
         if let Some(details) = &answer.details {
             self.relay.handle_description(details)?;
         }

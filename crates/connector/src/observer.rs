@@ -3,12 +3,15 @@
 //! The loop hands over the relay and the producer now and then; nothing here is done per row.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use envelope::{InvalidOperation, Operation};
 use pgoutput::{Lsn, PgTimestamp};
 use relay::{Limits, Relay};
 use tracing::{error, info, warn};
 
+use crate::config::Config;
 use crate::kafka::Producer;
 use crate::preflight::finding::Severity;
 use crate::preflight::report::Report;
@@ -19,13 +22,22 @@ use crate::telemetry::{Peer, Reading, SlotHealth, Stage, TableCounts, Telemetry}
 pub struct Observer {
     telemetry: Telemetry,
     limits: Limits,
+    /// How a change of an outbox table that is no event is told of, and how many there were.
+    invalid_operation: InvalidOperation,
+    ignored: Arc<AtomicU64>,
 }
 
 impl Observer {
     /// Tells this telemetry.
     #[must_use]
-    pub fn new(telemetry: Telemetry, limits: Limits) -> Self {
-        Self { telemetry, limits }
+    pub fn new(telemetry: Telemetry, limits: Limits, config: &Config) -> Self {
+        let outbox = config.envelope.outbox.as_ref();
+        Self {
+            telemetry,
+            limits,
+            invalid_operation: outbox.map(|it| it.invalid_operation).unwrap_or_default(),
+            ignored: Arc::default(),
+        }
     }
 
     /// A connection is being made.
@@ -61,6 +73,7 @@ impl Observer {
 
     /// How things stand now.
     pub fn observe(&self, relay: &Relay, producer: &Producer) {
+        self.tell_ignored(relay);
         let positions = relay.positions();
         let tables = relay.tables().map(|of| TableCounts {
             table: Arc::from(of.table),
@@ -88,6 +101,30 @@ impl Observer {
         });
         if let Some(statistics) = producer.statistics() {
             self.telemetry.producer(&statistics);
+        }
+    }
+
+    /// Outbox tables whose rows were changed: such changes give no event.
+    fn tell_ignored(&self, relay: &Relay) {
+        let ignored = |of: &relay::TableCounts<'_>| {
+            let mut counts = of.counts.iter();
+            let found = counts.find(|(operation, _)| *operation == Operation::Ignored);
+            found.map_or(0, |(_, count)| count)
+        };
+        let tables: Vec<_> = relay.tables().filter(|of| ignored(of) > 0).collect();
+        let total = tables.iter().map(ignored).sum();
+        if self.ignored.swap(total, Ordering::Relaxed) >= total {
+            return;
+        }
+        for table in &tables {
+            let (table, changes) = (table.table, ignored(table));
+            let said = "rows of an outbox table were changed after their insert, which gives no event; \
+                        insert another row instead (outbox.table.op.invalid.behavior)";
+            match self.invalid_operation {
+                InvalidOperation::Warn => warn!(table, changes, "{said}"),
+                InvalidOperation::Error => error!(table, changes, "{said}"),
+                InvalidOperation::Fatal | InvalidOperation::Ignore => {}
+            }
         }
     }
 

@@ -37,15 +37,15 @@ type Open = Pin<Box<dyn Future<Output = Result<Answer, End>> + Send>>;
 struct Answer {
     details: Option<RelationDetails>,
     topics: Option<Ensured>,
-    topic: String,
+    topic: Option<String>,
 }
 
 /// What is known now.
 pub struct Answered {
     /// What the catalog says, if it was asked.
     pub details: Option<RelationDetails>,
-    /// The topic that was asked for; it is there.
-    pub topic: String,
+    /// The topic that was asked for, if one was; it is there.
+    pub topic: Option<String>,
 }
 
 impl Questions {
@@ -69,16 +69,17 @@ impl Questions {
     /// Asks about a relation, and for its topic if that is not known to exist.
     pub fn describe(&mut self, question: Describe) {
         let session = Arc::clone(&self.session);
-        let topics = self.unknown(&question.topic);
+        let topic = question.topic.clone();
+        let topics = topic.as_deref().and_then(|topic| self.unknown(topic));
         let made_for = self.made_for;
         self.open = Some(Box::pin(async move {
             let details = described(&session, &question);
-            let topics = ensured(topics, &question.topic, made_for);
+            let topics = ensured(topics, topic.as_deref().unwrap_or_default(), made_for);
             let (details, topics) = tokio::try_join!(details, topics)?;
             Ok(Answer {
                 details: Some(details),
                 topics,
-                topic: question.topic,
+                topic: question.topic.clone(),
             })
         }));
     }
@@ -93,7 +94,7 @@ impl Questions {
             Ok(Answer {
                 details,
                 topics,
-                topic,
+                topic: Some(topic),
             })
         }));
     }
@@ -147,8 +148,8 @@ async fn described(session: &CatalogSession, question: &Describe) -> Result<Rela
             return Err(error.into());
         }
         let pause = pauses.next();
-        let topic = question.topic.as_str();
-        warn!(topic, %error, "the catalog is asked again about the table of this topic");
+        let (relation, topic) = (question.relation, question.topic.as_deref());
+        warn!(relation, topic, %error, "the catalog is asked again about a table");
         sleep(pause).await;
     }
 }

@@ -432,7 +432,7 @@ impl Start<'_> {
         if report.refusal().is_some() {
             return Err(StartError::Refused(report));
         }
-        let captured = found.captured.into_iter().map(|table| table.topic);
+        let captured = found.captured.into_iter().filter_map(|table| table.topic);
         // Several tables may be routed to one.
         let captured: BTreeSet<String> = captured.collect();
         self.memory.topics = captured.into_iter().collect();

@@ -2,7 +2,7 @@
 //! topic, with what is wrong and the row as Postgres printed it, so that nothing is lost and the
 //! stream goes on.
 
-use pgoutput::{Cell, OldTuple, Tuple};
+use pgoutput::{Cell, LogicalMessage, OldTuple, Tuple};
 
 use crate::change::Context;
 use crate::encoder::Encoder;
@@ -18,9 +18,21 @@ const MASKED: &str = "***";
 /// The change that could not be written.
 #[derive(Clone, Copy)]
 pub(crate) struct Letter<'a> {
+    pub(crate) message: Option<&'a LogicalMessage<'a>>,
     pub(crate) operation: Operation,
     pub(crate) old: Option<OldTuple<'a>>,
     pub(crate) new: Option<Tuple<'a>>,
+}
+
+impl<'a> Letter<'a> {
+    pub(crate) fn of_message(message: &'a LogicalMessage<'a>) -> Self {
+        Self {
+            message: Some(message),
+            operation: Operation::Message,
+            old: None,
+            new: None,
+        }
+    }
 }
 
 impl Encoder {
@@ -36,7 +48,21 @@ impl Encoder {
     ) -> Result<(), EncodeError> {
         match written {
             Ok(()) => Ok(()),
-            Err(error) => self.bury(error, table, context, letter, out),
+            Err(error) => self.bury(error, Some(table), context, letter, out),
+        }
+    }
+
+    /// The same of a message.
+    pub(crate) fn settle_message(
+        &mut self,
+        written: Result<(), EncodeError>,
+        context: &Context<'_>,
+        letter: Letter<'_>,
+        out: &mut Records,
+    ) -> Result<(), EncodeError> {
+        match written {
+            Ok(()) => Ok(()),
+            Err(error) => self.bury(error, None, context, letter, out),
         }
     }
 
@@ -44,21 +70,25 @@ impl Encoder {
     fn bury(
         &mut self,
         error: EncodeError,
-        table: &Table,
+        table: Option<&Table>,
         context: &Context<'_>,
         letter: Letter<'_>,
         out: &mut Records,
     ) -> Result<(), EncodeError> {
-        // These two are nobody's values: the stream itself is not what it should be.
-        let is_broken = matches!(
+        // The first two are nobody's values: the stream itself is not what it should be. The third
+        // was asked for.
+        let stops = matches!(
             error.kind,
-            EncodeErrorKind::Binary | EncodeErrorKind::ColumnCount { .. }
+            EncodeErrorKind::Binary
+                | EncodeErrorKind::ColumnCount { .. }
+                | EncodeErrorKind::OutboxOperation
         );
-        if self.options.failures == FailureHandling::Fail || is_broken {
+        if self.options.failures == FailureHandling::Fail || stops {
             return Err(error);
         }
         self.source.enter(context);
-        let mut draft = out.draft(table.relation(), &self.dead_letter_topic);
+        let relation = table.map_or(0, Table::relation);
+        let mut draft = out.draft(relation, &self.dead_letter_topic);
         draft.value(|out| write(&error, table, letter, out));
         draft.finish(
             Operation::DeadLetter,
@@ -69,21 +99,27 @@ impl Encoder {
     }
 }
 
-fn write(error: &EncodeError, table: &Table, letter: Letter<'_>, out: &mut Vec<u8>) {
-    let member = |name: &str, value: &str, out: &mut Vec<u8>| {
+fn write(error: &EncodeError, table: Option<&Table>, letter: Letter<'_>, out: &mut Vec<u8>) {
+    let member = |name: &str, value: Option<&str>, out: &mut Vec<u8>| {
         out.extend_from_slice(name.as_bytes());
-        json_string(value, out);
+        match value {
+            Some(value) => json_string(value, out),
+            None => out.extend_from_slice(b"null"),
+        }
     };
-    member("{\"error\":", &error.kind.to_string(), out);
-    member(",\"table\":", table.qualified_name(), out);
-    match &error.column {
-        Some(column) => member(",\"column\":", column, out),
-        None => out.extend_from_slice(b",\"column\":null"),
-    }
-    member(",\"topic\":", table.topic(), out);
+    member("{\"error\":", Some(&error.kind.to_string()), out);
+    member(",\"table\":", table.map(Table::qualified_name), out);
+    member(",\"column\":", error.column.as_deref(), out);
+    let topic = table.filter(|table| !table.is_outbox()).map(Table::topic);
+    member(",\"topic\":", topic, out);
     out.extend_from_slice(b",\"lsn\":");
     write_integer(error.lsn.as_u64(), out);
-    member(",\"op\":", letter.operation.code().unwrap_or_default(), out);
+    member(",\"op\":", letter.operation.code(), out);
+    if let Some(message) = letter.message {
+        member(",\"prefix\":", Some(message.prefix), out);
+        let content = String::from_utf8_lossy(message.content);
+        member(",\"content\":", Some(&content), out);
+    }
     out.extend_from_slice(b",\"before\":");
     write_row(table, letter.old.map(|old| old.tuple()), out);
     out.extend_from_slice(b",\"after\":");
@@ -92,8 +128,8 @@ fn write(error: &EncodeError, table: &Table, letter: Letter<'_>, out: &mut Vec<u
 }
 
 /// Every column that is shown, as text.
-fn write_row(table: &Table, row: Option<Tuple<'_>>, out: &mut Vec<u8>) {
-    let Some(row) = row else {
+fn write_row(table: Option<&Table>, row: Option<Tuple<'_>>, out: &mut Vec<u8>) {
+    let (Some(table), Some(row)) = (table, row) else {
         out.extend_from_slice(b"null");
         return;
     };

@@ -9,6 +9,7 @@ use crate::error::{EncodeError, EncodeErrorKind};
 use crate::event::{Event, Failure, Key, Rows};
 use crate::message::Messages;
 use crate::options::Options;
+use crate::outbox::Router;
 use crate::records::{Operation, Records};
 use crate::row::{self, Scratch};
 use crate::source::Source;
@@ -33,6 +34,10 @@ pub struct Encoder {
     pub(crate) source: Source,
     pub(crate) scratch: Scratch,
     pub(crate) dead_letter_topic: String,
+    /// When rows or messages are events of an outbox.
+    pub(crate) outbox: Option<Box<Router>>,
+    /// The outbox table whose change was no event.
+    pub(crate) ignored: Option<u32>,
     /// Keys of an update that has an old row.
     old_key: Vec<u8>,
     new_key: Vec<u8>,
@@ -47,6 +52,8 @@ impl Encoder {
             metadata: Metadata::new(&options),
             source: Source::new(&options),
             dead_letter_topic: options.dead_letter_topic(),
+            outbox: Router::new(&options),
+            ignored: None,
             options,
             scratch: Scratch::default(),
             old_key: Vec::new(),
@@ -94,6 +101,17 @@ impl Encoder {
         new: Tuple<'_>,
         out: &mut Records,
     ) -> Result<(), EncodeError> {
+        if let Some(shape) = table.outbox() {
+            let written = self.outbox_row(table, shape, context, (operation, new), out);
+            let written = written.map_err(|failure| failure.at(table, context));
+            let letter = Letter {
+                message: None,
+                operation,
+                old: None,
+                new: Some(new),
+            };
+            return self.settle(written, table, context, letter, out);
+        }
         let rows = Rows {
             before: None,
             after: Some(new),
@@ -107,6 +125,7 @@ impl Encoder {
         };
         let written = self.write(table, context, out, &[event]);
         let letter = Letter {
+            message: None,
             operation,
             old: None,
             new: Some(new),
@@ -128,8 +147,12 @@ impl Encoder {
         new: Tuple<'_>,
         out: &mut Records,
     ) -> Result<(), EncodeError> {
-        let written = self.update_row(table, context, old, new, out);
+        let written = match table.is_outbox() {
+            true => self.outbox_change(table, context),
+            false => self.update_row(table, context, old, new, out),
+        };
         let letter = Letter {
+            message: None,
             operation: Operation::Update,
             old,
             new: Some(new),
@@ -245,6 +268,11 @@ impl Encoder {
         if self.options.skipped_operations.delete {
             return Ok(());
         }
+        if table.is_outbox() {
+            // Cleaning up is no event.
+            self.count_event(table, context);
+            return Ok(());
+        }
         let rows = Rows {
             before: Some(old),
             after: None,
@@ -260,6 +288,7 @@ impl Encoder {
         let written = check_key_carried(table, context, Some(old))
             .and_then(|()| self.write(table, context, out, &[event]));
         let letter = Letter {
+            message: None,
             operation: Operation::Delete,
             old: Some(old),
             new: None,
@@ -280,6 +309,9 @@ impl Encoder {
         if self.options.skipped_operations.truncate {
             return Ok(());
         }
+        if table.is_outbox() {
+            return self.outbox_change(table, context);
+        }
         let rows = Rows {
             before: None,
             after: None,
@@ -292,6 +324,18 @@ impl Encoder {
             header: None,
         };
         self.write(table, context, out, &[event])
+    }
+}
+
+impl Encoder {
+    fn outbox_change(&mut self, table: &Table, context: &Context<'_>) -> Result<(), EncodeError> {
+        let taken = self.outbox_other(table, context);
+        taken.map_err(|failure| failure.at(table, context))
+    }
+
+    /// The outbox table whose last change was no event, once.
+    pub fn take_ignored(&mut self) -> Option<u32> {
+        self.ignored.take()
     }
 }
 

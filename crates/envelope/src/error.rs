@@ -9,8 +9,10 @@ use crate::value::ValueError;
 /// A change that has no records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EncodeError {
-    /// `schema.table`.
+    /// `schema.table`; of a message, its prefix.
     pub table: String,
+    /// Whether it is a logical message.
+    pub is_message: bool,
     /// The column, where one is to blame.
     pub column: Option<String>,
     /// Where the change stands in the log.
@@ -72,6 +74,61 @@ pub enum EncodeErrorKind {
          unwrap.add.fields"
     )]
     FieldTwice,
+    /// An outbox table, or a message, without something that the options name.
+    #[error(
+        "there is no column (or member of the message's body) of the name that outbox.{option} gives"
+    )]
+    OutboxColumn {
+        /// The option.
+        option: &'static str,
+    },
+    /// An event that lacks something it must have.
+    #[error(
+        "an outbox event without {what}; make the column NOT NULL, or set envelope.event.processing.failure.handling.mode: dead-letter"
+    )]
+    OutboxNull {
+        /// What is missing.
+        what: &'static str,
+    },
+    /// A route to nowhere.
+    #[error(
+        "the value that routes the event makes no name of a topic that Kafka takes (letters, digits, \
+         '.', '_' and '-', up to 249); see outbox.route.topic.regex"
+    )]
+    OutboxTopic,
+    /// Not JSON, where it is to be expanded.
+    #[error("the payload is not JSON, which outbox.table.expand.json.payload promises")]
+    OutboxNotJson,
+    /// No number of a partition.
+    #[error("the field placed as partition is not the number of one")]
+    OutboxPartition,
+    /// No time.
+    #[error("the event's timestamp is not a finite time with a date")]
+    OutboxTimestamp,
+    /// No version.
+    #[error("the event's schema version is not a whole number")]
+    OutboxVersion,
+    /// An update or truncate that the options forbid.
+    #[error(
+        "a row of an outbox table was changed after its insert, and \
+         outbox.table.op.invalid.behavior is fatal"
+    )]
+    OutboxOperation,
+    /// No body.
+    #[error(
+        "the content is not a JSON object with texts for id, key and route; write it with \
+         outbox_emit(), or set envelope.event.processing.failure.handling.mode: dead-letter"
+    )]
+    OutboxBody,
+    /// Headers of no form.
+    #[error("headers is not an object of texts, numbers, booleans and nulls")]
+    OutboxHeader,
+    /// A message that does not wait for its transaction.
+    #[error(
+        "the message was sent outside of its transaction, and would be published even if that rolls \
+         back: give true as the first argument of pg_logical_emit_message"
+    )]
+    OutboxOutside,
     /// A key that a mask would make the same for different rows.
     #[error(
         "a column of the key is masked with something other than a hash of a text: different rows \
@@ -84,10 +141,14 @@ impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             table,
+            is_message,
             column,
             lsn,
             kind,
         } = self;
+        if *is_message {
+            return write!(f, "message of prefix {table:?} at {lsn}: {kind}");
+        }
         match column {
             Some(column) => write!(f, "table {table}, column {column}, at {lsn}: {kind}"),
             None => write!(f, "table {table} at {lsn}: {kind}"),

@@ -272,6 +272,7 @@ impl Failure {
         let column = self.column.and_then(|index| table.columns().get(index));
         EncodeError {
             table: table.qualified_name().to_owned(),
+            is_message: false,
             column: column.map(|column| column.name.clone()),
             lsn: context.data_start,
             kind: self.kind,

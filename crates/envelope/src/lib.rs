@@ -32,6 +32,7 @@ mod java_hash;
 mod message;
 mod names;
 mod options;
+mod outbox;
 mod partition;
 mod records;
 mod route;
@@ -39,6 +40,7 @@ mod row;
 mod schema;
 mod source;
 mod table;
+mod table_pattern;
 mod transaction;
 mod value;
 
@@ -56,8 +58,12 @@ pub use options::{
     HstoreHandling, IntervalHandling, LogicalMessages, NameAdjustment, Options, SkippedOperations,
     TimePrecision, UnknownWord,
 };
+pub use outbox::{
+    AdditionalField, InvalidOperation, JsonNulls, Outbox, OutboxFields, OutboxForm, Placement,
+};
 pub use partition::{PartitionField, PartitionRouting};
 pub use records::{Headers, Operation, Record, Records};
 pub use route::{Rewrite, Route, RouteKey};
 pub use table::Table;
+pub use table_pattern::TablePattern;
 pub use value::{is_carried_as_text, is_left_out, is_maskable};

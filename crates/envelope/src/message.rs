@@ -44,6 +44,9 @@ impl Encoder {
         message: &LogicalMessage<'_>,
         out: &mut Records,
     ) -> Result<(), EncodeError> {
+        if let Some(written) = self.outbox_message(context, message, out) {
+            return written;
+        }
         let Some(messages) = &self.messages else {
             return Ok(());
         };

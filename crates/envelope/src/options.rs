@@ -4,11 +4,11 @@
 //!
 //! Deliberately not here: which tables are captured, topics' settings, anything about positions.
 
-use std::fmt;
 use std::str::FromStr;
 
 use crate::columns::{ColumnRules, Names};
 use crate::flat::Unwrap;
+use crate::outbox::Outbox;
 use crate::partition::PartitionRouting;
 use crate::route::Route;
 
@@ -48,13 +48,13 @@ macro_rules! words {
             }
         }
 
-        impl FromStr for $name {
-            type Err = UnknownWord;
+        impl std::str::FromStr for $name {
+            type Err = $crate::options::UnknownWord;
 
-            fn from_str(word: &str) -> Result<Self, UnknownWord> {
+            fn from_str(word: &str) -> Result<Self, $crate::options::UnknownWord> {
                 match word {
                     $( $word => Ok(Self::$variant), )+
-                    _ => Err(UnknownWord {
+                    _ => Err($crate::options::UnknownWord {
                         option: Self::OPTION,
                         word: word.to_owned(),
                         known: Self::WORDS,
@@ -63,13 +63,15 @@ macro_rules! words {
             }
         }
 
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
             }
         }
     };
 }
+
+pub(crate) use words;
 
 words! {
     /// How `numeric` is written.
@@ -328,6 +330,8 @@ pub struct Options {
     pub message_prefixes: Names,
     /// Flat rows in place of envelopes.
     pub unwrap: Option<Unwrap>,
+    /// Tables and messages whose content is events.
+    pub outbox: Option<Outbox>,
     /// Tables' topics by rule.
     pub route: Option<Route>,
     /// Partitions by chosen fields.
@@ -380,6 +384,7 @@ impl Options {
             skip_messages_without_change: false,
             message_prefixes: Names::All,
             unwrap: None,
+            outbox: None,
             route: None,
             partitions: None,
             topic_delimiter: Self::TOPIC_DELIMITER.to_owned(),
@@ -407,6 +412,13 @@ impl Options {
         let own = self.own_topic(schema, table);
         let routed = self.route.as_ref().and_then(|route| route.topic(&own));
         routed.map_or(own, |routed| crate::table::topic(&routed))
+    }
+
+    /// Whether a table's rows are events of an outbox, which name their topics themselves.
+    #[must_use]
+    pub fn is_outbox(&self, schema: &str, table: &str) -> bool {
+        let mut outbox = self.outbox.iter();
+        outbox.any(|outbox| outbox.has_table(schema, table))
     }
 
     /// The topic that a table has if it is not routed.

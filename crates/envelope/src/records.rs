@@ -28,11 +28,13 @@ pub enum Operation {
     Transaction,
     /// A change that could not be written, in the dead-letter topic.
     DeadLetter,
+    /// A change of an outbox table that is no event: counted, never a record.
+    Ignored,
 }
 
 impl Operation {
     /// Every operation, for tables of counters.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Create,
         Self::Update,
         Self::Delete,
@@ -42,6 +44,7 @@ impl Operation {
         Self::Tombstone,
         Self::Transaction,
         Self::DeadLetter,
+        Self::Ignored,
     ];
 
     /// The name for metrics and people.
@@ -57,6 +60,7 @@ impl Operation {
             Self::Tombstone => "tombstone",
             Self::Transaction => "transaction",
             Self::DeadLetter => "dead_letter",
+            Self::Ignored => "ignored",
         }
     }
 
@@ -70,7 +74,7 @@ impl Operation {
             Self::Read => Some("r"),
             Self::Truncate => Some("t"),
             Self::Message => Some("m"),
-            Self::Tombstone | Self::Transaction | Self::DeadLetter => None,
+            Self::Tombstone | Self::Transaction | Self::DeadLetter | Self::Ignored => None,
         }
     }
 }
@@ -80,8 +84,12 @@ impl Operation {
 pub struct Record<'a> {
     /// The topic it goes to.
     pub topic: &'a str,
+    /// Whether the change itself names the topic, so that it may not exist yet.
+    pub routed: bool,
     /// The partition, where fields choose it; else the key does.
     pub partition: Option<u32>,
+    /// Its time, milliseconds since 1970, where that is not the time of sending.
+    pub timestamp: Option<i64>,
     /// The key; none for a table without one.
     pub key: Option<&'a [u8]>,
     /// The value; none for a tombstone.
@@ -148,7 +156,9 @@ pub struct Records {
 #[derive(Debug, Clone)]
 struct RecordSpan {
     topic: Range<usize>,
+    routed: bool,
     partition: Option<u32>,
+    timestamp: Option<i64>,
     key: Option<Range<usize>>,
     value: Option<Range<usize>>,
     id: Range<usize>,
@@ -197,7 +207,9 @@ impl Records {
         let span = self.spans.get(index)?;
         Some(Record {
             topic: self.names.get(span.topic.clone()).unwrap_or_default(),
+            routed: span.routed,
             partition: span.partition,
+            timestamp: span.timestamp,
             key: span.key.as_ref().map(|key| part(&self.bytes, key)),
             value: span.value.as_ref().map(|value| part(&self.bytes, value)),
             id: part(&self.bytes, &span.id),
@@ -235,7 +247,9 @@ impl Records {
         let headers = self.headers.len();
         self.spans.push(RecordSpan {
             topic,
+            routed: false,
             partition: None,
+            timestamp: None,
             key: None,
             value: None,
             id: end..end,
@@ -313,6 +327,16 @@ impl Draft<'_> {
     /// Sets the partition, if it is not the key's to choose.
     pub(crate) fn partition(&mut self, partition: Option<u32>) {
         self.set(|span| span.partition = partition);
+    }
+
+    /// Says that the topic is the change's own choice.
+    pub(crate) fn routed(&mut self) {
+        self.set(|span| span.routed = true);
+    }
+
+    /// Sets the time, if it is not that of sending.
+    pub(crate) fn timestamp(&mut self, millis: Option<i64>) {
+        self.set(|span| span.timestamp = millis);
     }
 
     /// Writes the key.

@@ -68,7 +68,7 @@ impl Rewrite {
         })
     }
 
-    fn apply(&self, text: &str) -> Option<String> {
+    pub(crate) fn apply(&self, text: &str) -> Option<String> {
         let found = self.expression.captures(text)?;
         let mut out = String::new();
         found.expand(&self.replacement, &mut out);

@@ -8,9 +8,11 @@ use pgoutput::{Relation, RelationColumn, ReplicaIdentity};
 
 use crate::columns::ColumnMask;
 use crate::details::RelationDetails;
+use crate::error::EncodeErrorKind;
 use crate::flat::Flat;
 use crate::names::{self, ambiguous_fields};
 use crate::options::{Compatibility, Options};
+use crate::outbox::Shape;
 use crate::partition::Partitioning;
 use crate::schema::{self, Field, Schema, Wrapping};
 use crate::value::{ValueEncoder, quoted, resolve};
@@ -39,6 +41,8 @@ pub struct Table {
     flat: Option<Flat>,
     /// When fields choose the partition.
     partitioning: Option<Partitioning>,
+    /// When rows are events of an outbox; what is wrong where it lacks a column.
+    outbox: Option<Result<Box<Shape>, EncodeErrorKind>>,
 }
 
 /// One column.
@@ -153,6 +157,7 @@ impl Table {
                 end
             }),
             partitioning: Partitioning::new(options, relation, &columns),
+            outbox: Shape::new(options, relation, &columns),
             topic,
             key,
             field_twice: field_twice(&columns, options),
@@ -178,6 +183,16 @@ impl Table {
     #[must_use]
     pub fn topic(&self) -> &str {
         &self.topic
+    }
+
+    /// Whether rows are events of an outbox, which name their topics themselves.
+    #[must_use]
+    pub fn is_outbox(&self) -> bool {
+        self.outbox.is_some()
+    }
+
+    pub(crate) fn outbox(&self) -> Option<&Result<Box<Shape>, EncodeErrorKind>> {
+        self.outbox.as_ref()
     }
 
     /// How many columns a row has.

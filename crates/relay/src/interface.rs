@@ -55,6 +55,8 @@ impl fmt::Debug for Settings {
 pub enum Output {
     /// Ask the catalog about a relation, and give the answer to [`Relay::handle_description`].
     Describe(Describe),
+    /// See to it that a topic exists, and say so by [`Relay::handle_topic`]: a record waits for it.
+    EnsureTopic(String),
     /// Write this to the progress topic, and call [`Relay::handle_stored`] when it is durable there.
     StoreProgress(Progress),
     /// Send this to the slot.
@@ -72,8 +74,9 @@ pub struct Describe {
     pub relation: u32,
     /// The oids of its columns' types.
     pub types: Vec<u32>,
-    /// The topic its records will go to, which must exist before the answer is given.
-    pub topic: String,
+    /// The topic its records will go to, which must exist before the answer is given; none for an
+    /// outbox table, whose rows name their topics.
+    pub topic: Option<String>,
 }
 
 /// Why a connection is to be closed.

@@ -19,6 +19,7 @@ mod ledger;
 mod limits;
 mod progress;
 mod relay;
+mod routed;
 mod schedule;
 mod transaction;
 

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use envelope::{Context, EncodeError, Encoder, Options, Record, Records, RelationDetails, Table};
+use envelope::{
+    Context, EncodeError, Encoder, Operation, Options, Record, Records, RelationDetails, Table,
+};
 use pgoutput::{
     Begin, Commit, CommitLsn, DecodeError, Delete, EndLsn, Insert, KeepaliveLsn, LogicalMessage,
     Lsn, Message, PgTimestamp, Relation, ServerMessage, Truncate, Update,
@@ -15,6 +17,7 @@ use crate::feedback::Feedback;
 use crate::interface::{Closing, Describe, Now, Output, Positions, Settings, TableCounts, Totals};
 use crate::ledger::{Confirmed, Ledger, Located, Mark, Ticket};
 use crate::progress::Progress;
+use crate::routed::RoutedTopics;
 use crate::schedule::{Report, Schedule};
 use crate::transaction::{self, Replay, Transaction};
 
@@ -41,6 +44,7 @@ pub struct Relay {
     /// The end of the transaction of one message that is complete when its records have left.
     ends_with_records: Option<EndLsn>,
     undescribed: Option<Undescribed>,
+    routed: RoutedTopics,
     reported: Confirmed,
     rows_since_store: bool,
     until: Option<Lsn>,
@@ -76,6 +80,7 @@ impl Relay {
             doubtful: None,
             ends_with_records: None,
             undescribed: None,
+            routed: RoutedTopics::default(),
             rows_since_store: false,
             until: None,
             draining: false,
@@ -188,6 +193,11 @@ impl Relay {
         Ok(())
     }
 
+    /// The topic of the last [`Output::EnsureTopic`] is there.
+    pub fn handle_topic(&mut self, topic: String) {
+        self.routed.known(topic);
+    }
+
     /// Kafka has acknowledged a record.
     pub fn handle_delivery(&mut self, ticket: Ticket) {
         self.doubtful = self.doubtful.filter(|doubtful| *doubtful != ticket);
@@ -205,6 +215,9 @@ impl Relay {
             return None;
         }
         let record = self.records.get(self.taken)?;
+        if record.routed && !self.routed.may_go(record.topic) {
+            return None;
+        }
         let size = record.size();
         let ticket = self.ledger.issue(size, record.relation)?;
         self.doubtful = (size > self.settings.limits.surely_taken_bytes).then_some(ticket);
@@ -229,6 +242,9 @@ impl Relay {
         }
         if let Some(question) = self.undescribed.as_mut().and_then(|u| u.question.take()) {
             return Output::Describe(question);
+        }
+        if let Some(topic) = self.routed.question() {
+            return Output::EnsureTopic(topic);
         }
         if self.storable()
             && self.schedule.store_due(time, self.rows_since_store)
@@ -283,10 +299,11 @@ impl Relay {
             })
     }
 
-    /// The topic of a table that was described.
+    /// The topic of a table that was described, unless its rows name their topics.
     #[must_use]
     pub fn topic(&self, relation: u32) -> Option<&str> {
-        self.catalog.table(relation).map(Table::topic)
+        let table = self.catalog.table(relation)?;
+        (!table.is_outbox()).then(|| table.topic())
     }
 
     /// The topics of records that belong to no table.
@@ -395,7 +412,8 @@ impl Relay {
         let question = Some(Describe {
             relation: relation.oid,
             types,
-            topic: self.options.topic(relation.schema, relation.name),
+            topic: (!self.options.is_outbox(relation.schema, relation.name))
+                .then(|| self.options.topic(relation.schema, relation.name)),
         });
         self.undescribed = Some(Undescribed {
             message: message.to_vec(),
@@ -447,6 +465,9 @@ impl Relay {
             _ => return Err(self.out_of_place(message)),
         };
         encode(commit_lsn, encoded.unwrap_or(Ok(())))?;
+        if let Some(relation) = self.encoder.take_ignored() {
+            self.catalog.count(relation, Operation::Ignored);
+        }
         self.number_records();
         Ok(())
     }

@@ -188,6 +188,7 @@ impl World {
                         },
                     );
                 }
+                Output::EnsureTopic(topic) => run.relay.handle_topic(topic),
                 Output::StoreProgress(progress) => self.store(number, progress)?,
                 Output::Feedback(feedback) => {
                     let flushed = feedback.confirmed().lsn();

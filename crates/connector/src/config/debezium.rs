@@ -265,10 +265,14 @@ pub const FOREIGN: &[Foreign] = &[
         "topic names are made once for each table",
     ),
     later("topics.route.schema.name.adjustment.mode"),
-    later("outbox.table"),
-    later("outbox.table.<option>"),
-    later("outbox.route.<option>"),
-    later("outbox.tracing.<option>"),
+    no(
+        "outbox.tracing.operation.name",
+        "walferry makes no spans; tracing.span.context.field hands the context on in headers",
+    ),
+    no(
+        "outbox.tracing.with.context.field.only",
+        "walferry makes no spans; tracing.span.context.field hands the context on in headers",
+    ),
 ];
 
 #[cfg(test)]
@@ -282,8 +286,7 @@ mod tests {
                 "snapshot.snapshot.select.statement.overrides.public.users",
                 true,
             ),
-            ("outbox.table", true),
-            ("outbox.table.field.event.key", true),
+            ("outbox.tracing.operation.name", true),
             ("outbox.tabel", false),
             ("envelope.plugin.names", false),
         ] {

@@ -17,6 +17,7 @@ pub mod kafka;
 pub mod keys;
 pub mod librdkafka;
 mod names;
+mod outbox;
 pub mod postgres;
 mod problem;
 mod quantity;
@@ -45,7 +46,8 @@ pub use self::reader::Effective;
 use self::reader::Reader;
 pub use self::secret_source::{SecretError, SecretSource};
 pub use self::settings::Environment;
-pub use self::tables::{TableFilter, TablePart, TablePattern};
+pub use self::tables::{TableFilter, TablePart};
+pub use envelope::TablePattern;
 
 /// Everything a run needs to know. `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -204,7 +206,8 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
     let slot = postgres.as_ref().map(|postgres| postgres.slot.as_str());
     let kafka = kafka::read_kafka(reader);
     let topics = kafka::read_topics(reader, name.as_deref(), slot);
-    let tables = read_tables(reader);
+    let outbox = outbox::read(reader);
+    let tables = read_tables(reader, outbox.as_ref());
     let via_root = reader.word("envelope.publish.via.partition.root");
     let snapshot = reader.word("snapshot.snapshot.mode");
     let prefix = topics.as_ref().map_or("", |topics| topics.prefix.as_str());
@@ -225,7 +228,10 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
         tables: tables?,
         publish_via_partition_root: via_root?,
         snapshot: snapshot?,
-        envelope: envelope?,
+        envelope: envelope::Options {
+            outbox: outbox?,
+            ..envelope?
+        },
         delivery: delivery?,
         admin: admin?,
         limits: Limits {
@@ -237,8 +243,16 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
     })
 }
 
-fn read_tables(reader: &mut Reader<'_>) -> Option<TableFilter> {
-    let include = reader.parsed_list("tables.include", TablePattern::parse);
+/// An outbox may be all that is wanted; one that is wrong may have been.
+fn read_tables(
+    reader: &mut Reader<'_>,
+    outbox: Option<&Option<envelope::Outbox>>,
+) -> Option<TableFilter> {
+    let needs_tables = matches!(outbox, Some(None)) || reader.is_set("tables.include");
+    let include = match needs_tables {
+        true => reader.parsed_list("tables.include", TablePattern::parse),
+        false => Some(Vec::new()),
+    };
     let exclude = reader.parsed_list("tables.exclude", TablePattern::parse);
     let texts = |items: Vec<settings::Text>| items.into_iter().map(|item| item.value).collect();
     let parts = reader.table_parts().into_iter().filter_map(|part| {
@@ -251,7 +265,10 @@ fn read_tables(reader: &mut Reader<'_>) -> Option<TableFilter> {
         Some((pattern, part))
     });
     let parts = parts.collect();
-    Some(TableFilter::new(include?, exclude?).with_parts(parts))
+    let outbox = outbox.and_then(Option::as_ref);
+    let outbox = outbox.map(|outbox| outbox.tables.clone());
+    let filter = TableFilter::new(include?, exclude?).with_parts(parts);
+    Some(filter.with_outbox(outbox.unwrap_or_default()))
 }
 
 fn connector_name(text: &str) -> Result<String, String> {

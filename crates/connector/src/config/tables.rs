@@ -5,9 +5,7 @@
 //! taken literally, with its dots and stars: `"odd.schema".*`. Beside its name an included table may
 //! have the part of it that is to be published: `where` and `columns`.
 
-use std::fmt;
-
-use regex::Regex;
+use envelope::TablePattern;
 
 /// The tables a configuration asks for. System schemas never match.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +13,7 @@ pub struct TableFilter {
     include: Vec<TablePattern>,
     exclude: Vec<TablePattern>,
     parts: Vec<(TablePattern, TablePart)>,
+    outbox: Vec<TablePattern>,
 }
 
 /// Which part of a table leaves the database, where not the whole of it does.
@@ -33,6 +32,7 @@ impl TableFilter {
             include,
             exclude,
             parts: Vec::new(),
+            outbox: Vec::new(),
         }
     }
 
@@ -40,6 +40,12 @@ impl TableFilter {
     #[must_use]
     pub fn with_parts(self, parts: Vec<(TablePattern, TablePart)>) -> Self {
         Self { parts, ..self }
+    }
+
+    /// And these, whose rows are events of an outbox; nothing excludes them.
+    #[must_use]
+    pub fn with_outbox(self, outbox: Vec<TablePattern>) -> Self {
+        Self { outbox, ..self }
     }
 
     /// The part of this table that is to be published, if not all of it.
@@ -52,180 +58,23 @@ impl TableFilter {
 
     /// Whether changes of this table are captured.
     pub fn matches(&self, schema: &str, table: &str) -> bool {
-        !is_system_schema(schema)
-            && self
-                .include
-                .iter()
-                .any(|pattern| pattern.matches(schema, table))
-            && !self
-                .exclude
-                .iter()
-                .any(|pattern| pattern.matches(schema, table))
+        let any = |patterns: &[TablePattern]| {
+            let mut patterns = patterns.iter();
+            patterns.any(|pattern| pattern.matches(schema, table))
+        };
+        let wanted = any(&self.include) && !any(&self.exclude);
+        !is_system_schema(schema) && (wanted || any(&self.outbox))
     }
 
-    /// The patterns of `tables.include`, in their order.
-    pub fn include(&self) -> &[TablePattern] {
-        &self.include
+    /// The patterns of `tables.include` and `outbox.table`, in their order.
+    pub fn patterns(&self) -> impl Iterator<Item = &TablePattern> {
+        self.include.iter().chain(&self.outbox)
     }
 }
 
 /// Schemas of the server itself, which logical decoding does not publish.
 fn is_system_schema(schema: &str) -> bool {
     matches!(schema, "information_schema") || schema.starts_with("pg_")
-}
-
-/// One pattern.
-#[derive(Clone)]
-pub struct TablePattern {
-    written: String,
-    form: Form,
-}
-
-#[derive(Clone)]
-enum Form {
-    Glob { schema: Regex, table: Regex },
-    Whole(Regex),
-}
-
-impl TablePattern {
-    /// Reads a pattern.
-    ///
-    /// # Errors
-    /// Says what is wrong with it, as the tail of a sentence that begins with the pattern.
-    pub fn parse(written: &str) -> Result<Self, String> {
-        let written = written.trim();
-        let form = match written.strip_prefix('/') {
-            Some(rest) => {
-                let expression = rest
-                    .strip_suffix('/')
-                    .ok_or("begins like a /regular expression/ but lacks the `/` at its end")?;
-                Form::Whole(anchored(expression)?)
-            }
-            None => {
-                let (schema, table) = split(written)?;
-                Form::Glob {
-                    schema: glob(&schema)?,
-                    table: glob(&table)?,
-                }
-            }
-        };
-        Ok(Self {
-            written: written.to_owned(),
-            form,
-        })
-    }
-
-    /// The pattern as it was written.
-    pub fn as_str(&self) -> &str {
-        &self.written
-    }
-
-    /// Whether it matches this table.
-    pub fn matches(&self, schema: &str, table: &str) -> bool {
-        match &self.form {
-            Form::Glob {
-                schema: s,
-                table: t,
-            } => s.is_match(schema) && t.is_match(table),
-            Form::Whole(expression) => expression.is_match(&format!("{schema}.{table}")),
-        }
-    }
-}
-
-impl fmt::Debug for TablePattern {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&self.written, f)
-    }
-}
-
-/// A part of a glob: text to match literally, or to read `*` and `?` in.
-enum Piece {
-    Literal(String),
-    Glob(String),
-}
-
-/// Splits `schema.table` at its first dot outside of quotes.
-fn split(written: &str) -> Result<(Piece, Piece), String> {
-    let (schema, rest) = piece(written)?;
-    let Some(rest) = rest.strip_prefix('.') else {
-        return Err(match schema {
-            Piece::Glob(text) if rest.is_empty() && !text.is_empty() => {
-                "names no schema; write schema.table, such as public.*".to_owned()
-            }
-            _ => "is not a pattern of the form schema.table".to_owned(),
-        });
-    };
-    let table = match rest.starts_with('"') {
-        true => {
-            let (table, after) = piece(rest)?;
-            if !after.is_empty() {
-                return Err("goes on after the closing quote".to_owned());
-            }
-            table
-        }
-        false => Piece::Glob(rest.to_owned()),
-    };
-    for part in [&schema, &table] {
-        if matches!(part, Piece::Literal(text) | Piece::Glob(text) if text.is_empty()) {
-            return Err("is not a pattern of the form schema.table".to_owned());
-        }
-        if matches!(part, Piece::Glob(text) if text.contains('"')) {
-            return Err(
-                "has a quote in the middle; quote a whole part: \"schema\".\"table\"".into(),
-            );
-        }
-    }
-    Ok((schema, table))
-}
-
-/// The first part of a pattern, and what follows it.
-fn piece(text: &str) -> Result<(Piece, &str), String> {
-    let Some(quoted) = text.strip_prefix('"') else {
-        let end = text.find('.').unwrap_or(text.len());
-        return Ok((Piece::Glob(text[..end].to_owned()), &text[end..]));
-    };
-    let mut literal = String::new();
-    let mut chars = quoted.char_indices().peekable();
-    while let Some((at, c)) = chars.next() {
-        if c != '"' {
-            literal.push(c);
-        } else if chars.next_if(|(_, next)| *next == '"').is_some() {
-            literal.push('"');
-        } else {
-            return Ok((Piece::Literal(literal), &quoted[at + 1..]));
-        }
-    }
-    Err("lacks a closing quote".to_owned())
-}
-
-fn glob(piece: &Piece) -> Result<Regex, String> {
-    let expression = match piece {
-        Piece::Literal(text) => regex::escape(text),
-        Piece::Glob(text) => text
-            .chars()
-            .map(|c| match c {
-                '*' => ".*".to_owned(),
-                '?' => ".".to_owned(),
-                other => regex::escape(&other.to_string()),
-            })
-            .collect(),
-    };
-    anchored(&expression)
-}
-
-/// Matches the whole text; `.` also matches a line break, which a name may hold.
-fn anchored(expression: &str) -> Result<Regex, String> {
-    // First by itself: `a)|(b` is none, and would escape from the group below.
-    Regex::new(expression)
-        .and_then(|_| Regex::new(&format!("^(?s:{expression})$")))
-        .map_err(|error| {
-            let text = error.to_string();
-            let last = text.lines().last().unwrap_or_default();
-            format!(
-                "is not a regular expression: {}",
-                last.trim_start_matches("error: ")
-            )
-        })
 }
 
 #[cfg(test)]

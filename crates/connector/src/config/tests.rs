@@ -174,7 +174,7 @@ envelope:
   heartbeat.interval.ms: 0
   skipped.operations: c,x
 outbox:
-  table: public.outbox
+  table: outbox
 delivery: exactly-once
 admin: { listen: nowhere }
 limits.in.flight.bytes: 2TB
@@ -214,7 +214,7 @@ fn every_problem_is_told_at_once() {
             walferry.yaml:27:3: envelope.table.include.list: is said by tables.include here
             walferry.yaml:28:3: envelope.max.batch.size: has nothing to set here: walferry has no queue between reading and publishing; see limits.in.flight; remove it
             walferry.yaml:31:3: envelope.skipped.operations: takes a list of c, u, d and t; or none, alone
-            walferry.yaml:33:3: outbox.table: is not built yet; remove it
+            walferry.yaml:33:3: outbox.table: "outbox" names no schema; write schema.table, such as public.*
             walferry.yaml:34:1: delivery: exactly-once is not built yet; write at-least-once
             walferry.yaml:35:10: admin.listen: "nowhere" has no port; write host:port, or off
             walferry.yaml:36:1: limits.in.flight.bytes: "2TB" must be a number of bytes from 64KiB to 1GiB, such as 16MiB

@@ -148,7 +148,7 @@ impl Producer {
                 .and_then(|number| i32::try_from(number).ok()),
             payload: record.value,
             key: record.key,
-            timestamp: None,
+            timestamp: record.timestamp,
             headers: Some(headers),
             delivery_opaque: Opaque::new(Stream::Record, ticket).raw(),
         };

@@ -80,7 +80,7 @@ pub async fn examine(topics: &Topics, wanted: &WantedTopics<'_>) -> KafkaExamina
         let mut names: Vec<String> = wanted
             .tables
             .iter()
-            .map(|table| table.topic.clone())
+            .filter_map(|table| table.topic.clone())
             .collect();
         names.sort();
         names.dedup();
@@ -372,7 +372,7 @@ impl Judged<'_> {
             .wanted
             .tables
             .iter()
-            .find(|table| table.topic == self.topic.name && !table.keyed)?;
+            .find(|table| table.topic.as_ref() == Some(&self.topic.name) && !table.keyed)?;
         let Setting::Known(policy) = self.settings.get("cleanup.policy") else {
             return None;
         };
@@ -405,7 +405,7 @@ fn limits(wanted: &WantedTopics<'_>, topics: &[TopicDescription]) -> Option<Find
         wanted
             .tables
             .iter()
-            .any(|table| table.large_values && table.topic == topic.name)
+            .any(|table| table.large_values && table.topic.as_ref() == Some(&topic.name))
     };
     let (bytes, topic) = topics
         .iter()

@@ -68,8 +68,8 @@ pub struct Examination {
 pub struct Captured {
     /// The table.
     pub relation: Relation,
-    /// The topic of its events.
-    pub topic: String,
+    /// The topic of its events; none where they name it themselves.
+    pub topic: Option<String>,
     /// Its records have a key.
     pub keyed: bool,
     /// It has columns without a small bound.
@@ -345,7 +345,8 @@ fn captured(wanted: &Wanted<'_>, selection: &Selection<'_>, details: &Details) -
         .iter()
         .map(|&table| Captured {
             relation: table.clone(),
-            topic: wanted.envelope.topic(&table.schema, &table.name),
+            topic: (!wanted.envelope.is_outbox(&table.schema, &table.name))
+                .then(|| wanted.envelope.topic(&table.schema, &table.name)),
             keyed: keyed(table),
             large_values: large(table),
         })

@@ -26,10 +26,10 @@ pub async fn of_config(
             columns: part.columns.clone(),
         })
     };
-    let include = config.tables.include();
+    let include: Vec<_> = config.tables.patterns().collect();
     let matchers: Vec<_> = include
         .iter()
-        .map(|pattern| move |schema: &str, table: &str| pattern.matches(schema, table))
+        .map(|&pattern| move |schema: &str, table: &str| pattern.matches(schema, table))
         .collect();
     let patterns: Vec<Pattern<'_>> = include
         .iter()

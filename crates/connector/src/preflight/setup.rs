@@ -50,11 +50,13 @@ pub fn plan(
         .map(|publication| absent_targets(publication, selection))
         .filter(|absent| !absent.is_empty())
         .map(|absent| add_tables(wanted, &absent));
+    // An outbox of messages has no table, and a publication all the same.
+    let has_targets = !selection.targets.is_empty() || wanted.patterns.is_empty();
     let is_owned = publication.is_some_and(|publication| publication.owned);
     let change_parts = (is_owned && !changed.is_empty()).then(|| publish_anew(wanted, changed));
     SetupPlan {
         create_publication: match publication {
-            None if !selection.targets.is_empty() && !is_under_way(wanted, slot) => {
+            None if has_targets && !is_under_way(wanted, slot) => {
                 Some(create_publication(wanted, &selection.targets))
             }
             _ => None,

@@ -12,6 +12,9 @@ use crate::kafka::topics::{Collision, check_name, collisions};
 pub fn judge(wanted: &Wanted<'_>, captured: &[&Relation]) -> Vec<Finding> {
     let mut by_topic: BTreeMap<String, Vec<&Relation>> = BTreeMap::new();
     for &table in captured {
+        if wanted.envelope.is_outbox(&table.schema, &table.name) {
+            continue;
+        }
         let topic = wanted.envelope.topic(&table.schema, &table.name);
         by_topic.entry(topic).or_default().push(table);
     }

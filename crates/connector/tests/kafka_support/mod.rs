@@ -40,6 +40,8 @@ pub fn record<'a>(
 ) -> Record<'a> {
     let headers = Headers::default();
     Record {
+        routed: false,
+        timestamp: None,
         topic,
         partition: None,
         key,

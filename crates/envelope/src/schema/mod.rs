@@ -162,6 +162,12 @@ impl Schema {
         self
     }
 
+    /// The same struct with other fields.
+    pub(crate) fn with_fields(mut self, fields: Vec<Field>) -> Self {
+        self.kind = Kind::Struct(fields);
+        self
+    }
+
     /// As a field of a struct.
     pub(crate) fn field(self, name: impl Into<Cow<'static, str>>) -> Field {
         Field {

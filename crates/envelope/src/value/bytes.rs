@@ -10,6 +10,20 @@ use crate::options::BinaryHandling;
 /// Bytes decoded at a time: a multiple of three, so that base64 pieces join without padding.
 pub(super) const PIECE: usize = 48;
 
+/// Appends the bytes that the text of a `bytea` spells.
+pub(crate) fn raw_bytea(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    let digits = text.strip_prefix(b"\\x").ok_or(ValueError::Malformed)?;
+    for pair in digits.chunks(2) {
+        let &[high, low] = pair else {
+            return Err(ValueError::Malformed);
+        };
+        let nibble = |digit: u8| char::from(digit).to_digit(16).ok_or(ValueError::Malformed);
+        let byte = nibble(high)? << 4 | nibble(low)?;
+        out.push(u8::try_from(byte).unwrap_or_default());
+    }
+    Ok(())
+}
+
 pub(super) fn bytea(
     text: &[u8],
     handling: BinaryHandling,

@@ -23,13 +23,14 @@ mod vector;
 mod zoned;
 
 pub(crate) use built_in::name as built_in_name;
-pub(crate) use bytes::{hex_digit, quoted_base64, quoted_bytes};
+pub(crate) use bytes::{hex_digit, quoted_base64, quoted_bytes, raw_bytea};
 pub(crate) use lossy::Loss;
-pub(crate) use number::{DecimalForm, write_integer};
+pub(crate) use number::{DecimalForm, write_double, write_integer};
 pub(crate) use resolve::{base_type, element_type, numeric_size, resolve};
 pub use resolve::{is_carried_as_text, is_left_out, is_maskable};
 pub(crate) use string::{quoted, unquoted};
 pub(crate) use temporal::{DateForm, Unit};
+pub(crate) use zoned::unix_millis;
 
 use crate::options::{BinaryHandling, HstoreHandling, IntervalHandling, Options};
 

@@ -257,6 +257,12 @@ fn shortest(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
+/// Appends a finite double as Java prints it.
+pub(crate) fn write_double(value: f64, out: &mut Vec<u8>) {
+    // What `{:e}` prints of a finite double is what the layout takes.
+    let _ = java_layout(format!("{value:e}").as_bytes(), out);
+}
+
 fn double(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     Decimal::parse(text)?;
     let text = std::str::from_utf8(text).map_err(|_| ValueError::Malformed)?;

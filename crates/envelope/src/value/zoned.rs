@@ -76,6 +76,27 @@ fn in_utc(text: &[u8]) -> Option<(Date, TimeOfDay<'_>)> {
     ))
 }
 
+/// The moment that a timestamp tells, with a zone or (in UTC) without, in milliseconds since 1970; none
+/// for what is no such.
+pub(crate) fn unix_millis(text: &str) -> Option<i64> {
+    let zoned = text.replacen('T', " ", 1).replace('Z', "+00");
+    let in_no_zone = format!("{zoned}+00");
+    let (date, time) = in_utc(zoned.as_bytes()).or_else(|| in_utc(in_no_zone.as_bytes()))?;
+    let mut millis = 0;
+    for place in 0..3 {
+        let digit = time
+            .fraction
+            .get(place)
+            .map_or(0, |digit| i64::from(digit - b'0'));
+        millis = millis * 10 + digit;
+    }
+    let seconds = date
+        .epoch_day()
+        .checked_mul(DAY)?
+        .checked_add(time.seconds)?;
+    seconds.checked_mul(1000)?.checked_add(millis)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

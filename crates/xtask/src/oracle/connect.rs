@@ -139,7 +139,7 @@ fn properties(case: &Case, place: &Place) -> Vec<Setting> {
         let value = match name.as_str() {
             // The end of the case is a table, too.
             "table.include.list" => format!("{value},public[.]walferry_end"),
-            _ => value,
+            _ => value.replace("{prefix}", &place.prefix),
         };
         (name, value)
     }));

@@ -109,7 +109,7 @@ fn yaml(case: &Case, place: &Place) -> String {
                 format!("[{}]", regexes(value, "[.].*")),
             ),
             _ => match key(name) {
-                Some(key) => (key, quoted(value)),
+                Some(key) => (key, quoted(&value.replace("{prefix}", prefix))),
                 None => continue,
             },
         };
@@ -136,6 +136,7 @@ fn key(option: &str) -> Option<String> {
         ("transforms.changes.", "envelope.unwrap."),
         ("transforms.route.", "topics.route."),
         ("transforms.partition.", "topics.partition."),
+        ("transforms.outbox.", "outbox."),
     ] {
         if let Some(name) = option.strip_prefix(transform) {
             return (name != "type").then(|| format!("{key}{name}"));

@@ -6,6 +6,7 @@
 //! [`super::librdkafka`]; Kafka's topic settings in [`super::topic_settings`].
 
 mod envelope;
+mod outbox;
 mod process;
 mod source;
 
@@ -83,7 +84,7 @@ pub fn find(path: &str) -> Option<&'static Key> {
 
 /// Every key, by section and in the order of the documentation.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    [source::KEYS, envelope::KEYS, process::KEYS]
+    [source::KEYS, envelope::KEYS, outbox::KEYS, process::KEYS]
         .into_iter()
         .flatten()
 }

@@ -1,0 +1,14 @@
+-- Updates of outbox rows give no event.
+-- option transforms=outbox
+-- option transforms.outbox.type=io.debezium.transforms.outbox.EventRouter
+-- option transforms.outbox.route.topic.replacement={prefix}.outbox.${routedByValue}
+-- debezium predicates=isOutbox
+-- debezium predicates.isOutbox.type=org.apache.kafka.connect.transforms.predicates.TopicNameMatches
+-- debezium predicates.isOutbox.pattern=.*[.]outbox
+-- debezium transforms.outbox.predicate=isOutbox
+-- walferry outbox.table=[public.outbox]
+create table outbox (id uuid primary key, aggregatetype varchar(255) not null, aggregateid varchar(255) not null, type varchar(255) not null, payload jsonb);
+-- stream
+insert into outbox values ('00000000-0000-7000-8000-000000000001', 'order', '1', 'x', '{}');
+update outbox set payload = '{"a": 1}';
+insert into outbox values ('00000000-0000-7000-8000-000000000002', 'order', '2', 'x', '{}');
