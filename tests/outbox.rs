@@ -319,3 +319,56 @@ fn a_topic_that_may_not_be_made_is_named() {
     let mut reader = TopicReader::new(config.bootstrap_servers(), "x");
     assert!(reader.read_to_end().is_empty());
 }
+
+#[test]
+fn init_makes_all_that_a_service_needs() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(&postgres, "CREATE ROLE shop");
+    let config = config("outbox_init", &postgres).unset("tables.include");
+    let init = |arguments: &[&str]| {
+        let mut command = config.command("outbox init");
+        let output = command.args(arguments).output().expect("walferry");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).expect("SQL")
+    };
+    let script = init(&["--role", "shop"]);
+    sql(&postgres, &script);
+    assert_eq!(init(&["--role", "shop", "--apply"]), "");
+    config.catch_up(LIMIT);
+    sql(
+        &postgres,
+        "SET ROLE shop; BEGIN;
+         SELECT outbox_emit('order', '1', 'OrderCreated', '{\"n\": 1}', '{\"who\": \"me\"}');
+         SELECT outbox_insert('order', '1', 'OrderPaid', '{\"n\": 2}');
+         INSERT INTO outbox (aggregatetype, aggregateid, type, payload) VALUES ('order', '2', 't', '{\"n\": 3}');
+         COMMIT;",
+    );
+    config.catch_up(LIMIT);
+    let events = topic(&config, "order");
+    let told: Vec<_> = events
+        .iter()
+        .map(|event| event.json()["n"].clone())
+        .collect();
+    assert_eq!(told, [json!(1), json!(2), json!(3)]);
+    assert_eq!(header(&events[0], "who"), Some("me"));
+    for event in &events {
+        let id = header(event, "id").expect("an id");
+        assert_eq!(&id[14..15], "7", "{id} is of version 7");
+    }
+    // What is left is cleaned once it is confirmed, and not before.
+    let clean = || query_one(&postgres, "SELECT outbox_clean()");
+    assert_eq!(clean(), "0", "nothing is remembered yet");
+    config.catch_up(LIMIT);
+    let row = "INSERT INTO outbox (aggregatetype, aggregateid, type) VALUES ('order', '3', 't')";
+    sql(&postgres, row);
+    assert_eq!(clean(), "1");
+    assert_eq!(query_one(&postgres, "SELECT aggregateid FROM outbox"), "3");
+    assert_eq!(clean(), "0", "it is not confirmed");
+    config.catch_up(LIMIT);
+    assert_eq!(clean(), "1");
+    assert_eq!(query_one(&postgres, "SELECT count(*) FROM outbox"), "0");
+}

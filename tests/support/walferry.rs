@@ -147,7 +147,7 @@ impl Config {
         let path = self.runs.directory().join("walferry.yaml");
         fs::write(&path, self.yaml()).expect("walferry.yaml");
         let mut command = Command::new(binary());
-        command.arg(subcommand).arg("-c").arg(path);
+        command.args(subcommand.split(' ')).arg("-c").arg(path);
         for (name, _) in std::env::vars_os() {
             // A developer's own settings must not decide a test.
             let text = name.to_string_lossy();

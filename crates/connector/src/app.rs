@@ -8,10 +8,11 @@ use tokio::sync::watch;
 use tracing::{debug, error, info};
 
 use crate::admin::Admin;
-use crate::cli::{self, Check, Cli, Command, Run};
+use crate::cli::{self, Check, Cli, Command, OutboxCommand, OutboxInit, Run};
 use crate::config::{Config, Environment};
 use crate::exit::Exit;
 use crate::observer::Observer;
+use crate::outbox_init::{self, InitError};
 use crate::preflight;
 use crate::preflight::report::{Dress, Report};
 use crate::start;
@@ -24,6 +25,7 @@ pub fn main(cli: Cli) -> Exit {
     match cli.command {
         Command::Run(run) => self::run(&run),
         Command::Check(check) => self::check(&check),
+        Command::Outbox(OutboxCommand::Init(init)) => outbox_init(&init),
         Command::Completions { shell } => {
             match cli::completions(shell, &mut std::io::stdout().lock()) {
                 Ok(()) => Exit::Done,
@@ -119,6 +121,34 @@ fn check(check: &Check) -> Exit {
     };
     match writeln!(std::io::stdout().lock(), "{}", text.trim_end()) {
         Ok(()) => report.exit(),
+        Err(error) => complain(&error, Exit::Unexpected),
+    }
+}
+
+fn outbox_init(init: &OutboxInit) -> Exit {
+    let config = match Config::load(&init.config.path, &Environment::of_process()) {
+        Ok(config) => config,
+        Err(error) => return complain(&error, Exit::Usage),
+    };
+    let script = match outbox_init::script(&config, init.role.as_deref()) {
+        Ok(script) => script,
+        Err(error) => return complain(&error, Exit::Usage),
+    };
+    if !init.apply {
+        return match write!(std::io::stdout().lock(), "{script}") {
+            Ok(()) => Exit::Done,
+            Err(error) => complain(&error, Exit::Unexpected),
+        };
+    }
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error, Exit::Unexpected),
+    };
+    let applied: Result<(), InitError> =
+        runtime.block_on(Box::pin(outbox_init::apply(&config, &script)));
+    runtime.shutdown_background();
+    match applied {
+        Ok(()) => Exit::Done,
         Err(error) => complain(&error, Exit::Unexpected),
     }
 }

@@ -1,4 +1,4 @@
-//! The command line: `walferry run`, `check`, `completions`.
+//! The command line: `walferry run`, `check`, `outbox`, `completions`.
 //!
 //! Only words to values; what they do is `main.rs`'. The configuration is not read here.
 
@@ -37,6 +37,9 @@ pub enum Command {
     /// Look for everything that would keep `run` from working, and say how to mend it.
     #[command(after_long_help = CHECK_EXAMPLES)]
     Check(Check),
+    /// Help with a transactional outbox.
+    #[command(subcommand)]
+    Outbox(OutboxCommand),
     /// Print a shell's completion script.
     #[command(after_long_help = COMPLETIONS_EXAMPLES)]
     Completions {
@@ -72,6 +75,28 @@ pub struct Check {
     /// How to log.
     #[command(flatten)]
     pub logs: Logs,
+}
+
+/// `walferry outbox`.
+#[derive(Debug, Subcommand)]
+pub enum OutboxCommand {
+    /// Print the SQL that a service needs for the configured outbox: functions, table, publication.
+    #[command(after_long_help = OUTBOX_INIT_EXAMPLES)]
+    Init(OutboxInit),
+}
+
+/// `walferry outbox init`.
+#[derive(Debug, Args)]
+pub struct OutboxInit {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// The role that the service connects as: gets the rights it needs, and no others.
+    #[arg(long, value_name = "ROLE")]
+    pub role: Option<String>,
+    /// Run the SQL in the configured database, in one transaction, instead of printing it.
+    #[arg(long)]
+    pub apply: bool,
 }
 
 /// Where the configuration is.
@@ -207,6 +232,14 @@ Examples:
   walferry check -c walferry.yaml --json | jq '.findings[].code'
 
 Changes nothing. Exits 0 when there is nothing to mend, 3 with errors, 4 with warnings only.";
+
+const OUTBOX_INIT_EXAMPLES: &str = "\
+Examples:
+  walferry outbox init -c walferry.yaml --role shop            read it first
+  walferry outbox init -c walferry.yaml --role shop | psql …   run it as the owner of the schema
+  walferry outbox init -c walferry.yaml --role shop --apply    run it as postgres.url's role
+
+May be run again: what is there stays as it is.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Example:

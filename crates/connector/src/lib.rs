@@ -14,6 +14,7 @@ pub mod halt;
 pub mod heartbeat;
 pub mod kafka;
 pub mod observer;
+pub mod outbox_init;
 pub mod ownership;
 pub mod postgres;
 pub mod preflight;

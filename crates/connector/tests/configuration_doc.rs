@@ -43,8 +43,6 @@ fn render() -> String {
         }
         row(&mut out, key);
     }
-    out.push_str("\n## `outbox`\n\nThe transactional outbox is not built yet; its keys are ");
-    out.push_str("recognised and refused.\n");
     foreign(&mut out);
     out
 }
@@ -199,6 +197,10 @@ const SECTIONS: &[(&str, &str)] = &[
     (
         "envelope",
         "Debezium's options, under their own names and with their own words.",
+    ),
+    (
+        "outbox",
+        "The options of Debezium's EventRouter, under their own names ([outbox](outbox.md)).",
     ),
     ("delivery", ""),
     ("admin", ""),

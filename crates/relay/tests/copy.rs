@@ -89,6 +89,7 @@ impl Bench {
                     self.closed = Some(closing);
                     return;
                 }
+                Output::EnsureTopic(topic) => self.relay.handle_topic(topic),
                 Output::WaitUntil(_) => return,
             }
         }

@@ -165,10 +165,13 @@ fn missing(wanted: &Wanted<'_>, slot: Option<&Slot>, selection: &Selection<'_>) 
         Create::Auto => Finding::info(
             "PUBLICATION_MISSING",
             subject(wanted),
-            format!(
-                "It will be created at start, for {}.",
-                list(&selection.targets)
-            ),
+            match selection.targets.is_empty() {
+                true => "It will be created at start, without tables: messages need none.".into(),
+                false => format!(
+                    "It will be created at start, for {}.",
+                    list(&selection.targets)
+                ),
+            },
         ),
         Create::Never => Finding::error(
             "PUBLICATION_MISSING",

@@ -115,12 +115,12 @@ impl Assembly {
             // No schema can say it: the text stays, as in Debezium.
             Ok(None) | Err(Mixed) => return Ok(()),
         };
-        self.payload_schema = options.schemas.then_some(schema);
         self.payload.clear();
         match debezium {
-            true => json.write_lossy(outbox.json_nulls, &mut self.payload),
+            true => json.write_as(&schema, &mut self.payload),
             false => compact(text, &mut self.payload),
         }
+        self.payload_schema = options.schemas.then_some(schema);
         Ok(())
     }
 }

@@ -94,46 +94,41 @@ impl Json {
         Ok(Some(Schema::new(kind).optional()))
     }
 
-    /// Appends the document as Debezium leaves it: without members that its schema does not have.
-    pub(super) fn write_lossy(&self, nulls: JsonNulls, out: &mut Vec<u8>) {
-        match self {
-            Self::Null => out.extend_from_slice(b"null"),
-            Self::Bool(true) => out.extend_from_slice(b"true"),
-            Self::Bool(false) => out.extend_from_slice(b"false"),
-            Self::Integer(number) => crate::value::write_integer(*number, out),
-            Self::Double(number) => write_double(*number, out),
-            Self::String(text) => json_string(text, out),
-            Self::Array(items) => {
+    /// Appends the document as Debezium leaves it: with the members of its schema, no others.
+    pub(super) fn write_as(&self, schema: &Schema, out: &mut Vec<u8>) {
+        match (self, schema.kind()) {
+            (Self::Object(members), Kind::Struct(fields)) => {
+                out.push(b'{');
+                for (index, field) in fields.iter().enumerate() {
+                    if index > 0 {
+                        out.push(b',');
+                    }
+                    json_string(&field.name, out);
+                    out.push(b':');
+                    let mut members = members.iter();
+                    let found = members.find(|(name, _)| *name == field.name);
+                    found
+                        .map_or(&Self::Null, |(_, value)| value)
+                        .write_as(&field.schema, out);
+                }
+                out.push(b'}');
+            }
+            (Self::Array(items), Kind::Array(element)) => {
                 out.push(b'[');
                 for (index, item) in items.iter().enumerate() {
                     if index > 0 {
                         out.push(b',');
                     }
-                    item.write_lossy(nulls, out);
+                    item.write_as(element, out);
                 }
                 out.push(b']');
             }
-            Self::Object(members) => {
-                let start = out.len();
-                out.push(b'{');
-                for (name, value) in members {
-                    let is_lost = match value {
-                        Self::Null => nulls == JsonNulls::Ignore,
-                        Self::Array(items) => items.is_empty(),
-                        _ => false,
-                    };
-                    if is_lost {
-                        continue;
-                    }
-                    if out.len() > start + 1 {
-                        out.push(b',');
-                    }
-                    json_string(name, out);
-                    out.push(b':');
-                    value.write_lossy(nulls, out);
-                }
-                out.push(b'}');
-            }
+            (Self::Bool(true), _) => out.extend_from_slice(b"true"),
+            (Self::Bool(false), _) => out.extend_from_slice(b"false"),
+            (Self::Integer(number), _) => crate::value::write_integer(*number, out),
+            (Self::Double(number), _) => write_double(*number, out),
+            (Self::String(text), _) => json_string(text, out),
+            (Self::Null | Self::Array(_) | Self::Object(_), _) => out.extend_from_slice(b"null"),
         }
     }
 }

@@ -21,7 +21,7 @@ fn table(name: &str, keyed: bool, large_values: bool) -> Captured {
             may_select: true,
             may_use_schema: true,
         },
-        topic: format!("shop.public.{name}"),
+        topic: Some(format!("shop.public.{name}")),
         keyed,
         large_values,
     }
