@@ -383,7 +383,7 @@ impl World {
                     self.server.slot = self.server.slot.max(confirmed.as_u64());
                 }
                 Output::Close(closing) => panic!("{closing:?}"),
-                Output::EnsureTopic(topic) => self.run.relay.handle_topic(topic),
+                Output::EnsureTopic(topic) => run.relay.handle_topic(topic),
                 Output::WaitUntil(_) => return,
             }
         }
