@@ -36,4 +36,5 @@ mod takeover;
 mod too_large;
 mod topic_deleted;
 mod transaction_metadata;
+mod two_phase;
 mod types;

@@ -147,6 +147,7 @@ impl Driver {
                 Ok(Turn::Close(Closing::Drained)) => {
                     return self.ending.take().unwrap_or(End::Drained);
                 }
+                Ok(Turn::Close(Closing::Prepared)) => Err(End::Prepared(self.relay.known_commit())),
                 Ok(Turn::Close(closing)) => Err(closing.into()),
                 Err(end) => Err(end),
             };
@@ -224,6 +225,11 @@ impl Driver {
         };
         let now = self.clock.now();
         for _ in 0..PAYLOADS_PER_TURN {
+            if self.relay.wants_kept() {
+                self.relay.handle_kept(now)?;
+                publish(&mut self.relay, &self.producer)?;
+                continue;
+            }
             if !self.relay.wants_input() {
                 return Ok(false);
             }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use relay::{Closing, Relay, RelayError, Ticket};
+use relay::{Closing, KnownCommit, Relay, RelayError, Ticket};
 
 use crate::copy::CopyError;
 use crate::kafka::KafkaError;
@@ -32,6 +32,8 @@ pub enum End {
         /// Why.
         reason: &'static str,
     },
+    /// A large prepared transaction was committed, and is read again.
+    Prepared(Option<KnownCommit>),
     /// The stream broke its grammar or holds what cannot be published.
     Stream(RelayError),
 }
@@ -46,6 +48,7 @@ impl End {
 impl From<Closing> for End {
     fn from(closing: Closing) -> Self {
         match closing {
+            Closing::Prepared => Self::Prepared(None),
             Closing::Reached => Self::Reached,
             Closing::Drained => Self::Drained,
             Closing::Silent => Self::Lost(Lost::Silent),

@@ -55,6 +55,8 @@ pub enum Halt {
     CopyRefused,
     /// The server cannot read a change out of its WAL, however often it is asked.
     StreamRefused,
+    /// The slot has `two_phase` on and stands behind a PREPARE whose transaction is committed now.
+    PreparedGone,
 }
 
 impl Halt {
@@ -143,7 +145,7 @@ struct Line {
     choices: &'static [&'static str],
 }
 
-static LINES: [Line; 22] = [
+static LINES: [Line; 23] = [
     Line {
         halt: Halt::SlotLost,
         code: "SLOT_LOST",
@@ -378,6 +380,16 @@ static LINES: [Line; 22] = [
              (a division by zero), or text that has no form in UTF-8",
             "the server uses the filter as it was at the time of the change, so mend the filter and start anew \
              under a new postgres.slot with snapshot.mode: initial",
+        ],
+    },
+    Line {
+        halt: Halt::PreparedGone,
+        code: "PREPARED_GONE",
+        exit_code: 32,
+        title: "a prepared transaction was committed whose changes this slot has left behind",
+        choices: &[
+            "the slot has two_phase on, and was read by something else when the transaction was prepared; start \
+             anew under a new postgres.slot with snapshot.mode: initial",
         ],
     },
 ];

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pgoutput::Lsn;
-use relay::{Limits, Progress, Relay, Settings, SnapshotState, Timing};
+use relay::{KnownCommit, Limits, Progress, Relay, Settings, SnapshotState, Timing};
 use tokio::time::{Instant, interval_at, sleep};
 use tracing::{info, warn};
 
@@ -71,6 +71,8 @@ pub struct Memory {
     application_name: String,
     /// The topics of the captured tables.
     topics: Vec<String>,
+    /// The commit of a prepared transaction that is to be read again.
+    known_commit: Option<KnownCommit>,
 }
 
 impl Memory {
@@ -80,6 +82,9 @@ impl Memory {
         self.confirmed = self.confirmed.max(confirmed);
         if let End::ProducerUnfit { topic, .. } = end {
             self.topics.push(topic.clone());
+        }
+        if let End::Prepared(Some(known)) = end {
+            self.known_commit = Some(known.clone());
         }
         self.silence_max = match end {
             End::Lost(lost) if lost.is_silence() && !progressed => {
@@ -164,15 +169,11 @@ impl Start<'_> {
         let ours = self.memory.walsender;
         let (stream, walsender) = slot.own(session, ours, server.sender_timeout).await?;
         self.memory.walsender = Some(walsender);
-        let (resume, shape, begun) = self
+        let (resume, shape, begun, two_phase_slot) = self
             .compare(&sql, server.identity, &reader, &stored)
             .await?;
         self.memory.checked = true;
-        let slot = &self.config.postgres.slot;
-        let mut progress = ProgressWriter::new(&self.config.topics.progress, slot, begun);
-        for topic in self.config.envelope.topics_without_table() {
-            progress.begin(&producer, &topic)?;
-        }
+        let progress = self.progress(&producer, begun)?;
         let timing = Timing::for_server(server.sender_timeout, self.memory.silence_max);
         Ok(self.driver(Made {
             stream,
@@ -185,6 +186,7 @@ impl Start<'_> {
             shape,
             rows,
             timing,
+            two_phase_slot,
         }))
     }
 
@@ -305,6 +307,19 @@ impl Start<'_> {
         }
     }
 
+    fn progress(
+        &self,
+        producer: &Producer,
+        begun: BTreeSet<String>,
+    ) -> Result<ProgressWriter, KafkaError> {
+        let slot = &self.config.postgres.slot;
+        let mut progress = ProgressWriter::new(&self.config.topics.progress, slot, begun);
+        for topic in self.config.envelope.topics_without_table() {
+            progress.begin(producer, &topic)?;
+        }
+        Ok(progress)
+    }
+
     fn producer(&self, properties: &Properties, topics: &Ensured) -> Result<Producer, StartError> {
         let limits = self.config.limits;
         let overshoot = Limits::OVERSHOOT as u64;
@@ -340,6 +355,8 @@ impl Start<'_> {
                     shape: made.shape,
                 },
                 start_is_durable: durable,
+                two_phase_slot: made.two_phase_slot,
+                known_commit: self.memory.known_commit.clone(),
                 limits: limits(config, made.topics.bytes_min()),
                 timing: made.timing,
                 captures: Box::new(move |schema, table| tables.matches(schema, table)),
@@ -445,7 +462,7 @@ impl Start<'_> {
         server: Identity,
         reader: &ProgressReader,
         before: &Stored,
-    ) -> Result<(Resume, u64, BTreeSet<String>), StartError> {
+    ) -> Result<(Resume, u64, BTreeSet<String>, Option<Lsn>), StartError> {
         let name = &self.config.postgres.slot;
         let Some(row) = slots::look(sql, name).await? else {
             let seen = format!("slot {name} was dropped while walferry started");
@@ -469,9 +486,11 @@ impl Start<'_> {
             }
             Progress { shape, ..progress }
         });
+        let two_phase = row.two_phase();
         let (slot, wanted) = (row.into_slot(name), self.config.snapshot);
         let resume = resume::resume(&slot, server, stored.as_ref(), wanted);
-        Ok((resume.map_err(StartError::Halted)?, shape, begun))
+        let resume = resume.map_err(StartError::Halted)?;
+        Ok((resume, shape, begun, two_phase))
     }
 }
 
@@ -535,6 +554,8 @@ struct Made {
     /// Where existing rows would come from.
     rows: Source,
     timing: Timing,
+    /// Where the slot stands, if `two_phase` is on for it.
+    two_phase_slot: Option<Lsn>,
 }
 
 /// Findings that the start itself handles better: a slot in use and a sender that is not free yet

@@ -126,6 +126,13 @@ fn next_after(end: End, until: bool) -> Next {
             Peer::Kafka,
             format!("topic {topic}: {reason}; making another"),
         ),
+        End::Prepared(_) => Next::Again(
+            Peer::Postgres,
+            "a large prepared transaction is committed now, and is read again".to_owned(),
+        ),
+        End::Stream(error @ RelayError::PreparedGone { .. }) => {
+            Next::halt(Halt::PreparedGone, &error)
+        }
         End::Stream(RelayError::Encode { commit_lsn, source }) => {
             let seen = format!(
                 "{source} (in the transaction committed at {})",

@@ -14,7 +14,7 @@
 //!
 //! Not here: frames and COPY states (`pgwire`), the grammar across messages (a change needs its
 //! Relation and its Begin: `relay`), what a cell's text means (`envelope`). The messages of
-//! `streaming` and `two_phase` are refused by name, since walferry never asks for them.
+//! `streaming` are refused by name, since walferry never asks for them; those of `two_phase` are a slot's own.
 //!
 //! Manual: "Logical Streaming Replication Protocol" and "Logical Replication Message Formats".
 
@@ -37,6 +37,7 @@ mod cursor;
 mod error;
 mod lsn;
 mod message;
+mod prepared;
 mod relation;
 mod stream;
 mod transaction;
@@ -47,6 +48,7 @@ pub use copy::CopyRow;
 pub use error::{DecodeError, DecodeErrorKind};
 pub use lsn::{CommitLsn, EndLsn, KeepaliveLsn, Lsn, ParseLsnError};
 pub use message::Message;
+pub use prepared::{Prepared, RollbackPrepared};
 pub use relation::{Columns, ColumnsBuf, Relation, RelationColumn, ReplicaIdentity, TypeName};
 pub use stream::{PgTimestamp, ServerMessage, StatusUpdate};
 pub use transaction::{Begin, Commit, LogicalMessage, Origin};

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::change::{Delete, Insert, Truncate, Update};
 use crate::cursor::Cursor;
 use crate::error::{DecodeError, DecodeErrorKind};
+use crate::prepared::{Prepared, RollbackPrepared};
 use crate::relation::{Relation, TypeName};
 use crate::transaction::{Begin, Commit, LogicalMessage, Origin};
 
@@ -32,6 +33,14 @@ pub enum Message<'a> {
     Truncate(Truncate<'a>),
     /// `M`: `pg_logical_emit_message` was called.
     Logical(LogicalMessage<'a>),
+    /// `b`: a prepared transaction's changes follow.
+    BeginPrepare(Prepared<'a>),
+    /// `P`: they have ended.
+    Prepare(Prepared<'a>),
+    /// `K`: it is committed.
+    CommitPrepared(Prepared<'a>),
+    /// `r`: it is rolled back.
+    RollbackPrepared(RollbackPrepared<'a>),
 }
 
 impl<'a> Message<'a> {
@@ -57,6 +66,16 @@ impl<'a> Message<'a> {
             b'Y' => Message::Type(TypeName::read(cursor.named("Type"))?),
             b'T' => Message::Truncate(Truncate::read(cursor.named("Truncate"))?),
             b'M' => Message::Logical(LogicalMessage::read(cursor.named("Message"))?),
+            b'b' => Message::BeginPrepare(Prepared::read(cursor.named("Begin Prepare"))?),
+            b'P' => Message::Prepare(Prepared::read_behind_flags(cursor.named("Prepare"))?),
+            b'K' => {
+                let cursor = cursor.named("Commit Prepared");
+                Message::CommitPrepared(Prepared::read_behind_flags(cursor)?)
+            }
+            b'r' => {
+                let cursor = cursor.named("Rollback Prepared");
+                Message::RollbackPrepared(RollbackPrepared::read(cursor)?)
+            }
             tag => return Err(start.error("type", refusal(tag))),
         };
         cursor.finish()?;
@@ -76,6 +95,10 @@ impl<'a> Message<'a> {
             Message::Delete(delete) => delete.write(tagged(out, b'D')),
             Message::Truncate(truncate) => truncate.write(tagged(out, b'T')),
             Message::Logical(message) => message.write(tagged(out, b'M')),
+            Message::BeginPrepare(prepared) => prepared.write(tagged(out, b'b')),
+            Message::Prepare(prepared) => prepared.write_behind_flags(tagged(out, b'P')),
+            Message::CommitPrepared(prepared) => prepared.write_behind_flags(tagged(out, b'K')),
+            Message::RollbackPrepared(rollback) => rollback.write(tagged(out, b'r')),
         }
     }
 }
@@ -89,7 +112,7 @@ fn tagged(out: &mut Vec<u8>, tag: u8) -> &mut Vec<u8> {
 fn refusal(tag: u8) -> DecodeErrorKind {
     match tag {
         b'S' | b'E' | b'c' | b'A' => DecodeErrorKind::StreamingIsOff { tag },
-        b'b' | b'P' | b'p' | b'K' | b'r' => DecodeErrorKind::TwoPhaseIsOff { tag },
+        b'p' => DecodeErrorKind::TwoPhaseIsOff { tag },
         _ => DecodeErrorKind::UnknownMessage { tag },
     }
 }

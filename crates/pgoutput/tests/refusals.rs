@@ -71,7 +71,7 @@ fn messages_are_refused_by_field_and_offset() {
         truncate with unknown flags: cannot decode Truncate: flags at byte 5: unknown flags 0x04
         message cut short: cannot decode Message: content at byte 21: the message ends: 5 byte(s) needed, 2 left
         stream start: cannot decode pgoutput message: type at byte 0: unexpected message 'S': streaming is off
-        prepare: cannot decode pgoutput message: type at byte 0: unexpected message 'P': two_phase is off
+        prepare: cannot decode Prepare: flags at byte 1: the message ends: 1 byte(s) needed, 0 left
     "#]].assert_eq(&text);
 }
 

@@ -203,6 +203,7 @@ impl Relay {
         // The server's own rule for a slot of that point; a message outside is named by its end.
         let beyond = match message {
             Message::Begin(begin) => begin.commit_lsn.0 >= point,
+            Message::CommitPrepared(commit) => commit.lsn >= point,
             Message::Logical(logical) => !logical.transactional && logical.lsn > point,
             _ => false,
         };

@@ -51,6 +51,17 @@ pub enum RelayError {
         /// Which column, and what to set.
         source: EncodeError,
     },
+    /// A prepared transaction whose changes the slot does not have any more.
+    #[error(
+        "the prepared transaction {gid:?} was committed at {}, but its changes were sent before this \
+         slot's position and will not come again", .commit_lsn.0
+    )]
+    PreparedGone {
+        /// The name it was prepared under.
+        gid: String,
+        /// Its commit.
+        commit_lsn: CommitLsn,
+    },
     /// The same in the copy of the rows that were there before.
     #[error("a row of the first copy: {0}")]
     EncodeCopied(EncodeError),

@@ -9,6 +9,7 @@ use pgoutput::Lsn;
 use crate::catalog::Counts;
 use crate::feedback::Feedback;
 use crate::limits::Limits;
+use crate::prepared::KnownCommit;
 use crate::progress::Progress;
 #[cfg(doc)]
 use crate::relay::Relay;
@@ -34,6 +35,10 @@ pub struct Settings {
     pub start: Progress,
     /// Whether `start` stands in the progress topic already.
     pub start_is_durable: bool,
+    /// Where the slot stands, if `two_phase` is on for it.
+    pub two_phase_slot: Option<Lsn>,
+    /// The commit that the last run ended for ([`Closing::Prepared`]).
+    pub known_commit: Option<KnownCommit>,
     /// The caps on what is under way.
     pub limits: Limits,
     /// The server's and the user's time-outs.
@@ -90,6 +95,9 @@ pub enum Closing {
     Silent,
     /// The server shuts down and waits for us in vain.
     ServerStopping,
+    /// A large prepared transaction was committed: another run reads it again, and is to be told of
+    /// [`Relay::known_commit`].
+    Prepared,
 }
 
 /// The ladder of positions, for those who watch.

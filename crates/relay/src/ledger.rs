@@ -112,6 +112,8 @@ pub struct Ledger {
     storing: Option<Mark>,
     stored: Option<Mark>,
     confirmed: Confirmed,
+    /// What the slot may not pass, whatever is durable.
+    hold: Option<Lsn>,
 }
 
 #[derive(Debug)]
@@ -150,6 +152,7 @@ impl Ledger {
             storing: None,
             stored: durable.then_some(start),
             confirmed: Confirmed(if durable { start.end } else { Lsn::ZERO }),
+            hold: None,
         }
     }
 
@@ -249,18 +252,30 @@ impl Ledger {
     }
 
     /// The mark last taken by [`Ledger::store`] is durable in the progress topic.
-    pub fn stored(&mut self) -> Confirmed {
+    pub fn stored(&mut self) -> Lsn {
         if let Some(mark) = self.storing.take() {
             self.confirmed = self.confirmed.max(Confirmed(mark.end));
             self.stored = Some(mark);
         }
-        self.confirmed
+        self.durable_end()
+    }
+
+    /// Keeps the slot from passing a position, for what it holds is needed again; none lets it go.
+    pub fn hold(&mut self, position: Option<Lsn>) {
+        self.hold = position;
+    }
+
+    /// Everything before this position is in Kafka, and the position in the progress topic.
+    #[must_use]
+    pub fn durable_end(&self) -> Lsn {
+        self.confirmed.0
     }
 
     /// What the slot may be told.
     #[must_use]
     pub fn confirmed(&self) -> Confirmed {
-        self.confirmed
+        let hold = self.hold.map(Confirmed);
+        self.confirmed.min(hold.unwrap_or(self.confirmed))
     }
 
     /// The furthest position the server has told of.

@@ -17,6 +17,8 @@ mod feedback;
 mod interface;
 mod ledger;
 mod limits;
+mod outside;
+mod prepared;
 mod progress;
 mod relay;
 mod routed;
@@ -31,6 +33,7 @@ pub use interface::{
 };
 pub use ledger::{Confirmed, Ledger, Located, Mark, Split, Ticket};
 pub use limits::Limits;
+pub use prepared::KnownCommit;
 pub use progress::{Progress, SnapshotState};
 pub use relay::Relay;
 pub use schedule::Timing;

@@ -6,8 +6,8 @@ use envelope::{
     Context, EncodeError, Encoder, Operation, Options, Record, Records, RelationDetails, Table,
 };
 use pgoutput::{
-    Begin, Commit, CommitLsn, DecodeError, Delete, EndLsn, Insert, KeepaliveLsn, LogicalMessage,
-    Lsn, Message, PgTimestamp, Relation, ServerMessage, Truncate, Update,
+    Begin, Commit, CommitLsn, DecodeError, Delete, EndLsn, Insert, KeepaliveLsn, Lsn, Message,
+    PgTimestamp, Relation, ServerMessage, Truncate, Update,
 };
 
 use crate::catalog::{Captured, Catalog};
@@ -16,6 +16,7 @@ use crate::error::RelayError;
 use crate::feedback::Feedback;
 use crate::interface::{Closing, Describe, Now, Output, Positions, Settings, TableCounts, Totals};
 use crate::ledger::{Confirmed, Ledger, Located, Mark, Ticket};
+use crate::prepared::Prepares;
 use crate::progress::Progress;
 use crate::routed::RoutedTopics;
 use crate::schedule::{Report, Schedule};
@@ -45,6 +46,7 @@ pub struct Relay {
     ends_with_records: Option<EndLsn>,
     undescribed: Option<Undescribed>,
     routed: RoutedTopics,
+    pub(crate) prepares: Prepares,
     reported: Confirmed,
     rows_since_store: bool,
     until: Option<Lsn>,
@@ -65,8 +67,12 @@ struct Undescribed {
 impl Relay {
     /// A relay at the beginning of a connection.
     #[must_use]
-    pub fn new(settings: Settings, now: Now) -> Self {
-        let ledger = Ledger::new(settings.start.mark(), settings.start_is_durable);
+    pub fn new(mut settings: Settings, now: Now) -> Self {
+        let mut ledger = Ledger::new(settings.start.mark(), settings.start_is_durable);
+        let known = settings.known_commit.take();
+        let start = settings.start.commit_end_lsn;
+        let prepares = Prepares::new(settings.two_phase_slot, start, known);
+        ledger.hold(prepares.hold());
         Self {
             encoder: Encoder::new(settings.envelope.clone()),
             options: settings.envelope.clone(),
@@ -81,6 +87,7 @@ impl Relay {
             ends_with_records: None,
             undescribed: None,
             routed: RoutedTopics::default(),
+            prepares,
             rows_since_store: false,
             until: None,
             draining: false,
@@ -107,7 +114,12 @@ impl Relay {
     /// Whether the next payload may be handed in.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        self.undescribed.is_none() && !self.copy.blocks_stream() && self.has_room()
+        let blocked = self.copy.blocks_stream() || self.prepares.blocks_stream();
+        self.is_described() && !blocked && self.has_room()
+    }
+
+    pub(crate) fn is_described(&self) -> bool {
+        self.undescribed.is_none()
     }
 
     /// Whether somebody waits for the stream to come to a position.
@@ -171,6 +183,8 @@ impl Relay {
                 let before = self.copy.before_point(wal_end.0);
                 self.ledger.keepalive(KeepaliveLsn(before));
                 self.stream_came_to(wal_end.0);
+                self.prepares.stream_came_to(wal_end.0);
+                self.hold_slot();
                 self.schedule
                     .keepalive(now.since_start, wal_end, reply_requested);
                 Ok(())
@@ -206,7 +220,9 @@ impl Relay {
 
     /// The position of the last [`Output::StoreProgress`] is durable in the progress topic.
     pub fn handle_stored(&mut self) {
-        self.ledger.stored();
+        let durable = self.ledger.stored();
+        self.prepares.durable(durable);
+        self.hold_slot();
     }
 
     /// The next record to publish, with the ticket that has to come back.
@@ -329,6 +345,9 @@ impl Relay {
         if self.transaction.is_none() && self.hold_back(&message, at, payload) {
             return Ok(());
         }
+        if self.handle_prepared(now, at, &message, payload)? {
+            return Ok(());
+        }
         match &message {
             Message::Begin(begin) => self.handle_begin(now, at, begin),
             Message::Commit(commit) => self.handle_commit(now, at, commit),
@@ -351,10 +370,17 @@ impl Relay {
         }
     }
 
-    fn handle_begin(&mut self, now: Now, at: Lsn, begin: &Begin) -> Result<(), RelayError> {
+    pub(crate) fn handle_begin(
+        &mut self,
+        now: Now,
+        at: Lsn,
+        begin: &Begin,
+    ) -> Result<(), RelayError> {
         if self.transaction.is_some() {
             return Err(self.out_of_place(&Message::Begin(*begin)));
         }
+        self.prepares.stream_came_to(begin.commit_lsn.0);
+        self.hold_slot();
         let transaction = Transaction::begin(begin, self.settings.start.mark());
         let commit_time = begin.commit_time.unix_micros();
         self.ledger.begin(
@@ -371,7 +397,12 @@ impl Relay {
         Ok(())
     }
 
-    fn handle_commit(&mut self, now: Now, at: Lsn, commit: &Commit) -> Result<(), RelayError> {
+    pub(crate) fn handle_commit(
+        &mut self,
+        now: Now,
+        at: Lsn,
+        commit: &Commit,
+    ) -> Result<(), RelayError> {
         let Some(open) = &self.transaction else {
             return Err(self.out_of_place(&Message::Commit(*commit)));
         };
@@ -391,7 +422,7 @@ impl Relay {
     }
 
     /// The open transaction is complete when the records at hand have left.
-    fn end_with_records(&mut self, end: EndLsn) {
+    pub(crate) fn end_with_records(&mut self, end: EndLsn) {
         if self.taken >= self.records.len() {
             self.ledger.commit(end);
         } else {
@@ -483,42 +514,6 @@ impl Relay {
         }
     }
 
-    /// A message that belongs to no transaction is one of its own: the server sends it when it
-    /// decodes it, and skips it by the same rule as a transaction.
-    ///
-    /// It is named by its last byte. Where it ends, a commit record may start (emit a message as
-    /// the last thing in a transaction), and that position names the transaction.
-    fn handle_message_outside(
-        &mut self,
-        now: Now,
-        message: &Message<'_>,
-        logical: &LogicalMessage<'_>,
-    ) -> Result<(), RelayError> {
-        if self.transaction.is_some() {
-            return Err(self.out_of_place(message));
-        }
-        let unix_micros = now.unix_nanos / 1000;
-        let commit_time = PgTimestamp::from_unix_micros(unix_micros);
-        let last_byte = Lsn::new(logical.lsn.as_u64().saturating_sub(1));
-        let begin = Begin {
-            commit_lsn: CommitLsn(last_byte),
-            commit_time,
-            xid: 0,
-        };
-        let open = Transaction::begin(&begin, self.settings.start.mark());
-        if logical.lsn <= self.settings.start.commit_end_lsn {
-            return Ok(());
-        }
-        let context = open.context(self.settings.start.epoch, logical.lsn, now.unix_nanos);
-        let encoded = self
-            .encoder
-            .logical_message(&context, logical, &mut self.records);
-        encode(open.commit_lsn, encoded)?;
-        self.ledger.begin(open.commit_lsn, unix_micros, 0);
-        self.end_with_records(EndLsn(logical.lsn));
-        Ok(())
-    }
-
     fn progress(&self, mark: Mark) -> Progress {
         let snapshot = self.copy.state(mark.end, self.settings.start.snapshot);
         let Mark {
@@ -538,13 +533,15 @@ impl Relay {
     }
 
     fn closing(&self, time: Duration) -> Option<Closing> {
-        let confirmed = self.ledger.confirmed().lsn();
+        let confirmed = self.ledger.durable_end();
         let still = self.ledger.in_flight_records() == 0 && self.ledger.durable().is_some();
         let reached = self.until.is_some_and(|until| confirmed >= until);
         if reached && !self.draining && !self.copy.is_behind(confirmed) {
             Some(Closing::Reached)
         } else if self.draining && still && !self.storable() && !self.ledger.is_storing() {
             Some(Closing::Drained)
+        } else if self.prepares.wants_another_run() && !self.draining {
+            Some(Closing::Prepared)
         } else if self.schedule.is_silent(time) {
             Some(Closing::Silent)
         } else if self.schedule.is_stopping(time) || self.is_held_up(time) {
@@ -575,7 +572,7 @@ impl Relay {
         }
     }
 
-    fn out_of_place(&self, message: &Message<'_>) -> RelayError {
+    pub(crate) fn out_of_place(&self, message: &Message<'_>) -> RelayError {
         let place = match &self.transaction {
             Some(_) => "inside a transaction",
             None => "outside a transaction",
@@ -589,7 +586,10 @@ impl Relay {
     }
 }
 
-fn encode(commit_lsn: CommitLsn, encoded: Result<(), EncodeError>) -> Result<(), RelayError> {
+pub(crate) fn encode(
+    commit_lsn: CommitLsn,
+    encoded: Result<(), EncodeError>,
+) -> Result<(), RelayError> {
     encoded.map_err(|source| RelayError::Encode { commit_lsn, source })
 }
 

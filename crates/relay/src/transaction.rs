@@ -76,7 +76,7 @@ impl Transaction {
 impl Replay {
     /// The server sends a transaction if and only if its commit record starts at or after the
     /// confirmed position; the same rule tells what is done already.
-    fn of(commit_lsn: CommitLsn, done: Mark) -> Self {
+    pub(crate) fn of(commit_lsn: CommitLsn, done: Mark) -> Self {
         match done.split {
             Some(Split {
                 commit_lsn: split,
@@ -110,6 +110,10 @@ pub(crate) fn name(message: &Message<'_>) -> &'static str {
         Message::Delete(_) => "Delete",
         Message::Truncate(_) => "Truncate",
         Message::Logical(_) => "Message",
+        Message::BeginPrepare(_) => "Begin Prepare",
+        Message::Prepare(_) => "Prepare",
+        Message::CommitPrepared(_) => "Commit Prepared",
+        Message::RollbackPrepared(_) => "Rollback Prepared",
     }
 }
 

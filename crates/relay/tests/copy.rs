@@ -44,6 +44,8 @@ impl Bench {
                 shape: 0,
             },
             start_is_durable: false,
+            two_phase_slot: None,
+            known_commit: None,
             limits: Limits {
                 in_flight_records: 3,
                 in_flight_bytes: 1 << 20,

@@ -98,6 +98,8 @@ impl World {
             envelope: options,
             start,
             start_is_durable,
+            two_phase_slot: None,
+            known_commit: None,
             limits: self.plan.limits,
             timing: Timing::for_server(Duration::from_secs(60), None),
             captures: Box::new(is_captured),
@@ -317,7 +319,7 @@ impl World {
         match closing {
             Closing::Silent => self.summary.silences += 1,
             Closing::ServerStopping => self.summary.stops += 1,
-            Closing::Reached | Closing::Drained => {}
+            Closing::Reached | Closing::Drained | Closing::Prepared => {}
         }
         let stopping = self.server == Server::Stopping;
         self.end_run()?;

@@ -20,9 +20,17 @@ pub struct SlotRow {
     restart_lsn: Option<Lsn>,
     /// The server's word for why it cannot be read any more.
     pub invalidated: Option<String>,
+    two_phase: bool,
 }
 
 impl SlotRow {
+    /// Where it stands, if it sends transactions when they are prepared.
+    #[must_use]
+    pub fn two_phase(&self) -> Option<Lsn> {
+        self.two_phase
+            .then(|| self.confirmed_flush_lsn.unwrap_or_default())
+    }
+
     /// The slot, to be compared with the progress.
     #[must_use]
     pub fn into_slot(self, name: &str) -> Slot {
@@ -46,7 +54,7 @@ pub async fn look(client: &Client, name: &str) -> Result<Option<SlotRow>, Postgr
     const QUERY: &str = "SELECT confirmed_flush_lsn::text, restart_lsn::text, \
          CASE WHEN wal_status = 'lost' \
               THEN coalesce(to_jsonb(s) ->> 'invalidation_reason', 'wal_removed') \
-              ELSE to_jsonb(s) ->> 'invalidation_reason' END AS invalidated \
+              ELSE to_jsonb(s) ->> 'invalidation_reason' END AS invalidated, two_phase \
          FROM pg_catalog.pg_replication_slots s WHERE slot_name = $1";
     const DOING: &str = "look at the slot";
     let rows = ask(DOING, client.query_typed(QUERY, &[(&name, Type::NAME)])).await?;
@@ -61,6 +69,7 @@ pub async fn look(client: &Client, name: &str) -> Result<Option<SlotRow>, Postgr
         confirmed_flush_lsn: lsn("confirmed_flush_lsn")?,
         restart_lsn: lsn("restart_lsn")?,
         invalidated: row.try_get("invalidated").map_err(sql(DOING))?,
+        two_phase: row.try_get("two_phase").map_err(sql(DOING))?,
     }))
 }
 

@@ -185,9 +185,12 @@ fn kind(wanted: &Wanted<'_>, database: &str, slot: &Slot) -> Option<Finding> {
             "It is temporary and vanishes with its session.".to_owned(),
         )
     } else if slot.two_phase {
-        let problem =
-            "It has two_phase on: transactions would arrive at PREPARE, before they are committed.";
-        ("SLOT_TWO_PHASE", problem.to_owned())
+        return Some(Finding::info(
+            "SLOT_TWO_PHASE",
+            Subject::Slot(wanted.slot.to_owned()),
+            "It has two_phase on: prepared transactions come at PREPARE and are published at COMMIT \
+             PREPARED. The slot cannot pass one that is neither committed nor rolled back.",
+        ));
     } else {
         return None;
     };

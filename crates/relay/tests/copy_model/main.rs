@@ -149,6 +149,8 @@ impl Run {
             envelope: Options::new("srv", "db"),
             start_is_durable: start.commit_end_lsn != Lsn::ZERO,
             start,
+            two_phase_slot: None,
+            known_commit: None,
             limits: Limits {
                 in_flight_records: 4,
                 in_flight_bytes: 1 << 20,

@@ -92,7 +92,7 @@ fn each_fault_is_named_alone() {
         ["e SLOT_DATABASE"]
     );
     assert_eq!(codes(|s| s.temporary = true), ["e SLOT_TEMPORARY"]);
-    assert_eq!(codes(|s| s.two_phase = true), ["e SLOT_TWO_PHASE"]);
+    assert_eq!(codes(|s| s.two_phase = true), ["i SLOT_TWO_PHASE"]);
     assert_eq!(codes(|s| s.synced = true), ["e SLOT_SYNCED"]);
     assert_eq!(
         codes(|s| s.wal_status = Some("lost".to_owned())),

@@ -1,0 +1,178 @@
+//! Slots with `two_phase` on: what is prepared is published at COMMIT PREPARED, in its place and once,
+//! whatever is killed in between; what is rolled back, never. Large ones in bounded memory.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use e2e::support::topic::read_topic;
+use e2e::support::walferry::Config;
+use e2e::support::{assert_halts, kafka, postgres, query, query_one, sql};
+use xtask::servers::{PostgresOptions, PostgresServer};
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// A server, and a slot with `two_phase` on that nobody has read.
+fn prepared_slot(purpose: &str) -> (PostgresServer, Config) {
+    let options = PostgresOptions::default().with("max_prepared_transactions", "20");
+    let postgres = postgres(options);
+    sql(
+        &postgres,
+        "CREATE TABLE users (id int PRIMARY KEY, note text)",
+    );
+    let config = Config::new(purpose, &postgres, kafka());
+    let slot = config.slot();
+    sql(
+        &postgres,
+        &format!("CREATE PUBLICATION {slot} FOR TABLE users"),
+    );
+    sql(
+        &postgres,
+        &format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput', false, true)"),
+    );
+    (postgres, config)
+}
+
+fn keys(config: &Config) -> Vec<i64> {
+    let events = read_topic(config.bootstrap_servers(), &config.topic("users"));
+    let keys = events.iter().map(|event| event.key_json()["id"].as_i64());
+    keys.map(|key| key.expect("a number")).collect()
+}
+
+#[test]
+fn prepared_transactions_come_when_they_are_committed() {
+    let (postgres, config) = prepared_slot("two_phase");
+    for text in [
+        "BEGIN; INSERT INTO users VALUES (2); PREPARE TRANSACTION 'later'",
+        "BEGIN; INSERT INTO users VALUES (3); PREPARE TRANSACTION 'never'",
+        "INSERT INTO users VALUES (1)",
+    ] {
+        sql(&postgres, text);
+    }
+    config.catch_up(LIMIT);
+    assert_eq!(keys(&config), [1]);
+    sql(&postgres, "INSERT INTO users VALUES (4)");
+    config.catch_up(LIMIT);
+    // A restart of the server in between loses nothing either: the slot stands before PREPARE.
+    let waits = "SELECT count(*) FROM pg_prepared_xacts";
+    assert_eq!(query_one(&postgres, waits), "2");
+    sql(&postgres, "COMMIT PREPARED 'later'");
+    sql(&postgres, "ROLLBACK PREPARED 'never'");
+    sql(&postgres, "INSERT INTO users VALUES (5)");
+    config.catch_up(LIMIT);
+    assert_eq!(keys(&config), [1, 4, 2, 5]);
+    // And nothing holds the slot any more.
+    let written = query_one(&postgres, "SELECT pg_current_wal_lsn()");
+    config.catch_up(LIMIT);
+    let slot = config.slot();
+    let passed = format!(
+        "SELECT confirmed_flush_lsn >= '{written}' FROM pg_replication_slots WHERE slot_name = '{slot}'"
+    );
+    assert_eq!(query_one(&postgres, &passed), "t");
+    assert_eq!(keys(&config), [1, 4, 2, 5], "nothing is repeated");
+}
+
+#[test]
+fn kills_between_prepare_and_commit_lose_and_repeat_nothing_else() {
+    let (postgres, config) = prepared_slot("two_phase_kills");
+    let mut next = 0;
+    for round in 0..8 {
+        let mut walferry = config.start();
+        for step in 0..12 {
+            next += 1;
+            let gid = format!("g{round}_{step}");
+            sql(
+                &postgres,
+                &format!("BEGIN; INSERT INTO users VALUES ({next}); PREPARE TRANSACTION '{gid}'"),
+            );
+            next += 1;
+            sql(&postgres, &format!("INSERT INTO users VALUES ({next})"));
+            // Some of them wait until after the kill.
+            let waiting = query(&postgres, "SELECT gid FROM pg_prepared_xacts ORDER BY 1");
+            if step % 3 != 2 || waiting.len() > 10 {
+                let gid = &waiting[(round * 7 + step) % waiting.len()];
+                let end = if step % 4 == 1 { "ROLLBACK" } else { "COMMIT" };
+                sql(&postgres, &format!("{end} PREPARED '{gid}'"));
+            }
+        }
+        walferry.kill9();
+    }
+    for gid in query(&postgres, "SELECT gid FROM pg_prepared_xacts") {
+        sql(&postgres, &format!("COMMIT PREPARED '{gid}'"));
+    }
+    config.catch_up(LIMIT);
+    let events = read_topic(config.bootstrap_servers(), &config.topic("users"));
+    let mut ids: BTreeMap<i64, String> = BTreeMap::new();
+    let mut last = None;
+    for event in &events {
+        let key = event.key_json()["id"].as_i64().expect("a number");
+        let id = event.id();
+        match ids.insert(key, id.to_string()) {
+            Some(before) => assert_eq!(before, id.to_string(), "a repeat has the id it had"),
+            None => {
+                assert!(last.is_none_or(|last| last < id), "in the order of commits");
+                last = Some(id);
+            }
+        }
+    }
+    let found: Vec<String> = ids.keys().map(ToString::to_string).collect();
+    let expected = query(&postgres, "SELECT id FROM users ORDER BY 1");
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_large_prepared_transaction_is_read_again() {
+    let (postgres, config) = prepared_slot("two_phase_large");
+    sql(
+        &postgres,
+        "BEGIN; INSERT INTO users SELECT g, repeat('x', 50) FROM generate_series(1, 200000) g;
+         PREPARE TRANSACTION 'large'",
+    );
+    sql(&postgres, "INSERT INTO users VALUES (0)");
+    config.catch_up(LIMIT);
+    assert_eq!(keys(&config), [0]);
+    let mut walferry = config.start();
+    sql(&postgres, "COMMIT PREPARED 'large'");
+    sql(&postgres, "INSERT INTO users VALUES (-1)");
+    e2e::support::wait_for("some of it is there", LIMIT, || {
+        let events = walferry.metrics();
+        let count = events
+            .iter()
+            .find(|(name, _)| name.contains("operation=\"create\""));
+        count.filter(|(_, count)| **count > 1000.0).map(drop)
+    });
+    walferry.kill9();
+    let mut walferry = config.start();
+    walferry.sigterm();
+    assert_eq!(walferry.wait_exit(LIMIT), Some(0));
+    config.catch_up(LIMIT);
+    let mut found = keys(&config);
+    assert_eq!(found.first(), Some(&0));
+    assert_eq!(found.last(), Some(&-1), "it keeps its place");
+    found.sort_unstable();
+    found.dedup();
+    assert_eq!(found.len(), 200_002);
+}
+
+#[test]
+fn what_another_reader_has_left_behind_is_told() {
+    let (postgres, config) = prepared_slot("two_phase_gone");
+    let slot = config.slot();
+    sql(
+        &postgres,
+        "BEGIN; INSERT INTO users VALUES (1); PREPARE TRANSACTION 'lost'",
+    );
+    sql(
+        &postgres,
+        &format!("SELECT pg_replication_slot_advance('{slot}', pg_current_wal_lsn())"),
+    );
+    config.catch_up(LIMIT);
+    sql(&postgres, "COMMIT PREPARED 'lost'");
+    // Postgres 14 sends prepared transactions at their commit, whatever the slot says.
+    if query_one(&postgres, "SHOW server_version_num").starts_with("14") {
+        config.catch_up(LIMIT);
+        assert_eq!(keys(&config), [1]);
+        return;
+    }
+    let mut walferry = config.spawn();
+    assert_halts(&mut walferry, "PREPARED_GONE", 32);
+}
