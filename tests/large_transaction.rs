@@ -12,19 +12,47 @@ const RSS_MAX: u64 = 64 << 20;
 
 #[test]
 fn two_million_rows_in_64_mib() {
-    let postgres = postgres(PostgresOptions::default());
+    passes_in_bounded_memory("large", "false", &["COMMIT"]);
+}
+
+/// Once as the server sends it by itself, at the commit, and once by a slot that sends it before.
+#[test]
+fn two_million_prepared_rows_in_64_mib() {
+    let ends = ["PREPARE TRANSACTION 'large'", "COMMIT PREPARED 'large'"];
+    for two_phase in ["false", "true"] {
+        passes_in_bounded_memory("large_prepared", two_phase, &ends);
+    }
+}
+
+fn passes_in_bounded_memory(purpose: &str, two_phase: &str, ends: &[&str]) {
+    let postgres = postgres(PostgresOptions::default().with("max_prepared_transactions", "1"));
     sql(
         &postgres,
         "CREATE TABLE users (id int PRIMARY KEY, name text, age int)",
     );
-    let config = Config::new("large", &postgres, kafka());
+    let config = Config::new(purpose, &postgres, kafka());
+    let slot = config.slot();
+    sql(
+        &postgres,
+        &format!("CREATE PUBLICATION {slot} FOR TABLE users"),
+    );
+    let made = format!("'{slot}', 'pgoutput', false, {two_phase}");
+    sql(
+        &postgres,
+        &format!("SELECT pg_create_logical_replication_slot({made})"),
+    );
     let mut walferry = config.start();
+    let (first, later) = ends.split_first().expect("an end");
     sql(
         &postgres,
         &format!(
-            "INSERT INTO users SELECT i, 'user ' || i, i % 90 FROM generate_series(1, {ROWS}) i"
+            "BEGIN; INSERT INTO users SELECT i, 'user ' || i, i % 90 FROM generate_series(1, {ROWS}) i; \
+             {first}"
         ),
     );
+    for end in later {
+        sql(&postgres, end);
+    }
     let count = || record_count(config.bootstrap_servers(), &config.topic("users"));
     wait_for(
         "all rows are in the topic",
