@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use e2e::support::topic::read_topic;
-use e2e::support::walferry::Config;
-use e2e::support::{assert_halts, kafka, postgres, query, query_one, sql};
+use e2e::support::walferry::{Config, Walferry};
+use e2e::support::{assert_halts, kafka, postgres, query, query_one, sql, wait_for};
 use xtask::servers::{PostgresOptions, PostgresServer};
 
 const LIMIT: Duration = Duration::from_secs(90);
@@ -133,7 +133,7 @@ fn a_large_prepared_transaction_is_read_again() {
     let mut walferry = config.start();
     sql(&postgres, "COMMIT PREPARED 'large'");
     sql(&postgres, "INSERT INTO users VALUES (-1)");
-    e2e::support::wait_for("some of it is there", LIMIT, || {
+    wait_for("some of it is there", LIMIT, || {
         let events = walferry.metrics();
         let count = events
             .iter()
@@ -175,4 +175,40 @@ fn what_another_reader_has_left_behind_is_told() {
     }
     let mut walferry = config.spawn();
     assert_halts(&mut walferry, "PREPARED_GONE", 32);
+}
+
+#[test]
+fn a_forgotten_prepared_transaction_is_named() {
+    let (postgres, config) = prepared_slot("two_phase_forgotten");
+    let config = config.set("postgres.prepared.transaction.age", "1s");
+    sql(
+        &postgres,
+        "BEGIN; INSERT INTO users VALUES (1); PREPARE TRANSACTION 'left'",
+    );
+    let mut walferry = config.start();
+    wait_for("the log names it", LIMIT, || {
+        let log = walferry.log();
+        let told = log.contains("PREPARED_FORGOTTEN") && log.contains("ROLLBACK PREPARED 'left';");
+        told.then_some(())
+    });
+    let metric = |walferry: &Walferry, name: &str| walferry.metrics().get(name).copied();
+    assert_eq!(
+        metric(&walferry, "walferry_prepared_transactions"),
+        Some(1.0)
+    );
+    assert!(metric(&walferry, "walferry_prepared_oldest_seconds") >= Some(1.0));
+    let (_, status) = walferry.get("/status").expect("the admin page");
+    assert!(status.contains("\"gid\":\"left\""), "{status}");
+    let check = config.check(&["--json"]);
+    let told = String::from_utf8_lossy(&check.stdout).into_owned();
+    assert!(
+        told.contains("PREPARED_FORGOTTEN") && told.contains("COMMIT PREPARED 'left';"),
+        "{told}"
+    );
+    sql(&postgres, "ROLLBACK PREPARED 'left'");
+    wait_for("it is gone from the metrics", LIMIT, || {
+        (metric(&walferry, "walferry_prepared_transactions") == Some(0.0)).then_some(())
+    });
+    walferry.sigterm();
+    assert_eq!(walferry.wait_exit(LIMIT), Some(0));
 }

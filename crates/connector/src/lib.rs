@@ -18,6 +18,7 @@ pub mod outbox_init;
 pub mod ownership;
 pub mod postgres;
 pub mod preflight;
+pub mod prepared;
 pub mod questions;
 pub mod resume;
 pub mod secret;

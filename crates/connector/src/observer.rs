@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::kafka::Producer;
 use crate::preflight::finding::Severity;
 use crate::preflight::report::Report;
+use crate::prepared::PreparedTransaction;
 use crate::telemetry::{Peer, Reading, SlotHealth, Stage, TableCounts, Telemetry};
 
 /// A handle on everything that watches.
@@ -153,6 +154,11 @@ impl Observer {
     /// the slot is confirmed.
     pub fn slot(&self, health: Option<SlotHealth>, wal_end: Lsn, confirmed: Lsn) {
         self.telemetry.slot(health, wal_end, confirmed);
+    }
+
+    /// The transactions that are prepared and not ended.
+    pub fn prepared(&self, transactions: Vec<PreparedTransaction>) {
+        self.telemetry.prepared(transactions);
     }
 
     /// How many tables are wanted and not published.

@@ -20,6 +20,7 @@ use crate::observer::Observer;
 use crate::postgres::slots::{self, SlotState};
 use crate::postgres::sql::sql;
 use crate::postgres::{CatalogSession, PostgresError};
+use crate::prepared::{self, PreparedTransaction};
 use crate::telemetry::{SlotHealth, WalStatus};
 use crate::unpublished::{self, Unpublished};
 
@@ -37,8 +38,13 @@ impl SlotWatch {
             wanted: config.tables.clone(),
             told: BTreeSet::new(),
         };
+        let mut forgotten = Forgotten {
+            slot: slot.clone(),
+            age: config.postgres.prepared_age,
+            told: BTreeSet::new(),
+        };
         Self(tokio::spawn(async move {
-            watch(&session, &slot, &mut left_out, &observer).await;
+            watch(&session, &slot, &mut left_out, &mut forgotten, &observer).await;
         }))
     }
 }
@@ -49,7 +55,13 @@ impl Drop for SlotWatch {
     }
 }
 
-async fn watch(session: &CatalogSession, slot: &str, left_out: &mut LeftOut, observer: &Observer) {
+async fn watch(
+    session: &CatalogSession,
+    slot: &str,
+    left_out: &mut LeftOut,
+    forgotten: &mut Forgotten,
+    observer: &Observer,
+) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut status = None;
@@ -73,6 +85,11 @@ async fn watch(session: &CatalogSession, slot: &str, left_out: &mut LeftOut, obs
             }
             Ok(Err(error)) => debug!(%error, "the slot could not be looked at"),
             Err(_) => debug!("the server does not answer a question about the slot"),
+        }
+        match timeout(PATIENCE, forgotten.look(session)).await {
+            Ok(Ok(prepared)) => observer.prepared(prepared),
+            Ok(Err(error)) => debug!(%error, "prepared transactions could not be looked at"),
+            Err(_) => debug!("the server does not answer a question about prepared transactions"),
         }
         if looks.is_multiple_of(LEFT_OUT_EVERY) {
             match timeout(PATIENCE, left_out.look(session)).await {
@@ -109,6 +126,38 @@ impl LeftOut {
         }
         self.told = found;
         Ok(self.told.len())
+    }
+}
+
+/// The look for prepared transactions that nobody ends.
+struct Forgotten {
+    slot: String,
+    age: Duration,
+    /// Each is told once.
+    told: BTreeSet<String>,
+}
+
+impl Forgotten {
+    /// Tells of those that have come of age, and gives all.
+    async fn look(
+        &mut self,
+        session: &CatalogSession,
+    ) -> Result<Vec<PreparedTransaction>, PostgresError> {
+        const DOING: &str = "look for prepared transactions";
+        let client = session.client().await?;
+        let found = prepared::find(&client, &self.slot).await;
+        let found = found.map_err(sql(DOING))?;
+        let old = found.iter().filter(|it| it.is_older_than(self.age));
+        let old: Vec<&PreparedTransaction> = old.collect();
+        for transaction in old.iter().filter(|it| !self.told.contains(&it.gid)) {
+            let (commit, rollback) = (transaction.commit(), transaction.rollback());
+            warn!(
+                gid = transaction.gid,
+                commit, rollback, "PREPARED_FORGOTTEN: {transaction}"
+            );
+        }
+        self.told = old.iter().map(|it| it.gid.clone()).collect();
+        Ok(found)
     }
 }
 

@@ -14,6 +14,7 @@ mod status_line;
 mod tests;
 mod view;
 
+use crate::prepared::PreparedTransaction;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -50,6 +51,7 @@ struct State {
     slot_confirmed: Lsn,
     /// Tables that are wanted and not published, as of the last look.
     unpublished: usize,
+    prepared: Vec<PreparedTransaction>,
     producer: Option<ProducerStatistics>,
     retries: BTreeMap<Peer, u64>,
     /// Records and bytes published by when, for the rates.
@@ -100,6 +102,7 @@ impl Telemetry {
             wal_end: Lsn::ZERO,
             slot_confirmed: Lsn::ZERO,
             unpublished: 0,
+            prepared: Vec::new(),
             producer: None,
             retries: BTreeMap::new(),
             history: VecDeque::new(),
@@ -153,6 +156,11 @@ impl Telemetry {
         state.slot = health;
         state.wal_end = wal_end;
         state.slot_confirmed = confirmed;
+    }
+
+    /// The transactions that are prepared and not ended.
+    pub fn prepared(&self, transactions: Vec<PreparedTransaction>) {
+        self.lock().prepared = transactions;
     }
 
     /// How many tables are wanted and not published.

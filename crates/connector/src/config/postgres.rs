@@ -25,6 +25,8 @@ pub struct Postgres {
     pub create: Create,
     /// How long to wait between two tries to connect.
     pub backoff: Backoff,
+    /// `postgres.prepared.transaction.age`: older ones count as forgotten.
+    pub prepared_age: Duration,
 }
 
 impl Postgres {
@@ -73,7 +75,9 @@ pub(super) fn read(
             "is longer than postgres.reconnect.backoff.max",
         );
     }
+    let prepared_age = reader.duration("postgres.prepared.transaction.age");
     Some(Postgres {
+        prepared_age: prepared_age?,
         conninfo: conninfo?,
         password,
         slot: slot?,

@@ -82,7 +82,7 @@ pub struct Captured {
 pub async fn examine(client: &Client, wanted: &Wanted<'_>) -> Examination {
     let mut findings = Vec::new();
     let (server, role, slot, publication, relations) = tokio::join!(
-        server::read(client),
+        server::read(client, wanted.slot, wanted.prepared_age),
         rights::read(client),
         slot::read(client, wanted.slot),
         publication::read(client, wanted.publication),

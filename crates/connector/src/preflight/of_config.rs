@@ -42,6 +42,7 @@ pub async fn of_config(
         .collect();
     let wanted = Wanted {
         slot: &config.postgres.slot,
+        prepared_age: config.postgres.prepared_age,
         publication: &config.postgres.publication,
         application_name,
         create: match config.postgres.create {

@@ -1,9 +1,12 @@
 //! The server's version and settings.
 
+use std::time::Duration;
+
 use tokio_postgres::Client;
 
 use super::finding::{Finding, Remedy, Subject};
 use super::quote::shown;
+use crate::prepared::{self, PreparedTransaction};
 
 /// What the server says of itself, in one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,8 +43,8 @@ pub struct Server {
     pub in_recovery: bool,
     /// `hot_standby_feedback`.
     pub hot_standby_feedback: bool,
-    /// Prepared transactions older than an hour.
-    pub forgotten_prepared: i32,
+    /// Prepared transactions that may be forgotten.
+    pub forgotten: Vec<PreparedTransaction>,
 }
 
 const SERVER: &str = "
@@ -60,16 +63,20 @@ const SERVER: &str = "
            current_setting('synchronous_standby_names'),
            (SELECT pg_encoding_to_char(encoding)::text FROM pg_database
              WHERE datname = current_database()),
-           pg_is_in_recovery(), current_setting('hot_standby_feedback')::bool,
-           (SELECT count(*)::int4 FROM pg_prepared_xacts
-             WHERE prepared < now() - interval '1 hour')";
+           pg_is_in_recovery(), current_setting('hot_standby_feedback')::bool";
 
-/// Asks the server.
+/// Asks the server; `slot` and `age` are for the prepared transactions that may be forgotten.
 ///
 /// # Errors
 /// What the server answered.
-pub async fn read(client: &Client) -> Result<Server, tokio_postgres::Error> {
+pub async fn read(
+    client: &Client,
+    slot: &str,
+    age: Duration,
+) -> Result<Server, tokio_postgres::Error> {
     let row = client.query_one(SERVER, &[]).await?;
+    let mut forgotten = prepared::find(client, slot).await?;
+    forgotten.retain(|transaction| transaction.is_older_than(age));
     Ok(Server {
         version: row.try_get(0)?,
         version_text: row.try_get(1)?,
@@ -87,7 +94,7 @@ pub async fn read(client: &Client) -> Result<Server, tokio_postgres::Error> {
         encoding: row.try_get(13)?,
         in_recovery: row.try_get(14)?,
         hot_standby_feedback: row.try_get(15)?,
-        forgotten_prepared: row.try_get(16)?,
+        forgotten,
     })
 }
 
@@ -117,7 +124,7 @@ pub fn judge(
     findings.extend(synchronous(application_name, server));
     findings.extend(encoding(server));
     findings.extend(standby(server, need));
-    findings.extend(prepared(server));
+    findings.extend(server.forgotten.iter().map(forgotten));
     findings
 }
 
@@ -416,19 +423,14 @@ fn standby(server: &Server, need: SlotNeed) -> Option<Finding> {
     ))
 }
 
-fn prepared(server: &Server) -> Option<Finding> {
-    (server.forgotten_prepared > 0).then(|| {
-        Finding::warning(
-            "PREPARED_FORGOTTEN",
-            Subject::Database(server.database.clone()),
-            format!(
-                "{} prepared transactions are older than an hour: they hold WAL, and a new slot \
-                 waits for them.",
-                server.forgotten_prepared
-            ),
-        )
-        .text("see pg_prepared_xacts, then COMMIT PREPARED or ROLLBACK PREPARED each")
-    })
+fn forgotten(transaction: &PreparedTransaction) -> Finding {
+    Finding::warning(
+        "PREPARED_FORGOTTEN",
+        Subject::Database(transaction.database.clone()),
+        transaction.to_string(),
+    )
+    .sql(transaction.commit())
+    .or(Remedy::Sql(transaction.rollback()))
 }
 
 #[cfg(test)]

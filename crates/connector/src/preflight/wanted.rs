@@ -3,6 +3,8 @@
 //! The rooms of the configuration stay unknown here: patterns arrive as functions. What a
 //! configuration wants is said in `of_config.rs`.
 
+use std::time::Duration;
+
 /// What walferry is configured to do, as far as the check is concerned.
 #[derive(Clone, Copy)]
 pub struct Wanted<'a> {
@@ -29,6 +31,8 @@ pub struct Wanted<'a> {
     pub snapshot: Snapshot,
     /// Whether the progress topic holds a position for this slot.
     pub progress: StoredProgress,
+    /// From which age on a prepared transaction counts as forgotten.
+    pub prepared_age: Duration,
     /// How events are written, which decides topics and what is carried as text.
     pub envelope: &'a envelope::Options,
 }

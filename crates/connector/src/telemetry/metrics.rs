@@ -227,6 +227,17 @@ fn events(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
         "Tables that are wanted and not in the publication: their changes are not captured.",
         view.unpublished_tables as u64,
     )?;
+    let prepared = &view.prepared_transactions;
+    writer.position(
+        "walferry_prepared_transactions",
+        "Transactions that are prepared and neither committed nor rolled back.",
+        prepared.len() as u64,
+    )?;
+    writer.position(
+        "walferry_prepared_oldest_seconds",
+        "Age of the oldest of them; it holds WAL and vacuum back.",
+        prepared.first().map_or(0, |oldest| oldest.age_seconds),
+    )?;
     let retries = ["postgres", "kafka"].map(|peer| {
         (
             [("peer", peer)],

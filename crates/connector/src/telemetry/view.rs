@@ -1,6 +1,7 @@
 //! What is shown of a run at one moment: the page's JSON, the metrics and the status line are made
 //! from it.
 
+use crate::prepared::PreparedTransaction;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -47,6 +48,8 @@ pub struct View {
     pub slot: Option<SlotHealth>,
     /// Tables that the configuration wants and the publication leaves out.
     pub unpublished_tables: usize,
+    /// Transactions that are prepared and not ended, the oldest first.
+    pub prepared_transactions: Vec<PreparedTransaction>,
     /// The producer, once it has spoken.
     pub producer: Option<ProducerStatistics>,
     /// Events by table, the busiest first.
@@ -165,6 +168,7 @@ impl View {
                 .collect(),
             slot: state.slot.clone(),
             unpublished_tables: state.unpublished,
+            prepared_transactions: state.prepared.clone(),
             producer: state.producer.clone(),
             tables,
         }

@@ -93,6 +93,7 @@ async fn check(client: &Client, setup: Setup) -> Examination {
         })
         .collect();
     let wanted = Wanted {
+        prepared_age: std::time::Duration::from_secs(3600),
         slot: "walferry_shop",
         publication: "walferry_shop",
         application_name: "walferry",

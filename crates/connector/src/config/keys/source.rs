@@ -63,6 +63,16 @@ pub(super) const KEYS: &[Key] = &[
         doc: "The longest wait between two tries.",
     },
     Key {
+        path: "postgres.prepared.transaction.age",
+        kind: Kind::Duration {
+            min_ms: 1_000,
+            max_ms: 30 * 86_400_000,
+        },
+        default: Default::Is("1h"),
+        doc: "From which age on a prepared transaction counts as forgotten: `check` and the log name it, \
+              with the statements that end it.",
+    },
+    Key {
         path: "topics.prefix",
         kind: Kind::Text,
         default: Default::From("the name"),

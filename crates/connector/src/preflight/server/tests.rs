@@ -18,8 +18,34 @@ fn server() -> Server {
         encoding: "UTF8".to_owned(),
         in_recovery: false,
         hot_standby_feedback: false,
-        forgotten_prepared: 0,
+        forgotten: Vec::new(),
     }
+}
+
+fn forgotten() -> PreparedTransaction {
+    PreparedTransaction {
+        gid: "o'brien".to_owned(),
+        database: "shop".to_owned(),
+        owner: "coordinator".to_owned(),
+        age_seconds: 7_200,
+        retained_bytes: Some(5_000),
+    }
+}
+
+#[test]
+fn a_forgotten_transaction_is_told_with_all_that_is_known_of_it() {
+    let finding = super::forgotten(&forgotten());
+    let expected = "The transaction that coordinator prepared as \"o'brien\" in database shop is 7200 s \
+                    old. It holds back vacuum, and the WAL since it began: 5000 bytes are kept for the \
+                    slot.";
+    assert_eq!(finding.problem, expected);
+    assert!(
+        finding.fix().contains("COMMIT PREPARED 'o''brien';"),
+        "{}",
+        finding.fix()
+    );
+    let rollback = Remedy::Sql("ROLLBACK PREPARED 'o''brien';".to_owned());
+    assert_eq!(finding.otherwise, [rollback]);
 }
 
 /// Severity's first letter and code of each finding.
@@ -58,7 +84,7 @@ fn each_fault_is_named_alone() {
         (|s| s.slot_wal_keep_mb = 0, "w SLOT_WAL_KEEP_SIZE"),
         (|s| s.slot_wal_keep_mb = -1, "i SLOT_WAL_KEEP_SIZE"),
         (|s| s.encoding = "SQL_ASCII".to_owned(), "w SERVER_ENCODING"),
-        (|s| s.forgotten_prepared = 2, "w PREPARED_FORGOTTEN"),
+        (|s| s.forgotten.push(forgotten()), "w PREPARED_FORGOTTEN"),
     ];
     for (change, expected) in cases {
         assert_eq!(codes(change), [expected]);

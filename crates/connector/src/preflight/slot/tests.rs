@@ -14,6 +14,7 @@ fn slot() -> Slot {
 /// Severity's first letter and code of each finding.
 fn said(name: &str, create: Create, progress: StoredProgress, slot: Option<&Slot>) -> Vec<String> {
     let wanted = Wanted {
+        prepared_age: std::time::Duration::from_secs(3600),
         slot: name,
         publication: "p",
         application_name: "walferry",
