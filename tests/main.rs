@@ -10,6 +10,7 @@ mod failover;
 mod flat_rows;
 mod heartbeat;
 mod idle_advance;
+mod inbox;
 mod kafka_absent;
 mod kafka_outage;
 mod large_transaction;

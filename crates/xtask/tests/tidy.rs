@@ -10,7 +10,8 @@ use xtask::workspace_root;
 
 /// Package, and the packages of ours it may use. An arrow that is not here needs a page under
 /// docs/decisions.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
+    ("walferry-inbox", &[]),
     ("walferry-pgwire", &[]),
     ("walferry-pgoutput", &[]),
     ("walferry-envelope", &["walferry-pgoutput"]),
@@ -32,7 +33,7 @@ const ARROWS: [(&str, &[&str]); 8] = [
         &["walferry-pgoutput", "walferry-envelope", "walferry-relay"],
     ),
     ("xtask", &[]),
-    ("e2e", &["xtask"]),
+    ("e2e", &["xtask", "walferry-inbox"]),
 ];
 
 /// These never wait, listen, draw lots or look at a clock.
