@@ -162,7 +162,8 @@ fn rights(outbox: &Outbox, schema: &str, table: Option<&Name>, role: &str, out: 
         let _ = writeln!(
             out,
             "GRANT SELECT, INSERT, DELETE ON {table} TO {role};\n\
-             GRANT EXECUTE ON FUNCTION {schema}.outbox_insert(text, text, text, jsonb, uuid) TO {role};"
+             GRANT EXECUTE ON FUNCTION {schema}.outbox_insert(text, text, text, jsonb, uuid) TO {role};\n\
+             GRANT EXECUTE ON FUNCTION {schema}.outbox_clean(int, text) TO {role};"
         );
     }
 }

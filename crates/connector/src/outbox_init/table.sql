@@ -31,7 +31,8 @@ CREATE TABLE IF NOT EXISTS {schema}.outbox_seen (
     position pg_lsn NOT NULL
 );
 CREATE OR REPLACE FUNCTION {schema}.outbox_clean(batch int DEFAULT 10000, slot text DEFAULT {slot})
-RETURNS bigint LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog AS $outbox$
+RETURNS bigint LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $outbox$
 DECLARE
     confirmed pg_lsn;
     seen {schema}.outbox_seen;
@@ -63,3 +64,4 @@ BEGIN
     RETURN deleted;
 END
 $outbox$;
+REVOKE ALL ON FUNCTION {schema}.outbox_clean(int, text) FROM PUBLIC;

@@ -264,10 +264,12 @@ pub fn judge(
     let mut findings: Vec<Finding> = wanted
         .patterns
         .iter()
-        .filter_map(|p| unmatched(p, relations))
+        .filter_map(|p| unmatched(wanted, p, relations))
         .collect();
     // An outbox of messages needs none.
-    if selection.captured.is_empty() && !wanted.patterns.is_empty() {
+    let mut outbox = wanted.envelope.outbox.iter();
+    let has_messages = outbox.any(|it| !it.message_prefixes.is_empty());
+    if selection.captured.is_empty() && !has_messages {
         findings.push(
             Finding::error(
                 "NO_TABLES",
@@ -284,7 +286,11 @@ pub fn judge(
     findings
 }
 
-fn unmatched(pattern: &Pattern<'_>, relations: &[Relation]) -> Option<Finding> {
+fn unmatched(
+    wanted: &Wanted<'_>,
+    pattern: &Pattern<'_>,
+    relations: &[Relation],
+) -> Option<Finding> {
     if relations
         .iter()
         .any(|r| (pattern.matches)(&r.schema, &r.name))
@@ -300,6 +306,12 @@ fn unmatched(pattern: &Pattern<'_>, relations: &[Relation]) -> Option<Finding> {
             "The pattern matches no table.",
         ),
     };
+    let mut outbox = wanted.envelope.outbox.iter().flat_map(|it| &it.tables);
+    if outbox.any(|table| table.as_str() == pattern.text) {
+        return Some(finding.text(
+            "make it with the SQL of `walferry outbox init` (--apply runs it), or correct outbox.table",
+        ));
+    }
     let nearest = relations
         .iter()
         .filter(|r| !cannot_be_published(r))
