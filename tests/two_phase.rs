@@ -7,29 +7,39 @@ use std::time::Duration;
 use e2e::support::topic::read_topic;
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::{assert_halts, kafka, postgres, query, query_one, sql, wait_for};
-use xtask::servers::{PostgresOptions, PostgresServer};
+use xtask::servers::{PostgresOptions, PostgresServer, versions};
 
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// A server, and a slot with `two_phase` on that nobody has read.
 fn prepared_slot(purpose: &str) -> (PostgresServer, Config) {
-    let options = PostgresOptions::default().with("max_prepared_transactions", "20");
-    let postgres = postgres(options);
+    let postgres = postgres(options());
+    let config = with_slot(purpose, &postgres, true);
+    (postgres, config)
+}
+
+fn options() -> PostgresOptions {
+    PostgresOptions::default().with("max_prepared_transactions", "20")
+}
+
+/// A table, its publication and its slot.
+fn with_slot(purpose: &str, postgres: &PostgresServer, two_phase: bool) -> Config {
     sql(
-        &postgres,
+        postgres,
         "CREATE TABLE users (id int PRIMARY KEY, note text)",
     );
-    let config = Config::new(purpose, &postgres, kafka());
+    let config = Config::new(purpose, postgres, kafka());
     let slot = config.slot();
     sql(
-        &postgres,
+        postgres,
         &format!("CREATE PUBLICATION {slot} FOR TABLE users"),
     );
+    let make = "SELECT pg_create_logical_replication_slot";
     sql(
-        &postgres,
-        &format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput', false, true)"),
+        postgres,
+        &format!("{make}('{slot}', 'pgoutput', false, {two_phase})"),
     );
-    (postgres, config)
+    config
 }
 
 fn keys(config: &Config) -> Vec<i64> {
@@ -69,6 +79,52 @@ fn prepared_transactions_come_when_they_are_committed() {
     );
     assert_eq!(query_one(&postgres, &passed), "t");
     assert_eq!(keys(&config), [1, 4, 2, 5], "nothing is repeated");
+}
+
+#[test]
+fn every_major_has_them_at_their_commit_whatever_is_restarted_in_between() {
+    for release in &versions::POSTGRES {
+        for two_phase in [false, true] {
+            let major = release.major;
+            eprintln!("Postgres {major}, two_phase {two_phase}");
+            let options = PostgresOptions { major, ..options() };
+            let mut server = PostgresServer::start(&options).expect("a Postgres");
+            let config = with_slot("two_phase_majors", &server, two_phase);
+            let mut walferry = config.start();
+            for text in [
+                "BEGIN; INSERT INTO users VALUES (2); PREPARE TRANSACTION 'later'",
+                "BEGIN; INSERT INTO users VALUES (3); PREPARE TRANSACTION 'never'",
+                "INSERT INTO users VALUES (1)",
+            ] {
+                sql(&server, text);
+            }
+            wait_for("the first is published", LIMIT, || {
+                (keys(&config) == [1]).then_some(())
+            });
+            server.kill9();
+            server.restart().expect("Postgres again");
+            sql(&server, "INSERT INTO users VALUES (4)");
+            wait_for("the stream goes on", LIMIT, || {
+                (keys(&config) == [1, 4]).then_some(())
+            });
+            walferry.kill9();
+            sql(&server, "COMMIT PREPARED 'later'");
+            sql(&server, "ROLLBACK PREPARED 'never'");
+            sql(&server, "INSERT INTO users VALUES (5)");
+            config.catch_up(LIMIT);
+            config.catch_up(LIMIT);
+            // What kill -9 left unconfirmed may come again; what came after it is there once.
+            let events = read_topic(config.bootstrap_servers(), &config.topic("users"));
+            let mut ids = BTreeMap::new();
+            for event in &events {
+                let key = event.key_json()["id"].as_i64();
+                let known = ids.insert(event.id(), key);
+                assert!(known.is_none_or(|known| known == key), "{major}");
+            }
+            let in_order: Vec<_> = ids.into_values().flatten().collect();
+            assert_eq!(in_order, [1, 4, 2, 5], "Postgres {major}, {two_phase}");
+        }
+    }
 }
 
 #[test]

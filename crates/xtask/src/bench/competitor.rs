@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::load::Load;
+use super::snapshot::Tables;
 
 /// A program, as `--only` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -118,6 +119,13 @@ pub(super) enum Phase {
         /// Counts from 1.
         run: u32,
     },
+    /// Tables that are there, as fast as possible.
+    Snapshot {
+        /// These.
+        tables: Tables,
+        /// Counts from 1.
+        run: u32,
+    },
     /// Single-row transactions at a steady rate.
     Latency {
         /// Counts from 1.
@@ -128,19 +136,61 @@ pub(super) enum Phase {
 impl fmt::Display for Phase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Drain { load, run } => write!(f, "drain_{}_{run}", load.table()),
+            Self::Drain { load, run } => write!(f, "drain_{}_{run}", load.name()),
+            Self::Snapshot { tables, run } => {
+                let tables = format!("{tables:?}").to_lowercase();
+                write!(f, "snapshot_{tables}_{run}")
+            }
             Self::Latency { run } => write!(f, "latency_{run}"),
         }
     }
 }
 
 impl Phase {
-    /// The table that is written to.
-    #[must_use]
-    pub(super) fn table(self) -> &'static str {
+    /// The table that is read, as a pattern both sides understand; none of an outbox.
+    fn table(self) -> &'static str {
         match self {
-            Self::Drain { load, .. } => load.table(),
-            Self::Latency { .. } => Load::Users.table(),
+            Self::Drain { load, .. } => load.name(),
+            Self::Latency { .. } => Load::Users.name(),
+            Self::Snapshot { tables, .. } => match tables {
+                Tables::Users => Load::Users.name(),
+                Tables::Mixed => Load::Mixed.name(),
+                Tables::Many => "many_.*",
+            },
+        }
+    }
+
+    /// Events of an outbox.
+    fn outbox(self) -> Option<Load> {
+        match self {
+            Self::Drain { load, .. } if load.is_routed() => Some(load),
+            _ => None,
+        }
+    }
+
+    /// Whether the server is asked for logical messages.
+    #[must_use]
+    pub(super) fn has_messages(self) -> bool {
+        self.outbox() == Some(Load::Messages)
+    }
+
+    /// The name of its one topic, behind the prefix.
+    #[must_use]
+    pub(super) fn topic(self) -> String {
+        match self {
+            _ if self.outbox().is_some() => "bench".to_owned(),
+            Self::Snapshot {
+                tables: Tables::Many,
+                ..
+            } => "public.many".to_owned(),
+            _ => format!("public.{}", self.table()),
+        }
+    }
+
+    fn snapshot_mode(self) -> &'static str {
+        match self {
+            Self::Snapshot { .. } => "initial",
+            Self::Drain { .. } | Self::Latency { .. } => "no_data",
         }
     }
 }
@@ -182,15 +232,35 @@ pub(super) fn walferry_yaml(who: Competitor, phase: Phase, at: &Addresses) -> St
     };
     let slot = who.slot(phase);
     let prefix = who.topic_prefix(phase);
-    let table = phase.table();
+    let source = match phase.outbox() {
+        Some(Load::Messages) => routed("message.prefix: messages", &prefix),
+        Some(_) => routed("table: public.outbox", &prefix),
+        None => format!("tables:\n  include: [ '/public[.]{}/' ]", phase.table()),
+    };
+    let mode = phase.snapshot_mode();
+    let route = match phase {
+        Phase::Snapshot {
+            tables: Tables::Many,
+            ..
+        } => "\n  route.topic.regex: '(.*)many_.*'\n  route.topic.replacement: $1many",
+        _ => "",
+    };
     format!(
         "name: {slot}\n\
          postgres:\n  url: {url}\n  slot: {slot}\n  publication: {PUBLICATION}\n\
          kafka:\n  bootstrap.servers: {bootstrap_servers}\n  compression.type: lz4\n\
-         topics:\n  prefix: {prefix}\n  partitions: 1\n\
-         tables:\n  include: [ \"public.{table}\" ]\n\
-         snapshot:\n  snapshot.mode: no_data\n\
+         topics:\n  prefix: {prefix}\n  partitions: 1{route}\n\
+         {source}\n\
+         snapshot:\n  snapshot.mode: {mode}\n\
          admin:\n  listen: \"off\"\n"
+    )
+}
+
+/// An outbox whose payloads are written as they are, as a service would have it.
+fn routed(source: &str, prefix: &str) -> String {
+    format!(
+        "outbox:\n  {source}\n  route.topic.replacement: \"{prefix}.${{routedByValue}}\"\n  \
+         value.converter: string\n  key.converter: string"
     )
 }
 
@@ -205,7 +275,41 @@ pub(super) fn debezium_properties(
     let port = at.postgres_port.to_string();
     let slot = who.slot(phase);
     let prefix = who.topic_prefix(phase);
-    let table = format!("public.{}", phase.table());
+    let table = format!("public[.]{}", phase.table());
+    let replacement = format!("{prefix}.${{routedByValue}}");
+    let router = [
+        ("transforms", "outbox"),
+        (
+            "transforms.outbox.type",
+            "io.debezium.transforms.outbox.EventRouter",
+        ),
+        ("transforms.outbox.route.topic.replacement", &replacement),
+        (
+            "key.converter",
+            "org.apache.kafka.connect.storage.StringConverter",
+        ),
+        (
+            "value.converter",
+            "org.apache.kafka.connect.storage.StringConverter",
+        ),
+    ];
+    let by_table = [
+        ("transforms", "route"),
+        (
+            "transforms.route.type",
+            "io.debezium.transforms.ByLogicalTableRouter",
+        ),
+        ("transforms.route.topic.regex", "(.*)many_.*"),
+        ("transforms.route.topic.replacement", "$1many"),
+    ];
+    let transforms: &[(&str, &str)] = match phase {
+        Phase::Snapshot {
+            tables: Tables::Many,
+            ..
+        } => &by_table,
+        _ if phase.outbox().is_some() => &router,
+        _ => &[],
+    };
     [
         ("name", slot.as_str()),
         (
@@ -222,7 +326,7 @@ pub(super) fn debezium_properties(
         ("slot.name", &slot),
         ("publication.name", PUBLICATION),
         ("publication.autocreate.mode", "disabled"),
-        ("snapshot.mode", "no_data"),
+        ("snapshot.mode", phase.snapshot_mode()),
         ("table.include.list", &table),
         ("max.batch.size", "8192"),
         ("max.queue.size", "32768"),
@@ -232,6 +336,7 @@ pub(super) fn debezium_properties(
         ("producer.override.batch.size", "524288"),
     ]
     .into_iter()
+    .chain(transforms.iter().copied())
     .map(|(key, value)| (key.to_owned(), value.to_owned()))
     .collect()
 }

@@ -98,17 +98,31 @@ fn thrown_away(
     process
         .end(End::ByItself)
         .with_context(|| who.to_string())?;
-    let events = float(backlog.events);
-    let cpu = usage.cpu.as_secs_f64() * 1e6 / events;
-    Ok(Drain {
-        events_per_second: events / took.as_secs_f64(),
-        events_per_second_from_start: events / took.as_secs_f64(),
-        cpu_micros_per_event: cpu,
-        cpu_micros_per_event_from_start: cpu,
-        bytes_per_second: None,
-        rss_peak_mib: usage.rss_peak_mib(),
-        first_event_millis: None,
-    })
+    let (events, mib) = (backlog.events, usage.rss_peak_mib());
+    Ok(Drain::thrown_away(events, took, usage.cpu, mib))
+}
+
+impl Drain {
+    /// The figures of a reader that publishes nothing.
+    #[must_use]
+    pub(super) fn thrown_away(
+        events: u64,
+        took: Duration,
+        cpu: Duration,
+        rss_peak_mib: f64,
+    ) -> Self {
+        let events = float(events);
+        let cpu = cpu.as_secs_f64() * 1e6 / events;
+        Self {
+            events_per_second: events / took.as_secs_f64(),
+            events_per_second_from_start: events / took.as_secs_f64(),
+            cpu_micros_per_event: cpu,
+            cpu_micros_per_event_from_start: cpu,
+            bytes_per_second: None,
+            rss_peak_mib,
+            first_event_millis: None,
+        }
+    }
 }
 
 /// Looks at the topic until all events are there.

@@ -5,25 +5,38 @@ use std::fmt::Write as _;
 use clap::ValueEnum;
 
 /// A table with its load.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Load {
     /// Eight columns, inserts.
     Users,
     /// Sixty columns of mixed types, as many updates as inserts.
     Mixed,
+    /// An outbox table, with what the small table's rows say as payload.
+    Outbox,
+    /// The same events as logical messages.
+    Messages,
 }
 
 impl Load {
     /// All, in the order in which they run.
-    pub(super) const ALL: [Self; 2] = [Self::Users, Self::Mixed];
+    pub(super) const ALL: [Self; 4] = [Self::Users, Self::Mixed, Self::Outbox, Self::Messages];
 
-    /// The table's name.
+    /// The table's name; of messages, their prefix.
     #[must_use]
-    pub(super) fn table(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Users => "users",
             Self::Mixed => "mixed",
+            Self::Outbox => "outbox",
+            Self::Messages => "messages",
         }
+    }
+
+    /// Whether it is made of events that name their topics themselves.
+    #[must_use]
+    pub(super) fn is_routed(self) -> bool {
+        matches!(self, Self::Outbox | Self::Messages)
     }
 
     /// For people.
@@ -32,6 +45,8 @@ impl Load {
         match self {
             Self::Users => "inserts into a table of 8 columns",
             Self::Mixed => "inserts and updates of a table of 60 columns",
+            Self::Outbox => "inserts into an outbox table",
+            Self::Messages => "messages of an outbox",
         }
     }
 
@@ -39,17 +54,19 @@ impl Load {
     #[must_use]
     pub(super) fn events(self, events: u64) -> u64 {
         match self {
-            Self::Users => events,
+            Self::Users | Self::Outbox | Self::Messages => events,
             Self::Mixed => events.div_ceil(10) * 2,
         }
     }
 
-    /// What makes the table.
+    /// What makes the table, if it takes one.
     #[must_use]
-    pub(super) fn create(self) -> String {
+    pub(super) fn create(self) -> Option<String> {
         match self {
-            Self::Users => USERS.to_owned(),
-            Self::Mixed => create_mixed(),
+            Self::Users => Some(USERS.to_owned()),
+            Self::Mixed => Some(create_mixed()),
+            Self::Outbox => Some(OUTBOX.to_owned()),
+            Self::Messages => None,
         }
     }
 
@@ -59,9 +76,32 @@ impl Load {
         match self {
             Self::Users => vec![INSERT_USERS.to_owned()],
             Self::Mixed => vec![insert_mixed(), UPDATE_MIXED.to_owned()],
+            Self::Outbox => vec![format!(
+                "insert into outbox (aggregatetype, aggregateid, type, payload)
+                 select 'bench', n::text, 'UserSaid', {PAYLOAD} {NUMBERS}"
+            )],
+            Self::Messages => vec![format!(
+                "select count(pg_logical_emit_message(true, 'messages', jsonb_build_object(
+                     'id', gen_random_uuid(), 'aggregatetype', 'bench', 'aggregateid', n::text,
+                     'type', 'UserSaid', 'payload', {PAYLOAD})::text)) {NUMBERS}"
+            )],
         }
     }
 }
+
+/// The form that Debezium's router expects.
+const OUTBOX: &str = "create table outbox (
+    id            uuid primary key default gen_random_uuid(),
+    aggregatetype text not null,
+    aggregateid   text not null,
+    type          text not null,
+    payload       jsonb)";
+
+const PAYLOAD: &str = "jsonb_build_object('id', n, 'name', 'user number ' || n,
+    'email', 'user.' || n || '@example.com', 'balance', (n % 100000) / 100.0, 'active', n % 2 = 0,
+    'meta', jsonb_build_object('plan', 'standard', 'visits', n % 1000, 'tags', '[\"a\", \"b\"]'::jsonb))";
+
+const NUMBERS: &str = "from generate_series($2::int8, $2::int8 + $1::int8 - 1) n";
 
 /// Eight columns of everyday types; about 220 B of pgoutput and 700 B of Debezium JSON a row.
 const USERS: &str = "create table users (

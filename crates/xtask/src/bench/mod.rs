@@ -18,11 +18,13 @@ mod load;
 mod meter;
 mod report;
 mod running;
+mod snapshot;
 mod table;
 mod topic;
 mod workload;
 mod world;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Write as _, stdout};
 use std::path::PathBuf;
@@ -51,7 +53,10 @@ const REST: Duration = Duration::from_secs(2);
 
 /// What to measure.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    what: Option<What>,
     /// Events of the small table's backlog, in transactions of 1,000; the wide one's has a fifth
     #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     events: u64,
@@ -81,11 +86,21 @@ pub(crate) struct Arguments {
     postgres: u32,
 }
 
+/// Benchmarks of their own.
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    /// The rows that are there, beside Debezium's snapshot and parallel COPY
+    Snapshot(snapshot::Arguments),
+}
+
 /// Runs the benchmark: progress on stderr, the tables on stdout, all figures in `target/bench/`.
 ///
 /// # Errors
 /// When a server cannot be had, or a competitor fails or loses events.
 pub(crate) fn run(args: &Arguments) -> Result<ExitCode> {
+    if let Some(What::Snapshot(args)) = &args.what {
+        return snapshot::run(args);
+    }
     let display = Display::new();
     let wanted = |who: &Competitor| args.only.is_empty() || args.only.contains(&who.program);
     let walferry = if Competitor::ALL
@@ -122,14 +137,14 @@ fn measure(
     competitors: &[Competitor],
     display: &Display,
 ) -> Result<Vec<Outcome>> {
-    let mut drains = vec![[const { Vec::new() }; Load::ALL.len()]; competitors.len()];
+    let mut drains = vec![BTreeMap::<Load, Vec<_>>::new(); competitors.len()];
     let mut latencies = vec![Vec::new(); competitors.len()];
     let plan = Plan {
         per_second: args.latency_rate,
         window: Duration::from_secs(args.latency_seconds),
     };
     for run in 1..=args.runs {
-        for (index, load) in Load::ALL.into_iter().enumerate() {
+        for load in Load::ALL {
             if args.skip_drain || (!args.load.is_empty() && !args.load.contains(&load)) {
                 continue;
             }
@@ -138,7 +153,8 @@ fn measure(
             display.step(&format!("Draining it, run {run} of {}", args.runs));
             for (who, drains) in competitors.iter().zip(&mut drains) {
                 settle(world)?;
-                drains[index].push(drain::run(world, *who, phase, &backlog, display)?);
+                let drained = drain::run(world, *who, phase, &backlog, display)?;
+                drains.entry(load).or_default().push(drained);
                 world.drop_slot(*who, phase)?;
             }
         }

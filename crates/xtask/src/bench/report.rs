@@ -1,5 +1,6 @@
 //! The result: medians, ratios, a table for people, JSON for machines. Pure.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -46,18 +47,21 @@ pub(super) struct Outcome {
     /// For people.
     #[serde(skip)]
     pub(super) competitor: Competitor,
-    /// The medians of the small table's drains.
-    pub(super) drain: Option<Drain>,
-    /// Each of them.
-    pub(super) drains: Vec<Drain>,
-    /// The medians of the wide table's drains.
-    pub(super) mixed: Option<Drain>,
-    /// Each of them.
-    pub(super) mixed_drains: Vec<Drain>,
+    /// The drains, by load.
+    pub(super) drains: BTreeMap<Load, Drained>,
     /// The medians of the latency runs.
     pub(super) latency: Option<Latency>,
     /// Each of them.
     pub(super) latencies: Vec<Latency>,
+}
+
+/// The drains of one load.
+#[derive(Debug, Serialize)]
+pub(super) struct Drained {
+    /// The medians.
+    pub(super) median: Drain,
+    /// Each of them.
+    pub(super) runs: Vec<Drain>,
 }
 
 impl Outcome {
@@ -65,7 +69,7 @@ impl Outcome {
     #[must_use]
     pub(super) fn new(
         competitor: Competitor,
-        [drains, mixed_drains]: [Vec<Drain>; Load::ALL.len()],
+        drains: BTreeMap<Load, Vec<Drain>>,
         latencies: Vec<Latency>,
     ) -> Self {
         let latency = (!latencies.is_empty()).then(|| Latency {
@@ -80,10 +84,19 @@ impl Outcome {
         Self {
             name: competitor.id(),
             competitor,
-            drain: medians(&drains),
-            drains,
-            mixed: medians(&mixed_drains),
-            mixed_drains,
+            drains: drains
+                .into_iter()
+                .filter(|(_, runs)| !runs.is_empty())
+                .map(|(load, runs)| {
+                    (
+                        load,
+                        Drained {
+                            median: medians(&runs),
+                            runs,
+                        },
+                    )
+                })
+                .collect(),
             latency,
             latencies,
         }
@@ -93,19 +106,17 @@ impl Outcome {
 impl Outcome {
     /// The medians of one load's drains.
     fn of(&self, load: Load) -> Option<Drain> {
-        match load {
-            Load::Users => self.drain,
-            Load::Mixed => self.mixed,
-        }
+        Some(self.drains.get(&load)?.median)
     }
 }
 
-fn medians(drains: &[Drain]) -> Option<Drain> {
+/// The medians, each figure's own.
+pub(super) fn medians(drains: &[Drain]) -> Drain {
     let optional = |figure: fn(&Drain) -> Option<f64>| {
         let all = drains.iter().all(|drain| figure(drain).is_some());
         all.then(|| median(drains, |drain| figure(drain).unwrap_or_default()))
     };
-    (!drains.is_empty()).then(|| Drain {
+    Drain {
         events_per_second: median(drains, |d| d.events_per_second),
         events_per_second_from_start: median(drains, |d| d.events_per_second_from_start),
         cpu_micros_per_event: median(drains, |d| d.cpu_micros_per_event),
@@ -113,7 +124,7 @@ fn medians(drains: &[Drain]) -> Option<Drain> {
         bytes_per_second: optional(|d| d.bytes_per_second),
         rss_peak_mib: median(drains, |d| d.rss_peak_mib),
         first_event_millis: optional(|d| d.first_event_millis),
-    })
+    }
 }
 
 /// How to read the drain's figures; the module of the benchmark says the same at length.
@@ -247,6 +258,18 @@ impl Report {
             .of(load)
     }
 
+    /// An outbox beside plain CDC: as fast, but for a tenth.
+    fn outbox_goals(&self, who: Competitor, users: Drain, goals: &mut Vec<Goal>) {
+        for (load, what) in [
+            (Load::Outbox, "outbox table, × plain CDC"),
+            (Load::Messages, "outbox messages, × plain CDC"),
+        ] {
+            let drain = self.drain(load, who.program, who.socket);
+            let share = drain.map(|drain| drain.events_per_second / users.events_per_second);
+            goals.extend(share.map(|share| Goal::at_least(who, what, 0.9, share)));
+        }
+    }
+
     /// What this project promises, against what was measured, as far as it was.
     fn goals(&self) -> Vec<Goal> {
         let debezium = self.drain(Load::Users, Program::Debezium, Socket::Tcp);
@@ -263,7 +286,7 @@ impl Report {
             else {
                 continue;
             };
-            if let Some(drain) = outcome.drain {
+            if let Some(drain) = outcome.of(Load::Users) {
                 let speed = debezium.map(|d| drain.events_per_second / d.events_per_second);
                 goals.extend(speed.map(|s| Goal::at_least(who, "drain, × Debezium", least, s)));
                 let cpu = drain.cpu_micros_per_event;
@@ -271,6 +294,7 @@ impl Report {
                 goals.push(Goal::at_most(who, "peak MiB", 64.0, drain.rss_peak_mib));
                 let first = drain.first_event_millis;
                 goals.extend(first.map(|ms| Goal::at_most(who, "first event ms", 300.0, ms)));
+                self.outbox_goals(who, drain, &mut goals);
             }
             if let Some(latency) = outcome.latency {
                 goals.push(Goal::at_most(
@@ -346,12 +370,13 @@ fn median<T>(of: &[T], figure: impl Fn(&T) -> f64) -> f64 {
     }
 }
 
-fn ratio(value: Option<f64>) -> String {
+/// Two decimals, or nothing.
+pub(super) fn ratio(value: Option<f64>) -> String {
     value.map_or_else(String::new, |value| format!("{value:.2}"))
 }
 
 /// No decimals, and a comma at the thousands.
-fn rounded(value: f64) -> String {
+pub(super) fn rounded(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let sign = if value < 0.0 && digits != "0" {
         "-"
@@ -361,7 +386,8 @@ fn rounded(value: f64) -> String {
     format!("{sign}{}", with_commas(&digits))
 }
 
-fn thousands(number: u64) -> String {
+/// With commas.
+pub(super) fn thousands(number: u64) -> String {
     with_commas(&number.to_string())
 }
 

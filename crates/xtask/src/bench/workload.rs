@@ -1,10 +1,12 @@
 //! A session that writes: the same rows for every competitor.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use futures_util::StreamExt as _;
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 use tokio_postgres::{Client, NoTls};
@@ -60,6 +62,24 @@ impl Database {
             .block_on(self.client.query_one(sql, &[]))
             .with_context(|| sql.to_owned())?;
         row.try_get(0).with_context(|| sql.to_owned())
+    }
+
+    /// Runs COPY … TO STDOUT statements, and counts the rows that it forgets.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub(super) fn read_away(&self, statements: &[String]) -> Result<u64> {
+        self.runtime.block_on(async {
+            let mut rows = 0;
+            for statement in statements {
+                let mut lines = pin!(self.client.copy_out(statement).await?);
+                while let Some(line) = lines.next().await {
+                    line?;
+                    rows += 1;
+                }
+            }
+            Ok(rows)
+        })
     }
 
     /// Writes `events` events of a load in transactions of `per_transaction`, telling `progress` after

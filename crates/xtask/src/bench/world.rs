@@ -53,9 +53,12 @@ impl World {
         topic::warm_up(&kafka.bootstrap_servers())?;
         let database = Database::connect(&postgres.socket_url_for(DATABASE))?;
         for load in Load::ALL {
-            database.execute(&load.create())?;
+            if let Some(create) = load.create() {
+                database.execute(&create)?;
+            }
         }
-        let tables = Load::ALL.map(Load::table).join(", ");
+        let tables = Load::ALL.into_iter().filter(|load| load.create().is_some());
+        let tables = tables.map(Load::name).collect::<Vec<_>>().join(", ");
         database.execute(&format!(
             "create publication {PUBLICATION} for table {tables}"
         ))?;
@@ -149,7 +152,8 @@ impl World {
     /// # Errors
     /// When the broker refuses.
     pub(super) fn topic(&self, who: Competitor, phase: Phase) -> Result<Topic> {
-        let name = format!("{}.public.{}", who.topic_prefix(phase), phase.table());
+        let prefix = who.topic_prefix(phase);
+        let name = format!("{prefix}.{}", phase.topic());
         let topic = Topic::create(&self.kafka.bootstrap_servers(), &name)?;
         topic.records()?; // so that the connection stands before the clock runs
         Ok(topic)
@@ -195,6 +199,9 @@ impl World {
             .args(["--start", "--no-loop", "--file=/dev/null"])
             .args(["--option=proto_version=1"])
             .arg(format!("--option=publication_names={PUBLICATION}"));
+        if phase.has_messages() {
+            command.arg("--option=messages=true");
+        }
         if let Some(end) = end {
             command.arg(format!("--endpos={end}"));
         }

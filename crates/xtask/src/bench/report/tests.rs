@@ -16,12 +16,12 @@ fn drain(events_per_second: f64, cpu: f64, mib: f64, first: Option<f64>) -> Drai
     }
 }
 
-fn small(drain: Drain) -> [Vec<Drain>; 2] {
-    [vec![drain], Vec::new()]
+fn small(drain: Drain) -> BTreeMap<Load, Vec<Drain>> {
+    BTreeMap::from([(Load::Users, vec![drain])])
 }
 
-fn both(drain: Drain) -> [Vec<Drain>; 2] {
-    [vec![drain], vec![drain]]
+fn both(drain: Drain) -> BTreeMap<Load, Vec<Drain>> {
+    BTreeMap::from([(Load::Users, vec![drain]), (Load::Mixed, vec![drain])])
 }
 
 fn latency(p50: f64) -> Latency {
@@ -59,9 +59,13 @@ fn medians_are_each_figures_own() {
         drain(200.0, 5.0, 20.0, Some(9.0)),
     ];
     let [recvlogical, ..] = Competitor::ALL;
-    let outcome = Outcome::new(recvlogical, [three, Vec::new()], Vec::new());
+    let outcome = Outcome::new(
+        recvlogical,
+        BTreeMap::from([(Load::Users, three)]),
+        Vec::new(),
+    );
     assert_eq!(
-        outcome.drain,
+        outcome.of(Load::Users),
         Some(drain(200.0, 5.0, 20.0, Some(5.0))).map(|d| Drain {
             events_per_second_from_start: 180.0,
             cpu_micros_per_event_from_start: 6.0,
