@@ -167,6 +167,7 @@ impl Driver {
     async fn turn(&mut self) -> Result<Turn, End> {
         self.look_at_session();
         self.take_deliveries()?;
+        self.note_copied()?;
         // What waited for the acknowledgement of a large record.
         publish(&mut self.relay, &self.producer)?;
         self.beat();
@@ -194,6 +195,30 @@ impl Driver {
                 Output::WaitUntil(at) => return Ok(Turn::WaitUntil(self.clock.at(at))),
             }
         }
+    }
+
+    /// Notes what Kafka has of the copy, and takes the notes back once it is stored as finished.
+    fn note_copied(&mut self) -> Result<(), End> {
+        let Some(copy) = &mut self.copy else {
+            return Ok(());
+        };
+        let mut written = Ok(());
+        while let Some(piece) = self.relay.copied_piece() {
+            if let Some((table, part)) = copy.notes().done(piece) {
+                written = written.and(self.progress.note(&self.producer, &table, part));
+            }
+        }
+        if self.relay.is_copy_durable() {
+            // Not all at once: they share the queue with the records. The next start forgets the rest.
+            while self.producer.in_flight() < NOTES_IN_FLIGHT_MAX {
+                let Some(table) = copy.notes().take_table() else {
+                    self.copy = None;
+                    break;
+                };
+                written = written.and(self.progress.forget(&self.producer, &table));
+            }
+        }
+        written.map_err(|error| self.progress_refused(error))
     }
 
     /// Hands to the relay what came back from Kafka.
@@ -265,7 +290,6 @@ impl Driver {
                     return Ok(!self.questions.is_open());
                 }
                 Handed::Over { rows } => {
-                    self.copy = None;
                     self.observer.copied(rows);
                     return Ok(true);
                 }
@@ -322,7 +346,9 @@ impl Driver {
         if matches!(end, End::Lost(_)) {
             self.stream = None;
         }
-        self.copy = None;
+        if let Some(copy) = &mut self.copy {
+            copy.stop();
+        }
         self.questions.forget();
         if self.ending.is_none() {
             self.observer.draining();
@@ -378,7 +404,7 @@ impl Driver {
     fn refused(&self, refused: &Refused) -> End {
         let error = refused.error.clone();
         match refused.stream {
-            Stream::Progress | Stream::Topic | Stream::Heartbeat => self.progress_refused(error),
+            Stream::Progress | Stream::Note | Stream::Heartbeat => self.progress_refused(error),
             Stream::Record => {
                 let ticket = Ticket::from_u64(refused.ticket);
                 End::Refused(Refusal::of_record(&self.relay, ticket, error))
@@ -430,6 +456,8 @@ async fn ready(copy: Option<&mut Copy>) {
 
 /// Deliveries are looked at after so many payloads at the latest: a few milliseconds of work.
 const PAYLOADS_PER_TURN: usize = 2048;
+/// The producer's queue has room for so many beyond the records.
+const NOTES_IN_FLIGHT_MAX: u64 = 1000;
 /// How often telemetry is told.
 const OBSERVE_INTERVAL: Duration = Duration::from_millis(500);
 /// How long the server may take to end the copy in good order.

@@ -9,6 +9,7 @@
 //! tells of, and once the slot is owned, since whoever held it before may have written to the end.
 //! Nothing is published, and nothing confirmed, before the comparison.
 
+mod compare;
 mod error;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,7 +24,7 @@ use tracing::{info, warn};
 use crate::cli::Until;
 use crate::clock::Clock;
 use crate::config::{Config, Create, SnapshotMode};
-use crate::copy::{self, Copy, Snapshot, Source};
+use crate::copy::{self, Copy, Noted, Snapshot, Source};
 use crate::credentials::{self, Unreadable};
 use crate::driver::{Driver, Parts};
 use crate::end::End;
@@ -169,11 +170,13 @@ impl Start<'_> {
         let ours = self.memory.walsender;
         let (stream, walsender) = slot.own(session, ours, server.sender_timeout).await?;
         self.memory.walsender = Some(walsender);
-        let (resume, shape, begun, two_phase_slot) = self
+        let mut compared = self
             .compare(&sql, server.identity, &reader, &stored)
             .await?;
         self.memory.checked = true;
+        let begun = std::mem::take(&mut compared.begun);
         let progress = self.progress(&producer, begun)?;
+        let noted = compared.take_notes(&progress, &producer)?;
         let timing = Timing::for_server(server.sender_timeout, self.memory.silence_max);
         Ok(self.driver(Made {
             stream,
@@ -182,11 +185,12 @@ impl Start<'_> {
             producer,
             progress,
             server: server.identity,
-            resume,
-            shape,
+            resume: compared.resume,
+            shape: compared.shape,
             rows,
+            noted,
             timing,
-            two_phase_slot,
+            two_phase_slot: compared.two_phase_slot,
         }))
     }
 
@@ -286,14 +290,14 @@ impl Start<'_> {
     }
 
     /// Begins to read the rows that are there, if they are to be published.
-    fn copy(&self, rows: Source, state: SnapshotState) -> Option<Copy> {
-        let publication = self.config.postgres.publication.clone();
-        let tables = self.config.tables.clone();
+    fn copy(&self, rows: Source, noted: Noted, state: SnapshotState) -> Option<Copy> {
         let wanted = copy::Wanted {
-            publication,
-            tables,
+            publication: self.config.postgres.publication.clone(),
+            tables: self.config.tables.clone(),
+            readers: None,
+            lock_timeout: Duration::from_secs(10),
         };
-        (state == SnapshotState::Running).then(|| Copy::begin(rows, wanted))
+        (state == SnapshotState::Running).then(|| Copy::begin(rows, wanted, noted))
     }
 
     async fn data_topics(&self, topics: &mut Ensured) -> Result<(), KafkaError> {
@@ -376,7 +380,7 @@ impl Start<'_> {
             topics: made.topics,
             relay,
             clock,
-            copy: self.copy(made.rows, snapshot),
+            copy: self.copy(made.rows, made.noted, snapshot),
             progress: made.progress,
             observer: self.observer.clone(),
             heart: Heart::new(&self.config.envelope),
@@ -455,43 +459,6 @@ impl Start<'_> {
         self.memory.topics = captured.into_iter().collect();
         Ok(plan)
     }
-
-    async fn compare(
-        &self,
-        sql: &SqlClient,
-        server: Identity,
-        reader: &ProgressReader,
-        before: &Stored,
-    ) -> Result<(Resume, u64, BTreeSet<String>, Option<Lsn>), StartError> {
-        let name = &self.config.postgres.slot;
-        let Some(row) = slots::look(sql, name).await? else {
-            let seen = format!("slot {name} was dropped while walferry started");
-            return Err(StartError::Halted(Halted::new(Halt::SlotRecreated, seen)));
-        };
-        // A transaction done in part is gone on with by the count of its records, which the settings
-        // decide, and the keys of the tables (a change of key makes three).
-        let keys = slots::keys_fingerprint(sql, &self.config.postgres.publication).await?;
-        let shape = self.config.shape() ^ keys;
-        let Stored { progress, begun } = reader.read().await?;
-        if progress.is_some() && before.progress.is_none() {
-            // Written by whoever had the slot; what it tells of was not looked at.
-            let reason = "progress was stored meanwhile".to_owned();
-            let what = "starting for the first time";
-            return Err(KafkaError::Unreachable { what, reason }.into());
-        }
-        let stored = progress.map(|mut progress| {
-            if progress.split.is_some() && progress.shape != shape {
-                info!("the settings or a key have changed: a transaction done in part is published whole");
-                progress.split = None;
-            }
-            Progress { shape, ..progress }
-        });
-        let two_phase = row.two_phase();
-        let (slot, wanted) = (row.into_slot(name), self.config.snapshot);
-        let resume = resume::resume(&slot, server, stored.as_ref(), wanted);
-        let resume = resume.map_err(StartError::Halted)?;
-        Ok((resume, shape, begun, two_phase))
-    }
 }
 
 /// What the replication session tells of the server.
@@ -551,8 +518,9 @@ struct Made {
     server: Identity,
     resume: Resume,
     shape: u64,
-    /// Where existing rows would come from.
+    /// Where existing rows would come from, and which of them Kafka has.
     rows: Source,
+    noted: Noted,
     timing: Timing,
     /// Where the slot stands, if `two_phase` is on for it.
     two_phase_slot: Option<Lsn>,

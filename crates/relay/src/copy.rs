@@ -12,7 +12,10 @@
 //! ```
 //!
 //! Until all rows are acknowledged, what is acknowledged stays before the point, and the stored
-//! progress says that the copy is running; a part of a copy counts for nothing.
+//! progress says that the copy is running. The rows come in pieces, whose numbers come back once their
+//! rows are acknowledged: what they are is the connector's, which keeps a note of each.
+
+use std::collections::VecDeque;
 
 use envelope::{RelationDetails, SnapshotMark, Table};
 use pgoutput::{Begin, CommitLsn, EndLsn, Lsn, Message, PgTimestamp, Relation, Tuple};
@@ -33,6 +36,8 @@ pub(crate) struct Copying {
     /// The stream's own descriptions of tables that the copy describes, too: rows after the copy
     /// have the stream's shape.
     shadowed: Vec<Table>,
+    /// Pieces whose rows have left, with the number of the first ticket behind them.
+    pieces: VecDeque<(u64, u64)>,
 }
 
 /// How far the copy is. The position is the consistent point of its snapshot.
@@ -63,6 +68,7 @@ impl Copying {
             stage,
             held: None,
             shadowed: Vec::new(),
+            pieces: VecDeque::new(),
         }
     }
 
@@ -165,6 +171,31 @@ impl Relay {
         }
         self.number_records();
         Ok(())
+    }
+
+    /// The rows of a piece are handed in. Only when [`Relay::wants_copy`].
+    pub fn handle_copy_piece(&mut self, piece: u64) {
+        self.copy
+            .pieces
+            .push_back((self.ledger.next_ticket(), piece));
+    }
+
+    /// A piece all of whose rows Kafka has, each once.
+    pub fn copied_piece(&mut self) -> Option<u64> {
+        let (behind, piece) = *self.copy.pieces.front()?;
+        self.ledger.is_settled_before(behind).then(|| {
+            self.copy.pieces.pop_front();
+            piece
+        })
+    }
+
+    /// Whether the copy is over, and that it is stands in the progress topic.
+    #[must_use]
+    pub fn is_copy_durable(&self) -> bool {
+        match self.copy.stage {
+            Stage::Over(point) => self.ledger.durable_end() >= point,
+            _ => false,
+        }
     }
 
     /// Whether something of the copy may be handed in: its point, or its next row.

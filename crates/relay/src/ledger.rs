@@ -333,6 +333,11 @@ impl Ledger {
         self.unsettled_bytes
     }
 
+    /// Whether every ticket with a number below this one is settled.
+    pub(crate) fn is_settled_before(&self, ticket: u64) -> bool {
+        self.first_in_flight >= ticket
+    }
+
     /// Where a record in flight belongs, for the error that names it.
     #[must_use]
     pub fn locate(&self, ticket: Ticket) -> Option<Located> {
@@ -369,7 +374,8 @@ impl Ledger {
             .filter(|last| last.end_lsn.is_none())
     }
 
-    fn next_ticket(&self) -> u64 {
+    /// The number that the next record gets.
+    pub(crate) fn next_ticket(&self) -> u64 {
         self.first_in_flight + self.in_flight.len() as u64
     }
 

@@ -218,6 +218,32 @@ fn relation(columns: &ColumnsBuf) -> Relation<'_> {
 use SnapshotState::{Finished, Running};
 
 #[test]
+fn a_piece_is_told_once_its_rows_and_all_before_are_acknowledged() {
+    let mut bench = Bench::new(0);
+    bench.relay.begin_copy(now(0), POINT, 0);
+    bench.rows(1);
+    bench.relay.handle_copy_piece(70);
+    bench.rows(2);
+    bench.relay.handle_copy_piece(71);
+    // One without rows is done with what was before it.
+    bench.relay.handle_copy_piece(72);
+    assert_eq!(bench.relay.copied_piece(), None);
+    let tickets: Vec<_> = bench.published.iter().map(|(ticket, _)| *ticket).collect();
+    bench.relay.handle_delivery(tickets[1]);
+    assert_eq!(bench.relay.copied_piece(), None, "out of order");
+    bench.relay.handle_delivery(tickets[0]);
+    assert_eq!(bench.relay.copied_piece(), Some(70));
+    assert_eq!(bench.relay.copied_piece(), None);
+    bench.relay.handle_delivery(tickets[2]);
+    assert_eq!(bench.relay.copied_piece(), Some(71));
+    assert_eq!(bench.relay.copied_piece(), Some(72));
+    assert!(!bench.relay.is_copy_durable());
+    bench.relay.end_copy(now(bench.seconds)).unwrap();
+    bench.settle_down();
+    assert!(bench.relay.is_copy_durable());
+}
+
+#[test]
 fn it_is_finished_when_all_rows_are_acknowledged_and_not_before() {
     let mut bench = Bench::new(0);
     assert!(!bench.relay.wants_input() && bench.relay.wants_copy());

@@ -1,12 +1,16 @@
 //! What is copied: the published tables that the configuration wants, as the stream would describe
 //! them at the snapshot's point.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use envelope::RelationDetails;
 use pgoutput::{ColumnsBuf, Relation, RelationColumn, ReplicaIdentity};
 use pgwire::command::quote_identifier;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
+use super::pieces::{Blocks, Done};
 use crate::config::TableFilter;
 use crate::postgres::sql;
 
@@ -22,9 +26,52 @@ pub(super) struct CopyTable {
     columns: ColumnsBuf,
     /// The publication's row filter, which the stream obeys, too.
     row_filter: Option<String>,
-    /// What the stream's description does not tell.
-    pub(super) details: RelationDetails,
+    pub(super) size: Size,
 }
+
+/// How large a table is with its partitions, and where its rows are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    /// Of the largest heap.
+    pub(super) blocks: u32,
+    /// Of all heaps, with what is stored outside of them.
+    pub(super) bytes: u64,
+    /// As the server last counted them.
+    pub(super) rows: u64,
+    /// The files that hold the heaps.
+    pub(super) storage: String,
+    /// Whether rows can be asked for by block.
+    pub(super) by_block: bool,
+    /// Whether values may be stored outside of their rows.
+    pub(super) outside: bool,
+}
+
+impl Size {
+    /// How many blocks make a piece: so many bytes, with what is stored outside.
+    pub(super) fn blocks_a_piece(&self) -> u32 {
+        let of = u64::from(self.blocks) * PIECE_BYTES / self.bytes.max(1);
+        u32::try_from(of).unwrap_or(u32::MAX).max(PIECE_BLOCKS_MIN)
+    }
+
+    fn of(row: &Row) -> Result<Self, tokio_postgres::Error> {
+        let [blocks, bytes, rows] =
+            ["blocks", "bytes", "rows"].map(|name| row.try_get::<_, i64>(name));
+        let positive = |number: i64| u64::try_from(number).unwrap_or_default();
+        Ok(Self {
+            blocks: u32::try_from(blocks?).unwrap_or_default(),
+            bytes: positive(bytes?),
+            rows: positive(rows?),
+            storage: row.try_get("storage")?,
+            by_block: row.try_get("by_block")?,
+            outside: row.try_get("outside")?,
+        })
+    }
+}
+
+/// Read in a second or less; and no more than this is read again after a kill, by each reader.
+const PIECE_BYTES: u64 = 16 << 20;
+/// However much is stored outside of the rows.
+const PIECE_BLOCKS_MIN: u32 = 16;
 
 /// The published tables that are wanted, by schema and name.
 ///
@@ -56,6 +103,19 @@ pub(super) async fn tables(
         }
     }
     tables.retain(|table| filter.matches(&table.schema, &table.name));
+    let oids: Vec<u32> = tables.iter().map(|table| table.oid).collect();
+    let query = include_str!("sizes.sql");
+    let rows = client
+        .query_typed(query, &[(&oids, Type::OID_ARRAY)])
+        .await?;
+    let mut sizes = HashMap::new();
+    for row in rows {
+        sizes.insert(row.try_get::<_, u32>("oid")?, Size::of(&row)?);
+    }
+    for table in &mut tables {
+        // Without storage, as a partitioned table without partitions, there is one piece, of nothing.
+        table.size = sizes.remove(&table.oid).unwrap_or_default();
+    }
     Ok(tables)
 }
 
@@ -66,7 +126,7 @@ pub(super) async fn tables(
 /// What the server answered.
 pub(super) async fn rewritten(
     client: &Client,
-    tables: &[CopyTable],
+    tables: &[Arc<CopyTable>],
 ) -> Result<Vec<String>, tokio_postgres::Error> {
     const QUERY: &str = "SELECT c.oid::pg_catalog.regclass::text FROM pg_catalog.pg_class c \
          WHERE c.oid IN (SELECT o FROM unnest($1) AS o UNION ALL \
@@ -98,7 +158,7 @@ impl CopyTable {
             },
             columns: ColumnsBuf::new(),
             row_filter: row.try_get("row_filter")?,
-            details: RelationDetails::default(),
+            size: Size::default(),
         })
     }
 
@@ -117,11 +177,13 @@ impl CopyTable {
     ///
     /// # Errors
     /// What the server answered.
-    pub(super) async fn describe(&mut self, client: &Client) -> Result<(), tokio_postgres::Error> {
+    pub(super) async fn describe(
+        &self,
+        client: &Client,
+    ) -> Result<RelationDetails, tokio_postgres::Error> {
         let columns = self.columns.columns();
         let types: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
-        self.details = sql::describe(client, self.oid, &types).await?;
-        Ok(())
+        sql::describe(client, self.oid, &types).await
     }
 
     pub(super) fn oid(&self) -> u32 {
@@ -145,16 +207,34 @@ impl CopyTable {
         format!("{only}{schema}.{name}")
     }
 
-    /// The statement that reads its rows.
-    pub(super) fn copy_statement(&self) -> String {
+    /// What is left of it to read, in pieces.
+    pub(super) fn pieces(&self, done: &Done) -> Vec<Blocks> {
+        if self.size.by_block {
+            done.pieces(self.size.blocks, self.size.blocks_a_piece())
+        } else if done.is_whole() {
+            Vec::new()
+        } else {
+            vec![Blocks::ALL]
+        }
+    }
+
+    /// The statement that reads the rows which meet a condition; all of them without one.
+    pub(super) fn copy_statement(&self, condition: &str) -> String {
         let columns: Vec<String> = self
             .columns
             .columns()
             .iter()
             .map(|column| quote_identifier(column.name))
             .collect();
-        let filter = self.row_filter.as_ref();
-        let filter = filter.map_or_else(String::new, |filter| format!(" WHERE {filter}"));
+        let filter = self.row_filter.as_deref();
+        let conditions: Vec<&str> = filter
+            .into_iter()
+            .chain(Some(condition).filter(|condition| !condition.is_empty()))
+            .collect();
+        let filter = match conditions.as_slice() {
+            [] => String::new(),
+            conditions => format!(" WHERE {}", conditions.join(" AND ")),
+        };
         let (columns, source) = (columns.join(", "), self.source());
         format!("COPY (SELECT {columns} FROM {source}{filter}) TO STDOUT")
     }
@@ -183,22 +263,22 @@ mod tests {
             identity: ReplicaIdentity::Default,
             columns: columns.iter().map(column).collect(),
             row_filter: row_filter.map(str::to_owned),
-            details: RelationDetails::default(),
+            size: Size::default(),
         }
     }
 
     #[test]
     fn a_statement_reads_what_the_stream_would_show() {
         assert_eq!(
-            table(false, None, &["id", "A b"]).copy_statement(),
+            table(false, None, &["id", "A b"]).copy_statement(""),
             r#"COPY (SELECT "id", "A b" FROM ONLY "public"."we ""ird") TO STDOUT"#
         );
         assert_eq!(
-            table(true, Some("(id > 5)"), &["id"]).copy_statement(),
-            r#"COPY (SELECT "id" FROM "public"."we ""ird" WHERE (id > 5)) TO STDOUT"#
+            table(true, Some("(id > 5)"), &["id"]).copy_statement(&Blocks(0, 4).to_string()),
+            r#"COPY (SELECT "id" FROM "public"."we ""ird" WHERE (id > 5) AND ctid < '(4,0)') TO STDOUT"#
         );
         assert_eq!(
-            table(false, None, &[]).copy_statement(),
+            table(false, None, &[]).copy_statement(""),
             r#"COPY (SELECT  FROM ONLY "public"."we ""ird") TO STDOUT"#
         );
     }

@@ -1,19 +1,23 @@
-//! The loop's end of the copy: what the reader sent goes into the relay, as the relay wants it.
+//! The loop's end of the copy: what the readers sent goes into the relay, as the relay wants it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::vec;
 
+use envelope::SnapshotMark;
+use memchr::memchr;
 use pgoutput::{CopyRow, Lsn};
 use relay::{Now, Relay, RelayError};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::AbortHandle;
 
+use super::Item;
 use super::catalog::CopyTable;
 use super::error::CopyError;
-use super::reader::{self, Wanted};
+use super::leader::{self, Wanted};
+use super::marks::{Placed, Places};
+use super::notes::{Noted, Notes};
 use super::snapshot::{SlotAge, Source};
-use super::{Item, MarkedRow};
 use crate::end::End;
 use crate::postgres::PostgresError;
 
@@ -22,12 +26,33 @@ pub struct Copy {
     items: Receiver<Result<Item, CopyError>>,
     /// Came while the loop waited, and is looked at next.
     came: Option<Result<Item, CopyError>>,
-    table: Option<Arc<CopyTable>>,
-    rows: vec::IntoIter<MarkedRow>,
+    tables: Vec<Arc<CopyTable>>,
+    notes: Notes,
+    places: Places<Vec<u8>, u64>,
+    /// To be handed in before anything else.
+    due: VecDeque<Due>,
+    batch: Option<Batch>,
     row: CopyRow,
     point: Lsn,
     xid: u32,
     reader: AbortHandle,
+}
+
+/// What was held back, and comes next.
+enum Due {
+    Row(Placed<Vec<u8>, u64>),
+    /// A piece all of whose rows have left.
+    Piece(u64),
+    Over {
+        rows: u64,
+    },
+}
+
+/// Rows that came together.
+struct Batch {
+    table: usize,
+    lines: Vec<u8>,
+    at: usize,
 }
 
 /// What was handed in.
@@ -35,7 +60,7 @@ pub struct Copy {
 pub enum Handed {
     /// Nothing; more will come.
     Nothing,
-    /// A row, or the point.
+    /// A row, or something else of the readers'.
     Something,
     /// A table of this oid: its topic must be there before its first row.
     Table(u32),
@@ -47,16 +72,20 @@ pub enum Handed {
 }
 
 impl Copy {
-    /// Begins to read.
+    /// Begins to read what is not done by these notes.
     #[must_use]
-    pub fn begin(source: Source, wanted: Wanted) -> Self {
+    pub fn begin(source: Source, wanted: Wanted, noted: Noted) -> Self {
         let (sender, items) = mpsc::channel(BATCHES);
-        let reader = tokio::spawn(reader::read(source, wanted, sender)).abort_handle();
+        let notes = Notes::new(noted.clone());
+        let reader = tokio::spawn(leader::read(source, wanted, noted, sender)).abort_handle();
         Self {
             items,
             came: None,
-            table: None,
-            rows: Vec::new().into_iter(),
+            tables: Vec::new(),
+            notes,
+            places: Places::new(),
+            due: VecDeque::new(),
+            batch: None,
             row: CopyRow::new(),
             point: Lsn::ZERO,
             xid: 0,
@@ -64,9 +93,19 @@ impl Copy {
         }
     }
 
+    /// What is noted of it.
+    pub fn notes(&mut self) -> &mut Notes {
+        &mut self.notes
+    }
+
+    /// Ends the reading; what Kafka has of it is still to be noted.
+    pub fn stop(&mut self) {
+        self.reader.abort();
+    }
+
     /// Returns when there is something to hand in. Safe to cancel.
     pub async fn ready(&mut self) {
-        if self.came.is_none() && self.rows.len() == 0 {
+        if self.came.is_none() && self.due.is_empty() && self.batch.is_none() {
             let came = self.items.recv().await;
             self.came = Some(came.unwrap_or_else(|| Err(ended())));
         }
@@ -84,8 +123,11 @@ impl Copy {
     /// # Errors
     /// The snapshot is no longer, or a row cannot be published.
     pub fn hand_in(&mut self, relay: &mut Relay, now: Now) -> Result<Handed, End> {
-        if let Some(row) = self.rows.next() {
-            self.hand_in_row(relay, now, &row).map_err(End::Stream)?;
+        if let Some(due) = self.due.pop_front() {
+            return self.hand_in_due(relay, now, due);
+        }
+        if let Some(batch) = self.batch.take() {
+            self.hand_in_next(relay, now, batch)?;
             return Ok(Handed::Something);
         }
         let item = match self.came.take() {
@@ -96,45 +138,110 @@ impl Copy {
                 Err(TryRecvError::Disconnected) => Err(ended()),
             },
         };
-        match item.map_err(End::Copy)? {
-            Item::Point { point, xid, slot } => {
-                (self.point, self.xid) = (point, xid);
-                match slot {
-                    SlotAge::New => relay.begin_copy(now, point, xid),
-                    SlotAge::Older => relay.copy_at(point),
+        Ok(self.take(relay, now, item.map_err(End::Copy)?))
+    }
+
+    fn hand_in_due(&mut self, relay: &mut Relay, now: Now, due: Due) -> Result<Handed, End> {
+        match due {
+            Due::Row(placed) => {
+                let Placed {
+                    table,
+                    row,
+                    mark,
+                    pieces,
+                } = placed;
+                self.hand_in_row(relay, now, (table, &row, mark))?;
+                // Behind it, once it has left.
+                for piece in pieces.into_iter().rev() {
+                    self.due.push_front(Due::Piece(piece));
                 }
-                Ok(Handed::Something)
             }
-            Item::Table(table) => {
-                relay.handle_copy_table(&table.relation(), &table.details);
-                let oid = table.oid();
-                self.table = Some(table);
-                Ok(Handed::Table(oid))
-            }
-            Item::Rows(rows) => {
-                self.rows = rows.into_iter();
-                Ok(Handed::Something)
-            }
-            Item::Over { rows } => {
+            Due::Piece(piece) => relay.handle_copy_piece(piece),
+            Due::Over { rows } => {
                 relay.end_copy(now).map_err(End::Stream)?;
-                Ok(Handed::Over { rows })
+                return Ok(Handed::Over { rows });
             }
         }
+        Ok(Handed::Something)
+    }
+
+    /// The next row of a batch; its last is held back.
+    fn hand_in_next(&mut self, relay: &mut Relay, now: Now, batch: Batch) -> Result<(), End> {
+        let Batch { table, lines, at } = batch;
+        let rest = lines.get(at..).unwrap_or_default();
+        let length = memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+        let (line, behind) = rest.split_at(length);
+        if behind.is_empty() {
+            self.places.end_batch(table, line.to_vec());
+            return Ok(());
+        }
+        let mark = self.places.row(table);
+        self.hand_in_row(relay, now, (table, line, mark))?;
+        let at = at + length;
+        self.batch = Some(Batch { table, lines, at });
+        Ok(())
     }
 
     fn hand_in_row(
         &mut self,
         relay: &mut Relay,
         now: Now,
-        row: &MarkedRow,
-    ) -> Result<(), RelayError> {
-        let Some(table) = &self.table else {
+        (table, line, mark): (usize, &[u8], SnapshotMark),
+    ) -> Result<(), End> {
+        let Some(table) = self.tables.get(table) else {
             return Ok(());
         };
         let near = self.point;
-        let tuple = self.row.decode(&row.line, table.column_count());
-        let tuple = tuple.map_err(|source| RelayError::Decode { near, source })?;
-        relay.handle_copy_row(now, table.oid(), tuple, row.mark)
+        let tuple = self.row.decode(line, table.column_count());
+        let tuple = tuple.map_err(|source| RelayError::Decode { near, source });
+        tuple
+            .and_then(|tuple| relay.handle_copy_row(now, table.oid(), tuple, mark))
+            .map_err(End::Stream)
+    }
+
+    fn take(&mut self, relay: &mut Relay, now: Now, item: Item) -> Handed {
+        match item {
+            Item::Point {
+                point,
+                xid,
+                slot,
+                since,
+                tables,
+            } => {
+                (self.point, self.xid, self.tables) = (point, xid, tables);
+                self.notes.begin(since);
+                match slot {
+                    SlotAge::New => relay.begin_copy(now, point, xid),
+                    SlotAge::Older => relay.copy_at(point),
+                }
+            }
+            Item::Table { table, details } => {
+                if let Some(table) = self.tables.get(table) {
+                    relay.handle_copy_table(&table.relation(), &details);
+                    return Handed::Table(table.oid());
+                }
+            }
+            Item::Rows { table, lines } => {
+                self.due
+                    .extend(self.places.begin_batch(table).map(Due::Row));
+                let at = 0;
+                self.batch = Some(Batch { table, lines, at });
+            }
+            Item::Piece { table, blocks } => {
+                let of = self.tables.get(table).zip(blocks);
+                let number = of.map(|(table, blocks)| self.notes.number(table, blocks));
+                let at_once = number.and_then(|number| self.places.end_piece(table, number));
+                self.due.extend(at_once.map(Due::Piece));
+            }
+            Item::TableOver { table } => {
+                self.due.extend(self.places.end_table(table).map(Due::Row));
+            }
+            Item::Over { rows } => {
+                self.due.extend(self.places.finish().map(Due::Row));
+                self.due.push_back(Due::Over { rows });
+            }
+        }
+        Handed::Something
     }
 }
 
@@ -151,5 +258,5 @@ fn ended() -> CopyError {
     })
 }
 
-/// Between reader and loop.
+/// Between readers and loop.
 const BATCHES: usize = 4;

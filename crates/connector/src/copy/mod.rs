@@ -1,48 +1,66 @@
 //! The first copy of the rows that are there: reading them, and handing them to the relay.
 //!
 //! ```text
-//!   Snapshot ── tables ── COPY … TO STDOUT ──> LookAhead ──> [channel] ──> Copy ──> Relay
-//!   snapshot.rs  catalog.rs     reader.rs       marks.rs                  hand_in.rs
+//!   Snapshot ── tables ── pieces ──> readers: COPY … TO STDOUT ──> [channel] ──> Copy ──> Relay
+//!   snapshot.rs catalog.rs pieces.rs leader.rs    reader.rs                   hand_in.rs, marks.rs
+//!                                                                                 │
+//!                     progress topic <── notes.rs <── pieces that Kafka has ──────┘
 //! ```
 //!
-//! A task of its own reads, so that whatever it waits for (running transactions, locks, the disk)
+//! Tasks of their own read, so that whatever they wait for (running transactions, locks, the disk)
 //! holds up neither status updates nor deliveries; the channel is short, so that Kafka's pace is the
-//! reader's. When a copy is due, and where in the stream it stands, is the relay's (`copy.rs` there).
+//! readers'. All of them read one snapshot. When a copy is due, and where in the stream it stands, is
+//! the relay's (`copy.rs` there).
 
 mod catalog;
 mod error;
 mod hand_in;
+mod leader;
 mod marks;
+mod notes;
+mod pieces;
 mod reader;
 mod snapshot;
 
 use std::sync::Arc;
 
-use bytes::Bytes;
-use envelope::SnapshotMark;
+use envelope::RelationDetails;
 use pgoutput::Lsn;
 
 use catalog::CopyTable;
+use pieces::Blocks;
 
 pub use error::CopyError;
 pub use hand_in::{Copy, Handed};
-pub use reader::Wanted;
+pub use leader::Wanted;
+pub use notes::{Noted, Notes};
+pub use pieces::{Done, Part};
 pub use snapshot::{SlotAge, Snapshot, Source};
 
-/// What the reader sends, in this order: a point, tables with their rows, the end.
+/// What the readers send: a point and the tables, then rows in any order, the end.
 enum Item {
-    /// The snapshot is there.
-    Point { point: Lsn, xid: u32, slot: SlotAge },
-    /// Its rows follow. A table without rows is left out.
-    Table(Arc<CopyTable>),
-    /// Rows of the table sent last.
-    Rows(Vec<MarkedRow>),
+    /// The snapshot is there; no transaction from `since` on is visible in it.
+    Point {
+        point: Lsn,
+        xid: u32,
+        slot: SlotAge,
+        since: u64,
+        tables: Vec<Arc<CopyTable>>,
+    },
+    /// A table's rows follow, whose details are these. Said once, and not for a table without pieces.
+    Table {
+        table: usize,
+        details: Box<RelationDetails>,
+    },
+    /// Lines of COPY's text format, each with its line feed; one at least.
+    Rows { table: usize, lines: Vec<u8> },
+    /// All rows of a piece were sent; none for what was only looked through again.
+    Piece {
+        table: usize,
+        blocks: Option<Blocks>,
+    },
+    /// No row of this table follows.
+    TableOver { table: usize },
     /// That was all.
     Over { rows: u64 },
-}
-
-/// A line of COPY's text format, and where in the copy it stands.
-struct MarkedRow {
-    line: Bytes,
-    mark: SnapshotMark,
 }

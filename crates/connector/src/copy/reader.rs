@@ -1,204 +1,232 @@
-//! The task that reads: table after table in one snapshot, by COPY.
+//! One of the tasks that read: piece after piece of the plan, by COPY.
 
+use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::Bytes;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::sync::mpsc::Sender;
-use tokio::task::AbortHandle;
+use tokio::sync::OnceCell;
 use tracing::info;
 
-use super::catalog::{self, CopyTable};
+use super::Item;
+use super::catalog::CopyTable;
 use super::error::{CopyError, Step};
-use super::marks::{LookAhead, Placed};
-use super::snapshot::{Snapshot, Source};
-use super::{Item, MarkedRow};
-use crate::config::TableFilter;
-use crate::postgres::PostgresError;
+use super::leader::{Items, Stop, lock, send, unchanged};
+use super::pieces::Blocks;
 use crate::postgres::sql::{self, SqlClient};
 
-/// Which tables.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    /// Those of this publication,
-    pub publication: String,
-    /// as far as the configuration wants them.
-    pub tables: TableFilter,
+/// What all readers share.
+pub(super) struct Plan {
+    pub(super) tables: Vec<PlannedTable>,
+    /// What nobody has taken yet: tables' numbers, and which of their rows.
+    pub(super) queue: Mutex<VecDeque<(usize, Span)>>,
+    pub(super) locks: Locks,
+    /// About how much there is to read.
+    pub(super) bytes: u64,
+    pub(super) rows: AtomicU64,
 }
 
-/// How an item or an error reaches the loop.
-pub(super) type Items = Sender<Result<Item, CopyError>>;
+/// A table of the plan.
+pub(super) struct PlannedTable {
+    pub(super) table: Arc<CopyTable>,
+    /// Set once its description was sent: rows come after it.
+    pub(super) described: OnceCell<()>,
+    /// Pieces that are not sent.
+    pub(super) left: AtomicUsize,
+}
 
-/// Reads everything, or to the first error.
-pub(super) async fn read(source: Source, wanted: Wanted, items: Items) {
-    if let Err(Stop::Failed(error)) = read_all(source, &wanted, &items).await {
-        // Nobody may be listening any more, which is well.
-        let _ = items.send(Err(error)).await;
+/// Which rows of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Span {
+    /// Those in these blocks.
+    Blocks(Blocks),
+    /// All that a transaction from this one on has written.
+    Since(u64),
+}
+
+/// How tables are kept from being dropped or rewritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Locks {
+    /// The leader holds them all.
+    Held,
+    /// Each piece takes its own, and looks whether it came in time.
+    EachPiece,
+}
+
+impl Plan {
+    /// How many pieces there are.
+    pub(super) fn pieces(&self) -> usize {
+        let queue = self.queue.lock();
+        queue.unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// Rows sent so far.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    fn next(&self) -> Option<(usize, Span)> {
+        let queue = self.queue.lock();
+        queue.unwrap_or_else(PoisonError::into_inner).pop_front()
     }
 }
 
-/// Why the reading ended before the end.
-enum Stop {
-    Failed(CopyError),
-    /// The connection ended: nobody wants the rows any more.
-    Unwanted,
-}
-
-impl From<CopyError> for Stop {
-    fn from(error: CopyError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-async fn read_all(source: Source, wanted: &Wanted, items: &Items) -> Result<(), Stop> {
-    let Snapshot {
-        sql,
-        point,
-        xid,
-        slot,
-    } = Snapshot::of(source).await.map_err(CopyError::beginning)?;
-    let _cut = Cut(sql.abort_handle());
-    let mut out = Out::new(items);
-    out.send(Item::Point { point, xid, slot }).await?;
-    let tables = tables(&sql, wanted).await?;
-    info!(tables = tables.len(), %point, "copying the rows that are there");
-    let mut rows = 0;
-    for mut table in tables {
-        const DOING: &str = "describe a table to be copied";
-        let described = table.describe(&sql).await.map_err(sql::sql(DOING));
-        described.map_err(|error| CopyError::of(&table.qualified_name(), Step::Read, error))?;
-        rows += read_table(&sql, table, &mut out).await?;
-    }
-    if let Some(last) = out.look.finish() {
-        out.row(last).await?;
-    }
-    out.flush().await?;
-    sql.batch_execute("COMMIT")
-        .await
-        .map_err(sql::sql("end the snapshot"))
-        .map_err(CopyError::beginning)?;
-    out.send(Item::Over { rows }).await
-}
-
-/// The tables, locked against being dropped or rewritten for as long as the copy takes.
-async fn tables(sql: &SqlClient, wanted: &Wanted) -> Result<Vec<CopyTable>, CopyError> {
-    const DOING: &str = "list the tables to be copied";
-    let tables = catalog::tables(sql, &wanted.publication, &wanted.tables)
-        .await
-        .map_err(sql::sql(DOING))
-        .map_err(CopyError::beginning)?;
-    // One by one, so that one that cannot be locked is named.
-    for table in &tables {
-        let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", table.source());
-        let locked = sql.batch_execute(&lock).await;
-        let locked = locked.map_err(sql::sql("lock the table"));
-        locked.map_err(|error| CopyError::of(&table.qualified_name(), Step::Lock, error))?;
-    }
-    let rewritten = catalog::rewritten(sql, &tables).await;
-    let rewritten = rewritten.map_err(sql::sql(DOING));
-    match rewritten.map_err(CopyError::beginning)?.into_iter().next() {
-        Some(table) => Err(CopyError::beginning(PostgresError::Rewritten { table })),
-        None => Ok(tables),
-    }
-}
-
-async fn read_table(sql: &SqlClient, table: CopyTable, out: &mut Out<'_>) -> Result<u64, Stop> {
-    const DOING: &str = "read its rows";
-    let (name, begun) = (table.qualified_name(), Instant::now());
-    let failed = |error| CopyError::of(&name, Step::Read, sql::sql(DOING)(error));
-    let number = out.tables.len();
-    let statement = table.copy_statement();
-    out.tables.push(Arc::new(table));
-    let lines = sql.copy_out(&statement).await.map_err(failed)?;
-    let mut lines = pin!(lines);
-    let mut rows = 0;
-    loop {
-        let line = match lines.next().now_or_never() {
-            Some(line) => line,
-            None => {
-                // While the server is slower than Kafka, nothing waits for company.
-                out.flush().await?;
-                lines.next().await
-            }
-        };
-        let Some(line) = line else { break };
-        rows += 1;
-        let line = line.map_err(failed)?;
-        if let Some(placed) = out.look.push(number, line) {
-            out.row(placed).await?;
-        }
-    }
-    let seconds = begun.elapsed().as_secs_f64();
-    info!(table = name, rows, seconds, "read the table");
-    Ok(rows)
-}
-
-/// Rows on their way to the loop, in batches.
-struct Out<'a> {
-    items: &'a Items,
-    look: LookAhead<Bytes>,
-    batch: Vec<MarkedRow>,
-    batch_bytes: usize,
-    /// Those read so far, by number.
-    tables: Vec<Arc<CopyTable>>,
-    /// The one whose rows are sent.
-    announced: Option<usize>,
-}
-
-impl<'a> Out<'a> {
-    fn new(items: &'a Items) -> Self {
-        Self {
-            items,
-            look: LookAhead::new(),
-            batch: Vec::new(),
-            batch_bytes: 0,
-            tables: Vec::new(),
-            announced: None,
-        }
-    }
-
-    async fn row(&mut self, placed: Placed<Bytes>) -> Result<(), Stop> {
-        let Placed { table, row, mark } = placed;
-        if self.announced != Some(table) {
-            self.flush().await?;
-            self.announced = Some(table);
-            if let Some(table) = self.tables.get(table) {
-                self.send(Item::Table(Arc::clone(table))).await?;
+impl Span {
+    /// As a condition in SQL; empty for all rows.
+    fn condition(self) -> String {
+        match self {
+            Self::Blocks(blocks) => blocks.to_string(),
+            // `xmin` is the low half of a transaction's id.
+            Self::Since(since) => {
+                let low = since & 0xFFFF_FFFF;
+                format!("pg_catalog.age(xmin) <= pg_catalog.age('{low}'::pg_catalog.xid)")
             }
         }
-        self.batch_bytes += row.len();
-        self.batch.push(MarkedRow { line: row, mark });
-        if self.batch.len() >= BATCH_ROWS || self.batch_bytes >= BATCH_BYTES {
-            self.flush().await?;
+    }
+}
+
+/// A session in the snapshot's transaction.
+pub(super) struct Reader<'a> {
+    pub(super) sql: &'a SqlClient,
+    pub(super) plan: &'a Plan,
+    pub(super) items: &'a Items,
+}
+
+impl Reader<'_> {
+    /// Reads pieces until there are none.
+    pub(super) async fn read(&self) -> Result<(), Stop> {
+        const DOING: &str = "begin to read tables";
+        let saved = self.sql.batch_execute("SAVEPOINT piece").await;
+        saved
+            .map_err(sql::sql(DOING))
+            .map_err(CopyError::beginning)?;
+        while let Some((number, span)) = self.plan.next() {
+            let Some(planned) = self.plan.tables.get(number) else {
+                continue;
+            };
+            self.read_piece(number, planned, span).await?;
         }
         Ok(())
     }
 
-    async fn flush(&mut self) -> Result<(), Stop> {
-        if self.batch.is_empty() {
+    async fn read_piece(
+        &self,
+        number: usize,
+        planned: &PlannedTable,
+        span: Span,
+    ) -> Result<(), Stop> {
+        let table = &planned.table;
+        self.begin_piece(table).await?;
+        let described = planned
+            .described
+            .get_or_try_init(|| self.describe(number, table));
+        described.await?;
+        let rows = self.read_rows(number, table, span).await?;
+        self.plan.rows.fetch_add(rows, Ordering::Relaxed);
+        let blocks = match span {
+            Span::Blocks(blocks) => Some(blocks),
+            Span::Since(_) => None,
+        };
+        send(
+            self.items,
+            Item::Piece {
+                table: number,
+                blocks,
+            },
+        )
+        .await?;
+        if planned.left.fetch_sub(1, Ordering::AcqRel) == 1 {
+            info!(table = table.qualified_name(), "read the table");
+            send(self.items, Item::TableOver { table: number }).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets go of the locks of the piece before; takes its own where the leader has none.
+    async fn begin_piece(&self, table: &Arc<CopyTable>) -> Result<(), Stop> {
+        const DOING: &str = "begin a piece of the table";
+        let begun = self.sql.batch_execute("ROLLBACK TO SAVEPOINT piece").await;
+        let begun = begun.map_err(sql::sql(DOING));
+        begun.map_err(|error| CopyError::of(&table.qualified_name(), Step::Begin, error))?;
+        if self.plan.locks == Locks::EachPiece {
+            lock(self.sql, table).await?;
+            unchanged(self.sql, std::slice::from_ref(table)).await?;
+        }
+        Ok(())
+    }
+
+    async fn describe(&self, number: usize, table: &CopyTable) -> Result<(), Stop> {
+        const DOING: &str = "describe a table to be copied";
+        let details = table.describe(self.sql).await.map_err(sql::sql(DOING));
+        let details =
+            details.map_err(|error| CopyError::of(&table.qualified_name(), Step::Read, error))?;
+        let details = Box::new(details);
+        send(
+            self.items,
+            Item::Table {
+                table: number,
+                details,
+            },
+        )
+        .await
+    }
+
+    /// Sends the rows in batches; tells how many there were.
+    async fn read_rows(&self, number: usize, table: &CopyTable, span: Span) -> Result<u64, Stop> {
+        const DOING: &str = "read its rows";
+        let failed =
+            |error| CopyError::of(&table.qualified_name(), Step::Read, sql::sql(DOING)(error));
+        let statement = table.copy_statement(&span.condition());
+        let lines = self.sql.copy_out(&statement).await.map_err(failed)?;
+        let mut lines = pin!(lines);
+        let mut batch = Vec::new();
+        let mut rows = 0;
+        loop {
+            let line = match lines.next().now_or_never() {
+                Some(line) => line,
+                None => {
+                    // While the server is slower than Kafka, nothing waits for company.
+                    self.flush(number, &mut batch).await?;
+                    lines.next().await
+                }
+            };
+            let Some(line) = line else { break };
+            rows += 1;
+            if batch.capacity() == 0 {
+                batch.reserve(BATCH_BYTES);
+            }
+            batch.extend_from_slice(&line.map_err(failed)?);
+            if batch.len() >= BATCH_BYTES - BATCH_BYTES / 8 {
+                self.flush(number, &mut batch).await?;
+            }
+        }
+        self.flush(number, &mut batch).await?;
+        Ok(rows)
+    }
+
+    async fn flush(&self, table: usize, batch: &mut Vec<u8>) -> Result<(), Stop> {
+        if batch.is_empty() {
             return Ok(());
         }
-        self.batch_bytes = 0;
-        let rows = std::mem::take(&mut self.batch);
-        self.send(Item::Rows(rows)).await
-    }
-
-    async fn send(&self, item: Item) -> Result<(), Stop> {
-        self.items.send(Ok(item)).await.map_err(|_| Stop::Unwanted)
-    }
-}
-
-/// Ends the session with the task: a COPY that nobody wants would be read to its end otherwise.
-struct Cut(AbortHandle);
-
-impl Drop for Cut {
-    fn drop(&mut self) {
-        self.0.abort();
+        let lines = std::mem::take(batch);
+        send(self.items, Item::Rows { table, lines }).await
     }
 }
 
 /// A batch is worth a channel's price, and small against the limits of what is in flight.
-const BATCH_ROWS: usize = 512;
 const BATCH_BYTES: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_span_is_a_condition() {
+        assert_eq!(Span::Blocks(Blocks::ALL).condition(), "");
+        assert_eq!(
+            Span::Since((3 << 32) + 735).condition(),
+            "pg_catalog.age(xmin) <= pg_catalog.age('735'::pg_catalog.xid)"
+        );
+    }
+}

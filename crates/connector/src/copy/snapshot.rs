@@ -1,6 +1,8 @@
 //! The snapshot that a copy reads: a transaction at the consistent point of a slot (manual:
 //! "Logical Decoding Concepts", "Exported Snapshots").
 
+use std::time::Duration;
+
 use pgoutput::Lsn;
 use pgwire::command::{Failover, NewSlot, SlotLife, SlotSnapshot, quote_literal};
 use tracing::info;
@@ -32,6 +34,8 @@ pub struct Snapshot {
     pub(super) sql: SqlClient,
     /// Every transaction whose commit record starts before it is visible, and no other.
     pub(super) point: Lsn,
+    /// Where other sessions can join it.
+    pub(super) conninfo: Conninfo,
     /// A transaction id of its time, for `source.txId`.
     pub(super) xid: u32,
     pub(super) slot: SlotAge,
@@ -45,26 +49,16 @@ impl Snapshot {
     /// Of the server or the connection.
     pub async fn import(conninfo: &Conninfo, made: &CreatedSlot) -> Result<Self, PostgresError> {
         const DOING: &str = "import the slot's snapshot";
-        // 17 and later have this one, too; a copy takes as long as it takes.
-        const UNBOUNDED: &str = "SELECT pg_catalog.set_config(name, '0', false) \
-             FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'";
         let name = made.snapshot_name.as_deref().ok_or(PostgresError::Answer {
             command: "CREATE_REPLICATION_SLOT",
             field: "snapshot_name",
         })?;
         let sql = SqlClient::connect(conninfo).await?;
-        let run = async |text: &str| sql::ask(DOING, sql.batch_execute(text)).await;
-        run(UNBOUNDED).await?;
         let xid = sql::ask(DOING, xid(&sql)).await?;
-        // With row security a role that it binds gets an error, and not a part of the rows.
-        let begin = format!(
-            "SET row_security = off; \
-             BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
-            quote_literal(name)
-        );
-        run(&begin).await?;
+        begin(&sql, name).await?;
         Ok(Self {
             sql,
+            conninfo: conninfo.clone(),
             point: made.consistent_point,
             xid,
             slot: SlotAge::New,
@@ -95,6 +89,50 @@ impl Snapshot {
             ..snapshot
         })
     }
+}
+
+/// Lets other sessions see what this one sees, by this name.
+pub(super) async fn export(sql: &SqlClient) -> Result<String, PostgresError> {
+    const QUERY: &str = "SELECT pg_catalog.pg_export_snapshot()";
+    let exported = async { sql.query_one(QUERY, &[]).await?.try_get(0) };
+    sql::ask("export the snapshot", exported).await
+}
+
+/// A session that sees what the one sees that exported the snapshot.
+pub(super) async fn join(conninfo: &Conninfo, name: &str) -> Result<SqlClient, PostgresError> {
+    let sql = SqlClient::connect(conninfo).await?;
+    begin(&sql, name).await?;
+    Ok(sql)
+}
+
+/// The transaction (`xid8`) from which on none is visible.
+pub(super) async fn since(sql: &SqlClient) -> Result<u64, PostgresError> {
+    const QUERY: &str =
+        "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text";
+    let asked = async { sql.query_one(QUERY, &[]).await?.try_get::<_, String>(0) };
+    let text = sql::ask("look at the snapshot", asked).await?;
+    Ok(text.parse().unwrap_or_default())
+}
+
+/// No lock is waited for longer than this: who waits behind us would wait as long.
+pub(super) async fn bound_locks(sql: &SqlClient, bound: Duration) -> Result<(), PostgresError> {
+    let set = format!("SET LOCAL lock_timeout = {}", bound.as_millis());
+    sql::ask("bound the wait for locks", sql.batch_execute(&set)).await
+}
+
+async fn begin(sql: &SqlClient, name: &str) -> Result<(), PostgresError> {
+    const DOING: &str = "join the snapshot";
+    // 17 and later have this one, too; a copy takes as long as it takes.
+    const UNBOUNDED: &str = "SELECT pg_catalog.set_config(name, '0', false) \
+         FROM pg_catalog.pg_settings WHERE name = 'transaction_timeout'";
+    // With row security a role that it binds gets an error, and not a part of the rows.
+    let begin = format!(
+        "SET row_security = off; \
+         BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT {}",
+        quote_literal(name)
+    );
+    sql::ask(DOING, sql.batch_execute(UNBOUNDED)).await?;
+    sql::ask(DOING, sql.batch_execute(&begin)).await
 }
 
 /// A transaction id of our own, as Debezium takes one: no change has it. Not of the snapshot's

@@ -65,8 +65,8 @@ pub enum Stream {
     Record,
     /// A progress record.
     Progress,
-    /// A record beside the progress, that a topic is begun.
-    Topic,
+    /// A record beside the progress: a topic is begun, a part of a copy done.
+    Note,
     /// A heartbeat: nobody's loss.
     Heartbeat,
 }
@@ -77,8 +77,8 @@ pub(super) struct Opaque(usize);
 
 impl Opaque {
     const PROGRESS: u64 = 1 << 63;
-    const TOPIC: u64 = 1 << 62;
-    const KIND: u64 = Self::PROGRESS | Self::TOPIC;
+    const NOTE: u64 = 1 << 62;
+    const KIND: u64 = Self::PROGRESS | Self::NOTE;
 
     pub(super) fn new(stream: Stream, ticket: u64) -> Self {
         debug_assert!(
@@ -88,7 +88,7 @@ impl Opaque {
         let bits = match stream {
             Stream::Record => ticket,
             Stream::Progress => ticket | Self::PROGRESS,
-            Stream::Topic => ticket | Self::TOPIC,
+            Stream::Note => ticket | Self::NOTE,
             Stream::Heartbeat => ticket | Self::KIND,
         };
         // Lossless: the build refuses targets narrower than 64 bits (below).
@@ -108,7 +108,7 @@ impl Opaque {
         let bits = self.0 as u64;
         let stream = match bits & Self::KIND {
             Self::PROGRESS => Stream::Progress,
-            Self::TOPIC => Stream::Topic,
+            Self::NOTE => Stream::Note,
             Self::KIND => Stream::Heartbeat,
             _ => Stream::Record,
         };
@@ -139,7 +139,7 @@ impl Tray {
         match (refused, stream) {
             (None, Stream::Record) => batch.settled.push(ticket),
             (None, Stream::Progress) => batch.progress_settled.push(ticket),
-            (None, Stream::Topic) => {}
+            (None, Stream::Note) => {}
             (_, Stream::Heartbeat) => batch.heartbeat = true,
             (Some(code), _) => {
                 let error = KafkaError::of_delivery(ticket, code);
@@ -190,11 +190,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_ticket_survives_the_pointer(ticket in 0..Opaque::TOPIC) {
+        fn a_ticket_survives_the_pointer(ticket in 0..Opaque::NOTE) {
             for stream in [
                 Stream::Record,
                 Stream::Progress,
-                Stream::Topic,
+                Stream::Note,
                 Stream::Heartbeat,
             ] {
                 let raw = Opaque::new(stream, ticket).raw();
@@ -208,7 +208,7 @@ mod tests {
         let tray = Tray::default();
         tray.put(Opaque::new(Stream::Record, 1), None);
         tray.put(Opaque::new(Stream::Progress, 1), None);
-        tray.put(Opaque::new(Stream::Topic, 0), None);
+        tray.put(Opaque::new(Stream::Note, 0), None);
         tray.put(
             Opaque::new(Stream::Record, 2),
             Some(Code::MessageSizeTooLarge),

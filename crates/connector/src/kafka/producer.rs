@@ -166,16 +166,21 @@ impl Producer {
         key: &[u8],
         value: &[u8],
     ) -> Result<(), KafkaError> {
-        self.store(Stream::Progress, ticket, topic, key, value)
+        self.store(Stream::Progress, ticket, topic, key, Some(value))
     }
 
-    /// Hands a record to librdkafka that stands beside the progress and says that a topic is begun.
-    /// It does not come back, unless it is refused.
+    /// Hands a record to librdkafka that stands beside the progress: a topic is begun, a part of a copy
+    /// is done; without a value it takes that back. It does not come back, unless it is refused.
     ///
     /// # Errors
     /// As [`Self::publish`].
-    pub fn store_topic(&self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), KafkaError> {
-        self.store(Stream::Topic, 0, topic, key, value)
+    pub fn store_note(
+        &self,
+        topic: &str,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), KafkaError> {
+        self.store(Stream::Note, 0, topic, key, value)
     }
 
     /// Hands a heartbeat to librdkafka; it comes back as [`Batch::heartbeat`].
@@ -183,7 +188,7 @@ impl Producer {
     /// # Errors
     /// As [`Self::publish`].
     pub fn heartbeat(&self, topic: &str, key: &[u8], value: &[u8]) -> Result<(), KafkaError> {
-        self.store(Stream::Heartbeat, 0, topic, key, value)
+        self.store(Stream::Heartbeat, 0, topic, key, Some(value))
     }
 
     fn store(
@@ -192,12 +197,12 @@ impl Producer {
         ticket: u64,
         topic: &str,
         key: &[u8],
-        value: &[u8],
+        value: Option<&[u8]>,
     ) -> Result<(), KafkaError> {
         let message = BaseRecord {
             topic,
             partition: Some(0),
-            payload: Some(value),
+            payload: value,
             key: Some(key),
             timestamp: None,
             headers: None,

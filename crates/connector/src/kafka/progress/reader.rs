@@ -15,7 +15,8 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::super::context::{Listener, lock};
 use super::super::error::KafkaError;
 use super::super::properties::{ClientKind, Properties};
-use super::{ProgressError, begun, decode};
+use super::{ProgressError, begun, decode, parts};
+use crate::copy::Noted;
 use relay::Progress;
 
 /// What the progress topic holds of one slot.
@@ -25,6 +26,8 @@ pub struct Stored {
     pub progress: Option<Progress>,
     /// The topics that records went to, or were about to go to.
     pub begun: BTreeSet<String>,
+    /// How far the copy of each table has come, by `schema.table`.
+    pub noted: Noted,
 }
 
 impl Stored {
@@ -90,6 +93,7 @@ impl ProgressReader {
             Ok(Stored {
                 progress: newest.map(|value| decode(&slot, value)).transpose()?,
                 begun: reading.held.begun.clone(),
+                noted: reading.held.noted.clone(),
             })
         });
         reading.await.unwrap_or_else(|_| {
@@ -130,6 +134,7 @@ struct Reading {
 struct Held {
     newest: Option<Vec<u8>>,
     begun: BTreeSet<String>,
+    noted: Noted,
 }
 
 impl Held {
@@ -141,6 +146,11 @@ impl Held {
             match value {
                 Some(_) => self.begun.insert(topic.to_owned()),
                 None => self.begun.remove(topic),
+            };
+        } else if let Some(table) = parts::table_of(slot, key) {
+            match value.and_then(parts::decode) {
+                Some(part) => self.noted.insert(table.to_owned(), part),
+                None => self.noted.remove(table),
             };
         }
     }

@@ -6,7 +6,8 @@ use relay::Progress;
 
 use super::super::error::KafkaError;
 use super::super::producer::{AutoCreation, Producer};
-use super::{begun, encode};
+use super::{begun, encode, parts};
+use crate::copy::Part;
 
 /// The writer of one slot's progress.
 #[derive(Debug)]
@@ -72,6 +73,24 @@ impl ProgressWriter {
             return Ok(());
         }
         let key = begun::key(&self.slot, topic);
-        producer.store_topic(&self.topic, &key, &begun::value(&self.slot, topic))
+        producer.store_note(&self.topic, &key, Some(&begun::value(&self.slot, topic)))
+    }
+
+    /// Notes how far the copy of a table (`schema.table`) has come. Nothing comes back, unless it is
+    /// refused.
+    ///
+    /// # Errors
+    /// The producer has stopped.
+    pub fn note(&self, producer: &Producer, table: &str, part: &Part) -> Result<(), KafkaError> {
+        let key = parts::key(&self.slot, table);
+        producer.store_note(&self.topic, &key, Some(&parts::encode(&self.slot, part)))
+    }
+
+    /// Takes back what is noted of a table's copy.
+    ///
+    /// # Errors
+    /// The producer has stopped.
+    pub fn forget(&self, producer: &Producer, table: &str) -> Result<(), KafkaError> {
+        producer.store_note(&self.topic, &parts::key(&self.slot, table), None)
     }
 }

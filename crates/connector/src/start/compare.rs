@@ -1,0 +1,100 @@
+//! The comparison of a start: the slot, which is owned by now, against what the progress topic says.
+
+use std::collections::BTreeSet;
+
+use pgoutput::Lsn;
+use relay::{Progress, SnapshotState};
+use tracing::info;
+
+use super::{Start, StartError};
+use crate::copy::Noted;
+use crate::halt::{Halt, Halted};
+use crate::kafka::{KafkaError, Producer, ProgressReader, ProgressWriter, Stored};
+use crate::postgres::slots;
+use crate::postgres::sql::SqlClient;
+use crate::resume::{self, Identity, Resume};
+
+/// What the slot and the progress topic say together.
+pub(super) struct Compared {
+    pub(super) resume: Resume,
+    /// Whether a copy that is under way was begun by an earlier run.
+    goes_on: bool,
+    pub(super) shape: u64,
+    pub(super) begun: BTreeSet<String>,
+    noted: Noted,
+    pub(super) two_phase_slot: Option<Lsn>,
+}
+
+impl Compared {
+    /// What is done of the copy that is under way; notes of others are taken back.
+    pub(super) fn take_notes(
+        &mut self,
+        progress: &ProgressWriter,
+        producer: &Producer,
+    ) -> Result<Noted, KafkaError> {
+        let noted = std::mem::take(&mut self.noted);
+        if self.goes_on && self.resume.snapshot == SnapshotState::Running {
+            return Ok(noted);
+        }
+        for table in noted.keys().take(NOTES_FORGOTTEN) {
+            progress.forget(producer, table)?;
+        }
+        Ok(Noted::new())
+    }
+}
+
+impl Start<'_> {
+    /// Compares, and fails where the two contradict each other.
+    pub(super) async fn compare(
+        &self,
+        sql: &SqlClient,
+        server: Identity,
+        reader: &ProgressReader,
+        before: &Stored,
+    ) -> Result<Compared, StartError> {
+        let name = &self.config.postgres.slot;
+        let Some(row) = slots::look(sql, name).await? else {
+            let seen = format!("slot {name} was dropped while walferry started");
+            return Err(StartError::Halted(Halted::new(Halt::SlotRecreated, seen)));
+        };
+        // A transaction done in part is gone on with by the count of its records, which the settings
+        // decide, and the keys of the tables (a change of key makes three).
+        let keys = slots::keys_fingerprint(sql, &self.config.postgres.publication).await?;
+        let shape = self.config.shape() ^ keys;
+        let Stored {
+            progress,
+            begun,
+            noted,
+        } = reader.read().await?;
+        if progress.is_some() && before.progress.is_none() {
+            // Written by whoever had the slot; what it tells of was not looked at.
+            let reason = "progress was stored meanwhile".to_owned();
+            let what = "starting for the first time";
+            return Err(KafkaError::Unreachable { what, reason }.into());
+        }
+        let stored = progress.map(|mut progress| {
+            if progress.split.is_some() && progress.shape != shape {
+                info!("the settings or a key have changed: a transaction done in part is published whole");
+                progress.split = None;
+            }
+            Progress { shape, ..progress }
+        });
+        // Notes of a copy that is not under way are left behind.
+        let is_under_way = |stored: &Progress| stored.snapshot == SnapshotState::Running;
+        let two_phase_slot = row.two_phase();
+        let (slot, wanted) = (row.into_slot(name), self.config.snapshot);
+        let resume = resume::resume(&slot, server, stored.as_ref(), wanted);
+        let resume = resume.map_err(StartError::Halted)?;
+        Ok(Compared {
+            goes_on: stored.as_ref().is_some_and(is_under_way),
+            resume,
+            shape,
+            begun,
+            noted,
+            two_phase_slot,
+        })
+    }
+}
+
+/// Notes of an old copy that a start takes back; those beyond are harmless.
+const NOTES_FORGOTTEN: usize = 1000;
