@@ -31,6 +31,7 @@ mod secrets;
 mod servers;
 mod shutdown;
 mod snapshot;
+mod snapshot_resume;
 mod stream_refused;
 mod table_parts;
 mod takeover;

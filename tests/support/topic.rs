@@ -1,5 +1,6 @@
 //! Reads whole topics: everything up to the high watermark, never "what arrived in a second".
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
@@ -12,6 +13,7 @@ use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
+use serde_json::Value;
 use xtask::servers::process;
 
 use super::event::Event;
@@ -181,6 +183,31 @@ pub fn read_topic(bootstrap_servers: &str, topic: &str) -> Vec<Event> {
     TopicReader::new(bootstrap_servers, topic)
         .read_to_end()
         .to_vec()
+}
+
+/// What is noted beside a slot's progress of its copy: the newest note of each table, as JSON.
+///
+/// # Panics
+/// When the end is not reached in a minute.
+#[must_use]
+pub fn read_notes(bootstrap_servers: &str, slot: &str) -> BTreeMap<String, Value> {
+    let topic = format!("walferry.progress.{slot}");
+    let mut notes = BTreeMap::new();
+    if !exists(bootstrap_servers, &topic) {
+        return notes;
+    }
+    for record in read_topic(bootstrap_servers, &topic) {
+        let key = String::from_utf8(record.key.clone().unwrap_or_default()).expect("a text");
+        let Some((of, table)) = key.split_once(':') else {
+            continue;
+        };
+        assert_eq!(of, slot);
+        match record.value {
+            Some(_) => notes.insert(table.to_owned(), record.json()),
+            None => notes.remove(table),
+        };
+    }
+    notes
 }
 
 fn event(message: &BorrowedMessage<'_>) -> Event {

@@ -62,9 +62,9 @@ impl Slot<'_> {
         let new = NewSlot {
             name: self.name,
             life: SlotLife::Permanent,
-            snapshot: match snapshot {
-                SnapshotMode::Initial => SlotSnapshot::Export,
-                SnapshotMode::NoData => SlotSnapshot::Nothing,
+            snapshot: match snapshot.copies() {
+                true => SlotSnapshot::Export,
+                false => SlotSnapshot::Nothing,
             },
             failover: Failover::Off,
         };

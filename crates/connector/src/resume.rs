@@ -52,6 +52,26 @@ pub struct Resume {
     pub epoch: u64,
     /// What is known of the copy of existing rows.
     pub snapshot: SnapshotState,
+    /// Whether a copy that is to be made begins here, and is not the rest of an interrupted one.
+    pub copies_anew: bool,
+}
+
+/// What is wanted of the rows that are there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// They are published at the first start, or not at all.
+    Once(SnapshotMode),
+    /// They are published now, whatever was published before.
+    Again,
+}
+
+impl Wanted {
+    fn copies(self) -> bool {
+        match self {
+            Self::Once(mode) => mode.copies(),
+            Self::Again => true,
+        }
+    }
 }
 
 /// Decides where the stream goes on.
@@ -59,7 +79,9 @@ pub struct Resume {
 /// A slot without any progress is adopted where it stands: it holds all that it was made for, and
 /// nothing of it was published by this connector. Where the rows that are there are to be copied
 /// (`wanted`), that is said from the first stored record on, with the position 0/0 until something
-/// of the stream is done; a copy that is not finished is begun again.
+/// of the stream is done; a copy that is not finished is gone on with. With
+/// [`SnapshotMode::WhenNeeded`] a slot that does not hold what follows the published events is adopted,
+/// too: the rows that are there stand for the changes that are lost.
 ///
 /// # Errors
 /// The named halt, with the positions that contradict each other.
@@ -67,7 +89,7 @@ pub fn resume(
     slot: &Slot,
     server: Identity,
     stored: Option<&Progress>,
-    wanted: SnapshotMode,
+    wanted: Wanted,
 ) -> Result<Resume, Halted> {
     if let Validity::Invalidated(reason) = &slot.validity {
         let position = stored.map_or(slot.confirmed_flush_lsn, |progress| progress.commit_end_lsn);
@@ -78,17 +100,29 @@ pub fn resume(
         return Err(Halted::new(Halt::SlotLost, seen));
     }
     let Some(stored) = stored else {
-        return Ok(adopted(slot, server.system_identifier, wanted));
+        return Ok(Resume {
+            copies_anew: true,
+            ..adopted(slot, server.system_identifier, wanted)
+        });
     };
     same_cluster(server, stored)?;
     let untouched = stored.commit_end_lsn == Lsn::ZERO;
     if untouched && stored.snapshot == SnapshotState::Running {
         return Ok(adopted(slot, stored.epoch, wanted));
     }
-    not_ahead(slot, stored)?;
+    match not_ahead(slot, stored) {
+        Err(_) if wanted == Wanted::Once(SnapshotMode::WhenNeeded) => {
+            return Ok(Resume {
+                copies_anew: true,
+                ..adopted(slot, stored.epoch, wanted)
+            });
+        }
+        compared => compared?,
+    }
     let snapshot = match (stored.snapshot, wanted) {
         // Asked for once, and not any more.
-        (SnapshotState::Running, SnapshotMode::NoData) => SnapshotState::None,
+        (SnapshotState::Running, wanted) if !wanted.copies() => SnapshotState::None,
+        (_, Wanted::Again) => SnapshotState::Running,
         (state, _) => state,
     };
     Ok(Resume {
@@ -96,20 +130,22 @@ pub fn resume(
         durable: snapshot == stored.snapshot,
         epoch: stored.epoch,
         snapshot,
+        copies_anew: stored.snapshot != SnapshotState::Running,
     })
 }
 
 /// Nothing of the slot is published.
-fn adopted(slot: &Slot, epoch: u64, wanted: SnapshotMode) -> Resume {
-    let (start, snapshot) = match wanted {
-        SnapshotMode::Initial => (Lsn::ZERO, SnapshotState::Running),
-        SnapshotMode::NoData => (slot.confirmed_flush_lsn, SnapshotState::None),
+fn adopted(slot: &Slot, epoch: u64, wanted: Wanted) -> Resume {
+    let (start, snapshot) = match wanted.copies() {
+        true => (Lsn::ZERO, SnapshotState::Running),
+        false => (slot.confirmed_flush_lsn, SnapshotState::None),
     };
     Resume {
         start: Mark::at(start),
         durable: false,
         epoch,
         snapshot,
+        copies_anew: false,
     }
 }
 
@@ -175,6 +211,8 @@ fn not_ahead(slot: &Slot, stored: &Progress) -> Result<(), Halted> {
 mod tests {
     use super::*;
 
+    const INITIAL: Wanted = Wanted::Once(SnapshotMode::Initial);
+    const NO_DATA: Wanted = Wanted::Once(SnapshotMode::NoData);
     const SERVER: Identity = Identity {
         system_identifier: 7,
         timeline: 1,
@@ -202,14 +240,14 @@ mod tests {
     }
 
     fn halt(slot: &Slot, server: Identity, stored: &Progress) -> Halt {
-        resume(slot, server, Some(stored), SnapshotMode::Initial)
+        resume(slot, server, Some(stored), INITIAL)
             .unwrap_err()
             .halt
     }
 
     #[test]
     fn a_slot_without_progress_is_adopted_where_it_stands() {
-        let resume = resume(&slot(80, 100), SERVER, None, SnapshotMode::NoData).unwrap();
+        let resume = resume(&slot(80, 100), SERVER, None, NO_DATA).unwrap();
         assert_eq!(resume.start, Mark::at(Lsn::new(100)));
         assert!(!resume.durable);
         assert_eq!(resume.epoch, 7);
@@ -219,12 +257,7 @@ mod tests {
     fn the_stored_position_counts_and_the_slot_may_be_behind_it() {
         for confirmed in [90, 100] {
             let stored = progress(100);
-            let resume = resume(
-                &slot(80, confirmed),
-                SERVER,
-                Some(&stored),
-                SnapshotMode::Initial,
-            );
+            let resume = resume(&slot(80, confirmed), SERVER, Some(&stored), INITIAL);
             let resume = resume.unwrap();
             assert_eq!(resume.start, Mark::at(Lsn::new(100)));
             assert!(resume.durable);
@@ -242,25 +275,25 @@ mod tests {
             snapshot: SnapshotState::Running,
             ..progress(end)
         };
-        use SnapshotMode::{Initial, NoData};
-        assert_eq!(at(None, Initial), (0, false, SnapshotState::Running));
+        let (initial, no_data) = (INITIAL, NO_DATA);
+        assert_eq!(at(None, initial), (0, false, SnapshotState::Running));
         let untouched = running(0);
         let copy_again = (0, false, SnapshotState::Running);
-        assert_eq!(at(Some(&untouched), Initial), copy_again);
+        assert_eq!(at(Some(&untouched), initial), copy_again);
         let given_up = (100, false, SnapshotState::None);
-        assert_eq!(at(Some(&untouched), NoData), given_up);
+        assert_eq!(at(Some(&untouched), no_data), given_up);
         // Some of the stream went before the copy: the position counts.
         let begun = running(110);
         assert_eq!(
-            at(Some(&begun), Initial),
+            at(Some(&begun), initial),
             (110, true, SnapshotState::Running)
         );
-        assert_eq!(at(Some(&begun), NoData), (110, false, SnapshotState::None));
+        assert_eq!(at(Some(&begun), no_data), (110, false, SnapshotState::None));
         let finished = progress(110);
         let streams_on = (110, true, SnapshotState::Finished);
-        assert_eq!(at(Some(&finished), Initial), streams_on);
-        assert_eq!(at(Some(&finished), NoData), streams_on);
-        let ahead = resume(&slot(80, 100), SERVER, Some(&running(90)), Initial);
+        assert_eq!(at(Some(&finished), initial), streams_on);
+        assert_eq!(at(Some(&finished), no_data), streams_on);
+        let ahead = resume(&slot(80, 100), SERVER, Some(&running(90)), initial);
         assert_eq!(ahead.unwrap_err().halt, Halt::SlotAhead);
     }
 
@@ -293,5 +326,40 @@ mod tests {
         let mut lost = slot(80, 90);
         lost.validity = Validity::Invalidated("wal_removed".to_owned());
         assert_eq!(halt(&lost, SERVER, &progress(100)), Halt::SlotLost);
+    }
+
+    #[test]
+    fn a_lost_place_is_adopted_when_that_is_wanted() {
+        let needed = Wanted::Once(SnapshotMode::WhenNeeded);
+        for slot in [slot(80, 101), slot(101, 110)] {
+            let resume = resume(&slot, SERVER, Some(&progress(100)), needed).unwrap();
+            assert_eq!(resume.start, Mark::at(Lsn::ZERO));
+            assert_eq!(resume.snapshot, SnapshotState::Running);
+            assert!(resume.copies_anew && !resume.durable);
+            assert_eq!(resume.epoch, 9, "positions go on");
+        }
+        let kept = resume(&slot(80, 90), SERVER, Some(&progress(100)), needed).unwrap();
+        assert_eq!(kept.start, Mark::at(Lsn::new(100)));
+        assert_eq!(kept.snapshot, SnapshotState::Finished);
+        let other = Identity {
+            system_identifier: 8,
+            ..SERVER
+        };
+        let halted = resume(&slot(80, 101), other, Some(&progress(100)), needed);
+        assert_eq!(halted.unwrap_err().halt, Halt::SystemChanged);
+    }
+
+    #[test]
+    fn rows_are_published_again_when_that_is_wanted() {
+        let again = resume(&slot(80, 90), SERVER, Some(&progress(100)), Wanted::Again).unwrap();
+        assert_eq!(again.start, Mark::at(Lsn::new(100)), "the stream goes on");
+        assert_eq!(again.snapshot, SnapshotState::Running);
+        assert!(again.copies_anew && !again.durable);
+        let running = Progress {
+            snapshot: SnapshotState::Running,
+            ..progress(100)
+        };
+        let rest = resume(&slot(80, 90), SERVER, Some(&running), Wanted::Again).unwrap();
+        assert!(!rest.copies_anew && rest.durable);
     }
 }

@@ -245,11 +245,32 @@ impl Start<'_> {
         let seen = slots::look(sql, slot).await?;
         if let Some(progress) = &stored.progress {
             resume::same_cluster(server.identity, progress).map_err(StartError::Halted)?;
-            if seen.is_none() {
-                return Err(StartError::Halted(resume::slot_is_gone(slot, progress)));
-            }
+        }
+        let seen = self.without_lost(sql, seen).await?;
+        let is_gone = seen.is_none() && self.config.snapshot != SnapshotMode::WhenNeeded;
+        if let Some(progress) = stored.progress.as_ref().filter(|_| is_gone) {
+            return Err(StartError::Halted(resume::slot_is_gone(slot, progress)));
         }
         Ok((session, server, seen))
+    }
+
+    /// A slot whose WAL the server has not kept is dropped, if rows are to be published again then.
+    async fn without_lost(
+        &self,
+        sql: &SqlClient,
+        seen: Option<slots::SlotRow>,
+    ) -> Result<Option<slots::SlotRow>, StartError> {
+        let Some(row) = seen else { return Ok(None) };
+        if self.config.snapshot != SnapshotMode::WhenNeeded || !row.is_lost() {
+            return Ok(Some(row));
+        }
+        let slot = &self.config.postgres.slot;
+        warn!(
+            slot,
+            "the server has not kept what the slot needs: it is made anew, and all rows published"
+        );
+        slots::drop_lost(sql, slot).await?;
+        Ok(None)
     }
 
     /// A publication is not made behind stored progress.
@@ -283,9 +304,9 @@ impl Start<'_> {
         made: &CreatedSlot,
         conninfo: &Conninfo,
     ) -> Result<Source, PostgresError> {
-        match self.config.snapshot {
-            SnapshotMode::Initial => Snapshot::import(conninfo, made).await.map(Source::Taken),
-            SnapshotMode::NoData => Ok(Source::Present(conninfo.clone())),
+        match self.config.snapshot.copies() {
+            true => Snapshot::import(conninfo, made).await.map(Source::Taken),
+            false => Ok(Source::Present(conninfo.clone())),
         }
     }
 
@@ -294,8 +315,8 @@ impl Start<'_> {
         let wanted = copy::Wanted {
             publication: self.config.postgres.publication.clone(),
             tables: self.config.tables.clone(),
-            readers: None,
-            lock_timeout: Duration::from_secs(10),
+            how: self.config.copy.clone(),
+            is_all: self.config.snapshot == SnapshotMode::InitialOnly,
         };
         (state == SnapshotState::Running).then(|| Copy::begin(rows, wanted, noted))
     }
@@ -345,6 +366,7 @@ impl Start<'_> {
             durable,
             epoch,
             snapshot,
+            copies_anew: _,
         } = made.resume;
         let mut relay = Relay::new(
             Settings {
@@ -369,6 +391,10 @@ impl Start<'_> {
         );
         if let Some(Until::Position(position)) = *self.until {
             relay.stop_at(position);
+        }
+        if config.snapshot == SnapshotMode::InitialOnly && snapshot != SnapshotState::Running {
+            info!("the rows that were there are published, and nothing else is wanted");
+            relay.stop_at(start.end);
         }
         let (slot, session) = (&config.postgres.slot, made.session);
         info!(slot, at = %start.end, "streaming");
@@ -447,7 +473,7 @@ impl Start<'_> {
         let publishes = plan.create_publication.is_some() || plan.add_tables.is_some();
         let mut findings = found.findings;
         findings.extend(of_topics.findings);
-        findings.retain(|finding| !is_for_later(finding, publishes));
+        findings.retain(|finding| !is_for_later(finding, publishes, self.config.snapshot));
         let report = Report::new(findings);
         self.observer.checked(&report);
         if report.refusal().is_some() {
@@ -529,8 +555,9 @@ struct Made {
 /// Findings that the start itself handles better: a slot in use and a sender that is not free yet
 /// are waited for, a Kafka that does not answer is asked again, what is missing is made; and a table
 /// without identity that somebody else has published is broken already, with or without this run.
-fn is_for_later(finding: &Finding, publishes: bool) -> bool {
+fn is_for_later(finding: &Finding, publishes: bool, mode: SnapshotMode) -> bool {
     match finding.code {
+        "SLOT_LOST" | "SLOT_RECREATED" => mode == SnapshotMode::WhenNeeded,
         "SLOT_ACTIVE" | "SENDERS_FULL" => true,
         code if code.starts_with("KAFKA_") => true,
         "PK_MISSING" | "IDENTITY_NOTHING" | "IDENTITY_INDEX_GONE" => !publishes,

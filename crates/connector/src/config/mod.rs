@@ -25,6 +25,7 @@ mod reader;
 mod routing;
 mod secret_source;
 mod settings;
+mod snapshot;
 mod substitute;
 mod tables;
 #[cfg(test)]
@@ -48,6 +49,7 @@ pub use self::secret_source::{SecretError, SecretSource};
 pub use self::settings::Environment;
 pub use self::tables::{TableFilter, TablePart};
 pub use envelope::TablePattern;
+pub use snapshot::{CopySettings, SnapshotMode, TableOrder};
 
 /// Everything a run needs to know. `Debug` shows no secret.
 #[derive(Clone, Debug)]
@@ -66,6 +68,8 @@ pub struct Config {
     pub publish_via_partition_root: bool,
     /// `snapshot.snapshot.mode`.
     pub snapshot: SnapshotMode,
+    /// The rest of the section `snapshot`.
+    pub copy: CopySettings,
     /// The section `envelope`, with the topic prefix and the database's name.
     pub envelope: envelope::Options,
     /// `delivery`.
@@ -87,15 +91,6 @@ pub enum Create {
     Auto,
     /// It says what to create instead.
     Never,
-}
-
-/// What the first start publishes (Debezium's `snapshot.mode`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SnapshotMode {
-    /// The rows that are there, then changes.
-    Initial,
-    /// Changes only.
-    NoData,
 }
 
 /// The guarantee.
@@ -131,7 +126,6 @@ macro_rules! from_words {
 }
 
 from_words!(Create { "auto" => Auto, "never" => Never });
-from_words!(SnapshotMode { "initial" => Initial, "no_data" => NoData });
 from_words!(Delivery { "at-least-once" => AtLeastOnce });
 
 impl Config {
@@ -209,7 +203,7 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
     let outbox = outbox::read(reader);
     let tables = read_tables(reader, outbox.as_ref());
     let via_root = reader.word("envelope.publish.via.partition.root");
-    let snapshot = reader.word("snapshot.snapshot.mode");
+    let snapshot = snapshot::read(reader);
     let prefix = topics.as_ref().map_or("", |topics| topics.prefix.as_str());
     let database = postgres
         .as_ref()
@@ -220,6 +214,7 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
     let records = reader.count("limits.in.flight.records");
     let bytes = reader.bytes("limits.in.flight.bytes");
     let shutdown_timeout = reader.duration("shutdown.timeout");
+    let (snapshot, copy) = snapshot?;
     Some(Config {
         name: name?,
         postgres: postgres?,
@@ -227,7 +222,8 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
         topics: topics?,
         tables: tables?,
         publish_via_partition_root: via_root?,
-        snapshot: snapshot?,
+        snapshot,
+        copy,
         envelope: envelope::Options {
             outbox: outbox?,
             ..envelope?

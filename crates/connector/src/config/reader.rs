@@ -386,6 +386,14 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// The text at a path that is in no table, if it is written.
+    pub(super) fn text_at(&mut self, path: &str) -> Option<String> {
+        let setting = self.settings.by_path.remove(path)?;
+        let text = self.one(path, setting)?;
+        self.note(path, text.value.clone(), text.origin);
+        Some(text.value)
+    }
+
     /// The one text of a setting that takes no list.
     fn one(&mut self, path: &str, setting: Setting) -> Option<Text> {
         match setting.value {

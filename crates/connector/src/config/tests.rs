@@ -163,7 +163,7 @@ tables:
   include: [ users, "/(/", "public.*" ]
 snapshot:
   mode: initial
-  snapshot.mode: always
+  snapshot.mode: never
 envelope:
   schemas: { enable: sometimes }
   decimal.handling.mode: precize
@@ -207,7 +207,7 @@ fn every_problem_is_told_at_once() {
             walferry.yaml:19:14: tables.include: "users" names no schema; write schema.table, such as public.*
             walferry.yaml:19:21: tables.include: "/(/" is not a regular expression: unclosed group
             walferry.yaml:21:3: snapshot.mode: unknown key; did you mean snapshot.snapshot.mode?
-            walferry.yaml:22:3: snapshot.snapshot.mode: always is not built yet; write one of initial, no_data
+            walferry.yaml:22:3: snapshot.snapshot.mode: "never" is no word any more; for changes only write no_data
             walferry.yaml:24:14: envelope.schemas.enable: "sometimes" is no word of this key; write one of true, false
             walferry.yaml:25:3: envelope.decimal.handling.mode: "precize" is no word of this key; write one of precise, double, string; did you mean precise?
             walferry.yaml:26:3: envelope.message.key.columns: "x" names no columns; write schema.table:column,column

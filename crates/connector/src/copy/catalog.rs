@@ -26,6 +26,8 @@ pub(super) struct CopyTable {
     columns: ColumnsBuf,
     /// The publication's row filter, which the stream obeys, too.
     row_filter: Option<String>,
+    /// A statement that gives its rows, in place of reading the table itself.
+    select: Option<String>,
     pub(super) size: Size,
 }
 
@@ -49,7 +51,8 @@ pub(super) struct Size {
 impl Size {
     /// How many blocks make a piece: so many bytes, with what is stored outside.
     pub(super) fn blocks_a_piece(&self) -> u32 {
-        let of = u64::from(self.blocks) * PIECE_BYTES / self.bytes.max(1);
+        let piece = (self.bytes / PIECES).clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX);
+        let of = u64::from(self.blocks) * piece / self.bytes.max(1);
         u32::try_from(of).unwrap_or(u32::MAX).max(PIECE_BLOCKS_MIN)
     }
 
@@ -68,8 +71,12 @@ impl Size {
     }
 }
 
+/// Enough for all readers to end at about the same time.
+const PIECES: u64 = 64;
+/// Less is not worth its statement.
+const PIECE_BYTES_MIN: u64 = 1 << 20;
 /// Read in a second or less; and no more than this is read again after a kill, by each reader.
-const PIECE_BYTES: u64 = 16 << 20;
+const PIECE_BYTES_MAX: u64 = 16 << 20;
 /// However much is stored outside of the rows.
 const PIECE_BLOCKS_MIN: u32 = 16;
 
@@ -158,6 +165,7 @@ impl CopyTable {
             },
             columns: ColumnsBuf::new(),
             row_filter: row.try_get("row_filter")?,
+            select: None,
             size: Size::default(),
         })
     }
@@ -207,6 +215,14 @@ impl CopyTable {
         format!("{only}{schema}.{name}")
     }
 
+    /// Its rows are those that this statement gives, whose blocks nobody knows.
+    pub(super) fn read_by(&mut self, select: &str) {
+        self.select = Some(select.to_owned());
+        self.size.by_block = false;
+        // What is written meanwhile is no part of the statement's rows.
+        self.size.outside = false;
+    }
+
     /// What is left of it to read, in pieces.
     pub(super) fn pieces(&self, done: &Done) -> Vec<Blocks> {
         if self.size.by_block {
@@ -235,7 +251,11 @@ impl CopyTable {
             [] => String::new(),
             conditions => format!(" WHERE {}", conditions.join(" AND ")),
         };
-        let (columns, source) = (columns.join(", "), self.source());
+        let source = match &self.select {
+            Some(select) => format!("({select}) AS t"),
+            None => self.source(),
+        };
+        let columns = columns.join(", ");
         format!("COPY (SELECT {columns} FROM {source}{filter}) TO STDOUT")
     }
 }
@@ -263,6 +283,7 @@ mod tests {
             identity: ReplicaIdentity::Default,
             columns: columns.iter().map(column).collect(),
             row_filter: row_filter.map(str::to_owned),
+            select: None,
             size: Size::default(),
         }
     }

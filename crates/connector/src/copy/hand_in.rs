@@ -35,6 +35,7 @@ pub struct Copy {
     row: CopyRow,
     point: Lsn,
     xid: u32,
+    is_all: bool,
     reader: AbortHandle,
 }
 
@@ -77,6 +78,7 @@ impl Copy {
     pub fn begin(source: Source, wanted: Wanted, noted: Noted) -> Self {
         let (sender, items) = mpsc::channel(BATCHES);
         let notes = Notes::new(noted.clone());
+        let is_all = wanted.is_all;
         let reader = tokio::spawn(leader::read(source, wanted, noted, sender)).abort_handle();
         Self {
             items,
@@ -89,6 +91,7 @@ impl Copy {
             row: CopyRow::new(),
             point: Lsn::ZERO,
             xid: 0,
+            is_all,
             reader,
         }
     }
@@ -158,6 +161,9 @@ impl Copy {
             }
             Due::Piece(piece) => relay.handle_copy_piece(piece),
             Due::Over { rows } => {
+                if self.is_all {
+                    relay.stop_at(self.point);
+                }
                 relay.end_copy(now).map_err(End::Stream)?;
                 return Ok(Handed::Over { rows });
             }
@@ -209,7 +215,7 @@ impl Copy {
                 tables,
             } => {
                 (self.point, self.xid, self.tables) = (point, xid, tables);
-                self.notes.begin(since);
+                self.notes.begin(point, since);
                 match slot {
                     SlotAge::New => relay.begin_copy(now, point, xid),
                     SlotAge::Older => relay.copy_at(point),

@@ -1,11 +1,10 @@
 //! The task that leads the readers: one snapshot, its tables, their pieces, and so many readers.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
-
 use tokio::sync::OnceCell;
 use tokio::sync::mpsc::Sender;
 use tokio::task::{AbortHandle, JoinSet};
@@ -18,7 +17,7 @@ use super::notes::Noted;
 use super::pieces::Done;
 use super::reader::{Locks, Plan, PlannedTable, Reader, Span};
 use super::snapshot::{self, Snapshot, Source};
-use crate::config::TableFilter;
+use crate::config::{CopySettings, TableFilter, TableOrder};
 use crate::postgres::sql::{self, SqlClient};
 use crate::postgres::{Conninfo, PostgresError};
 
@@ -29,10 +28,10 @@ pub struct Wanted {
     pub publication: String,
     /// as far as the configuration wants them.
     pub tables: TableFilter,
-    /// How many may read at once; none: as it suits the machine and the tables.
-    pub readers: Option<usize>,
-    /// How long a lock may be waited for.
-    pub lock_timeout: Duration,
+    /// How they are read.
+    pub how: CopySettings,
+    /// Whether the run ends with the copy.
+    pub is_all: bool,
 }
 
 /// How an item or an error reaches the loop.
@@ -80,13 +79,13 @@ async fn read_all(
     } = snapshot;
     let _cut = Cut(sql.abort_handle());
     let since = snapshot::since(&sql).await.map_err(CopyError::beginning)?;
-    snapshot::bound_locks(&sql, wanted.lock_timeout)
+    snapshot::bound_locks(&sql, wanted.how.lock_timeout)
         .await
         .map_err(CopyError::beginning)?;
     let tables = tables(&sql, wanted).await?;
     let locks = lock_ahead(&sql, &tables).await?;
     let plan = Arc::new(plan(&tables, noted, locks));
-    let readers = wanted.readers.unwrap_or_else(|| suitable(plan.bytes));
+    let readers = wanted.how.readers.unwrap_or_else(|| suitable(plan.bytes));
     let readers = readers.min(plan.pieces()).max(1);
     info!(tables = tables.len(), readers, %point, "copying the rows that are there");
     let point = Item::Point {
@@ -156,6 +155,18 @@ async fn tables(sql: &SqlClient, wanted: &Wanted) -> Result<Vec<Arc<CopyTable>>,
     let tables = tables
         .map_err(sql::sql(LISTING))
         .map_err(CopyError::beginning)?;
+    let (mut tables, how) = (tables, &wanted.how);
+    tables.retain(|table| how.includes(&table.qualified_name()));
+    for table in &mut tables {
+        if let Some(select) = how.selects.get(&table.qualified_name()) {
+            table.read_by(select);
+        }
+    }
+    match how.order {
+        TableOrder::Disabled => {}
+        TableOrder::Ascending => tables.sort_by_key(|table| table.size.rows),
+        TableOrder::Descending => tables.sort_by_key(|table| Reverse(table.size.rows)),
+    }
     Ok(tables.into_iter().map(Arc::new).collect())
 }
 

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use pgoutput::Lsn;
+
 use super::catalog::CopyTable;
 use super::pieces::{Blocks, Done, Part};
 
@@ -18,6 +20,7 @@ pub struct Notes {
     /// Pieces that were handed in, by number; taken out when Kafka has them.
     handed_in: BTreeMap<u64, (Arc<CopyTable>, Blocks)>,
     next: u64,
+    point: Lsn,
     since: u64,
 }
 
@@ -31,9 +34,10 @@ impl Notes {
         }
     }
 
-    /// From here on pieces are read in a snapshot in which no transaction from `since` on is visible.
-    pub(super) fn begin(&mut self, since: u64) {
-        self.since = since;
+    /// From here on pieces are read in the snapshot of this point, in which no transaction from `since`
+    /// on is visible.
+    pub(super) fn begin(&mut self, point: Lsn, since: u64) {
+        (self.point, self.since) = (point, since);
     }
 
     /// A piece is handed in: its number.
@@ -50,6 +54,7 @@ impl Notes {
         let name = table.qualified_name();
         let fresh = || Part {
             storage: table.size.storage.clone(),
+            point: self.point,
             since: self.since,
             done: Done::default(),
         };

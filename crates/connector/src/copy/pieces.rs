@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+use pgoutput::Lsn;
 use serde::{Deserialize, Serialize};
 
 /// Blocks from the first on and before the second; [`Blocks::END`] is the table's end, wherever that is.
@@ -104,10 +105,29 @@ impl Done {
 pub struct Part {
     /// The files that the table's blocks were in; others hold other rows in their blocks.
     pub storage: String,
+    /// The earliest point that some of it was read at: the stream from there on belongs to it.
+    #[serde(with = "lsn_text")]
+    pub point: Lsn,
     /// No transaction from this id on (`xid8`) is visible in the snapshots of all that is done.
     pub since: u64,
     /// Whose rows Kafka has.
     pub done: Done,
+}
+
+/// As Postgres writes it.
+mod lsn_text {
+    use pgoutput::Lsn;
+    use serde::de::Error as _;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(lsn: &Lsn, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(lsn)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Lsn, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(|_| D::Error::custom("not an LSN"))
+    }
 }
 
 #[cfg(test)]

@@ -31,6 +31,12 @@ impl SlotRow {
             .then(|| self.confirmed_flush_lsn.unwrap_or_default())
     }
 
+    /// Whether it cannot be read any more.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.invalidated.is_some()
+    }
+
     /// The slot, to be compared with the progress.
     #[must_use]
     pub fn into_slot(self, name: &str) -> Slot {
@@ -43,6 +49,19 @@ impl SlotRow {
                 .map_or(Validity::Valid, Validity::Invalidated),
         }
     }
+}
+
+/// Drops a slot that cannot be read any more.
+///
+/// # Errors
+/// Of the server or the connection.
+pub async fn drop_lost(client: &Client, name: &str) -> Result<(), PostgresError> {
+    const QUERY: &str = "SELECT pg_catalog.pg_drop_replication_slot(slot_name) \
+         FROM pg_catalog.pg_replication_slots s WHERE slot_name = $1 AND \
+              (wal_status = 'lost' OR to_jsonb(s) ->> 'invalidation_reason' IS NOT NULL)";
+    const DOING: &str = "drop the slot that is lost";
+    ask(DOING, client.query_typed(QUERY, &[(&name, Type::NAME)])).await?;
+    Ok(())
 }
 
 /// Looks at one slot; `None` when there is none of that name.

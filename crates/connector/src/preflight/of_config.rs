@@ -7,7 +7,7 @@ use super::wanted::{
     Action, Create, Part, Partitions, Pattern, Reach, Snapshot, StoredProgress, Wanted,
 };
 use super::{Examination, examine};
-use crate::config::{self, Config, SnapshotMode};
+use crate::config::{self, Config};
 
 /// Checks Postgres for what `config` wants, over a session of any kind.
 ///
@@ -57,9 +57,9 @@ pub async fn of_config(
             true => Partitions::Root,
             false => Partitions::Leaf,
         },
-        snapshot: match config.snapshot {
-            SnapshotMode::Initial => Snapshot::Initial,
-            SnapshotMode::NoData => Snapshot::NoData,
+        snapshot: match config.snapshot.copies() {
+            true => Snapshot::Initial,
+            false => Snapshot::NoData,
         },
         progress,
         envelope: &config.envelope,

@@ -7,18 +7,17 @@ use relay::{Progress, SnapshotState};
 use tracing::info;
 
 use super::{Start, StartError};
+use crate::config::SnapshotMode;
 use crate::copy::Noted;
 use crate::halt::{Halt, Halted};
 use crate::kafka::{KafkaError, Producer, ProgressReader, ProgressWriter, Stored};
 use crate::postgres::slots;
 use crate::postgres::sql::SqlClient;
-use crate::resume::{self, Identity, Resume};
+use crate::resume::{self, Identity, Resume, Wanted};
 
 /// What the slot and the progress topic say together.
 pub(super) struct Compared {
     pub(super) resume: Resume,
-    /// Whether a copy that is under way was begun by an earlier run.
-    goes_on: bool,
     pub(super) shape: u64,
     pub(super) begun: BTreeSet<String>,
     noted: Noted,
@@ -33,7 +32,7 @@ impl Compared {
         producer: &Producer,
     ) -> Result<Noted, KafkaError> {
         let noted = std::mem::take(&mut self.noted);
-        if self.goes_on && self.resume.snapshot == SnapshotState::Running {
+        if !self.resume.copies_anew && self.resume.snapshot == SnapshotState::Running {
             return Ok(noted);
         }
         for table in noted.keys().take(NOTES_FORGOTTEN) {
@@ -79,14 +78,24 @@ impl Start<'_> {
             }
             Progress { shape, ..progress }
         });
-        // Notes of a copy that is not under way are left behind.
-        let is_under_way = |stored: &Progress| stored.snapshot == SnapshotState::Running;
         let two_phase_slot = row.two_phase();
-        let (slot, wanted) = (row.into_slot(name), self.config.snapshot);
+        let again = self.config.snapshot == SnapshotMode::Always && !self.memory.checked;
+        let wanted = match again {
+            true => Wanted::Again,
+            false => Wanted::Once(self.config.snapshot),
+        };
+        let slot = row.into_slot(name);
+        let mut noted = noted;
+        if stored
+            .as_ref()
+            .is_some_and(|stored| stored.commit_end_lsn == Lsn::ZERO)
+        {
+            // Nothing of the stream is done: of a slot made anew since, some of it is missing.
+            noted.retain(|_, part| part.point >= slot.confirmed_flush_lsn);
+        }
         let resume = resume::resume(&slot, server, stored.as_ref(), wanted);
         let resume = resume.map_err(StartError::Halted)?;
         Ok(Compared {
-            goes_on: stored.as_ref().is_some_and(is_under_way),
             resume,
             shape,
             begun,

@@ -186,17 +186,65 @@ pub(super) const KEYS: &[Key] = &[
     Key {
         path: "snapshot.snapshot.mode",
         kind: Kind::Word {
-            known: &["initial", "no_data"],
-            not_yet: &[
+            known: &[
+                "initial",
                 "always",
                 "initial_only",
+                "no_data",
                 "when_needed",
                 "configuration_based",
-                "custom",
             ],
+            not_yet: &[],
         },
         default: Default::Is("initial"),
-        doc: "Whether the rows that are there at the first start are published (`initial`) or only \
-              changes from then on (`no_data`).",
+        doc: "When rows that are there are published: at the first start; at each start of the process; at the first start, and that is all; never; at the first start and when the slot is lost, which is made anew then; or by the next two.",
+    },
+    Key {
+        path: "snapshot.snapshot.mode.configuration.based.snapshot.data",
+        kind: SWITCH,
+        default: Default::Is("false"),
+        doc: "With `configuration_based`: whether rows that are there are published.",
+    },
+    Key {
+        path: "snapshot.snapshot.mode.configuration.based.start.stream",
+        kind: SWITCH,
+        default: Default::Is("false"),
+        doc: "With `configuration_based`: whether changes are.",
+    },
+    Key {
+        path: "snapshot.snapshot.max.threads",
+        kind: Kind::Count { min: 1, max: 32 },
+        default: Default::Unset,
+        doc: "How many connections read rows at once, also of one table. Without it: by cores and the tables' size, up to 8.",
+    },
+    Key {
+        path: "snapshot.snapshot.include.collection.list",
+        kind: Kind::List,
+        default: Default::Unset,
+        doc: "Expressions for `schema.table`: only these tables' rows are published first; of the others, changes alone.",
+    },
+    Key {
+        path: "snapshot.snapshot.tables.order.by.row.count",
+        kind: Kind::Word {
+            known: &["disabled", "ascending", "descending"],
+            not_yet: &[],
+        },
+        default: Default::Is("disabled"),
+        doc: "Whether the smallest or the largest tables come first; otherwise by name. Counts are the server's estimates.",
+    },
+    Key {
+        path: "snapshot.snapshot.select.statement.overrides",
+        kind: Kind::List,
+        default: Default::Unset,
+        doc: "Tables (`schema.table`) whose rows are read by a statement of your own, at `snapshot.select.statement.overrides.<schema.table>`. It has the table's columns, by name; such a table is read in one piece.",
+    },
+    Key {
+        path: "snapshot.snapshot.lock.timeout.ms",
+        kind: Kind::Count {
+            min: 1,
+            max: 3_600_000,
+        },
+        default: Default::Is("10000"),
+        doc: "How long a table's lock (`ACCESS SHARE`) is waited for, in milliseconds: who comes behind waits as long.",
     },
 ];

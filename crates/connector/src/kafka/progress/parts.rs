@@ -53,14 +53,15 @@ mod tests {
     fn the_format_is_stable() {
         let done: Done = serde_json::from_str("[[0,2048],[4096,4294967295]]").unwrap();
         let storage = "1f".to_owned();
-        let since = 735;
+        let (point, since) = ("0/16B3748".parse().unwrap(), 735);
         let part = Part {
             storage,
+            point,
             since,
             done,
         };
         let value = encode("shop", &part);
-        expect![[r#"{"format":1,"slot":"shop","storage":"1f","since":735,"done":[[0,2048],[4096,4294967295]]}"#]]
+        expect![[r#"{"format":1,"slot":"shop","storage":"1f","point":"0/16B3748","since":735,"done":[[0,2048],[4096,4294967295]]}"#]]
             .assert_eq(std::str::from_utf8(&value).unwrap());
         assert_eq!(decode(&value), Some(part));
         assert_eq!(decode(b"{}"), None);
