@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, Row};
 
 use crate::config::TableFilter;
-use crate::postgres::sql;
+use crate::postgres::{PostgresError, sql};
 
 /// A table to be copied.
 #[derive(Debug)]
@@ -57,6 +57,21 @@ pub(super) async fn tables(
     }
     tables.retain(|table| filter.matches(&table.schema, &table.name));
     Ok(tables)
+}
+
+/// Schema and name of each published table that is wanted.
+///
+/// # Errors
+/// What the server answered.
+pub(crate) async fn published(
+    client: &Client,
+    publication: &str,
+    filter: &TableFilter,
+) -> Result<Vec<(String, String)>, PostgresError> {
+    let tables = tables(client, publication, filter).await;
+    let tables = tables.map_err(sql::sql("list the published tables"))?;
+    let name = |table: CopyTable| (table.schema, table.name);
+    Ok(tables.into_iter().map(name).collect())
 }
 
 /// Names of tables whose storage is not the snapshot's any more: an ALTER TABLE that rewrote one

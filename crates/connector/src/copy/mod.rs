@@ -24,6 +24,7 @@ use pgoutput::Lsn;
 
 use catalog::CopyTable;
 
+pub(crate) use catalog::published;
 pub use error::CopyError;
 pub use hand_in::{Copy, Handed};
 pub use reader::Wanted;
