@@ -39,3 +39,4 @@ mod topic_deleted;
 mod transaction_metadata;
 mod two_phase;
 mod types;
+mod verify;

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -160,6 +161,16 @@ impl From<Verify> for verify::Request {
     fn from(verify: Verify) -> Self {
         Self {
             topics: verify.topics,
+            part: match verify.skip_topics {
+                true => verify::TopicsPart::Skipped,
+                false => verify::TopicsPart::Read,
+            },
+            tables: match verify.all_tables {
+                true => verify::Tables::All,
+                false => verify::Tables::Named(verify.tables),
+            },
+            sample: verify.sample,
+            wait: Duration::from_secs(verify.wait),
             memory: verify.memory as usize * 1024 * 1024,
         }
     }

@@ -71,7 +71,9 @@ impl Exit {
             Self::CheckWarnings => "check or verify found warnings, no errors",
             Self::DrainTimeout => "shutdown.timeout passed before Kafka had acknowledged all",
             Self::Interrupted => "ended at once by a second signal",
-            Self::NotReached => "ended by a signal before the position of --until was reached, or verify was done",
+            Self::NotReached => {
+                "ended by a signal before the position of --until was reached, or verify was done"
+            }
             Self::Halted(halt) => halt.title(),
         }
     }

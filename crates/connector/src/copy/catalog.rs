@@ -12,7 +12,7 @@ use crate::postgres::{PostgresError, sql};
 
 /// A table to be copied.
 #[derive(Debug)]
-pub(super) struct CopyTable {
+pub(crate) struct CopyTable {
     oid: u32,
     schema: String,
     name: String,
@@ -23,7 +23,7 @@ pub(super) struct CopyTable {
     /// The publication's row filter, which the stream obeys, too.
     row_filter: Option<String>,
     /// What the stream's description does not tell.
-    pub(super) details: RelationDetails,
+    pub(crate) details: RelationDetails,
 }
 
 /// The published tables that are wanted, by schema and name.
@@ -118,7 +118,7 @@ impl CopyTable {
     }
 
     /// As the stream would describe it.
-    pub(super) fn relation(&self) -> Relation<'_> {
+    pub(crate) fn relation(&self) -> Relation<'_> {
         Relation {
             oid: self.oid,
             schema: &self.schema,
@@ -132,7 +132,7 @@ impl CopyTable {
     ///
     /// # Errors
     /// What the server answered.
-    pub(super) async fn describe(&mut self, client: &Client) -> Result<(), tokio_postgres::Error> {
+    pub(crate) async fn describe(&mut self, client: &Client) -> Result<(), tokio_postgres::Error> {
         let columns = self.columns.columns();
         let types: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
         self.details = sql::describe(client, self.oid, &types).await?;
@@ -143,12 +143,12 @@ impl CopyTable {
         self.oid
     }
 
-    pub(super) fn column_count(&self) -> u16 {
+    pub(crate) fn column_count(&self) -> u16 {
         u16::try_from(self.columns.columns().len()).unwrap_or(u16::MAX)
     }
 
     /// `schema.table`, for a reader.
-    pub(super) fn qualified_name(&self) -> String {
+    pub(crate) fn qualified_name(&self) -> String {
         format!("{}.{}", self.schema, self.name)
     }
 
@@ -160,8 +160,22 @@ impl CopyTable {
         format!("{only}{schema}.{name}")
     }
 
+    /// Its schema and its name.
+    pub(crate) fn name(&self) -> (&str, &str) {
+        (&self.schema, &self.name)
+    }
+
     /// The statement that reads its rows.
     pub(super) fn copy_statement(&self) -> String {
+        self.statement("")
+    }
+
+    /// The same; before each row's columns stands where it lies: its table, and its `ctid` there.
+    pub(crate) fn located_copy_statement(&self) -> String {
+        self.statement("tableoid::pg_catalog.regclass, ctid, ")
+    }
+
+    fn statement(&self, before: &str) -> String {
         let columns: Vec<String> = self
             .columns
             .columns()
@@ -171,7 +185,7 @@ impl CopyTable {
         let filter = self.row_filter.as_ref();
         let filter = filter.map_or_else(String::new, |filter| format!(" WHERE {filter}"));
         let (columns, source) = (columns.join(", "), self.source());
-        format!("COPY (SELECT {columns} FROM {source}{filter}) TO STDOUT")
+        format!("COPY (SELECT {before}{columns} FROM {source}{filter}) TO STDOUT")
     }
 }
 
@@ -211,6 +225,11 @@ mod tests {
         assert_eq!(
             table(true, Some("(id > 5)"), &["id"]).copy_statement(),
             r#"COPY (SELECT "id" FROM "public"."we ""ird" WHERE (id > 5)) TO STDOUT"#
+        );
+        assert_eq!(
+            table(false, None, &["id"]).located_copy_statement(),
+            "COPY (SELECT tableoid::pg_catalog.regclass, ctid, \"id\" \
+             FROM ONLY \"public\".\"we \"\"ird\") TO STDOUT"
         );
         assert_eq!(
             table(false, None, &[]).copy_statement(),

@@ -22,12 +22,11 @@ use bytes::Bytes;
 use envelope::SnapshotMark;
 use pgoutput::Lsn;
 
-use catalog::CopyTable;
-
-pub(crate) use catalog::published;
+pub(crate) use catalog::{CopyTable, published};
 pub use error::CopyError;
 pub use hand_in::{Copy, Handed};
 pub use reader::Wanted;
+pub(crate) use reader::tables as locked_tables;
 pub use snapshot::{SlotAge, Snapshot, Source};
 
 /// What the reader sends, in this order: a point, tables with their rows, the end.

@@ -83,7 +83,7 @@ async fn read_all(source: Source, wanted: &Wanted, items: &Items) -> Result<(), 
 }
 
 /// The tables, locked against being dropped or rewritten for as long as the copy takes.
-async fn tables(sql: &SqlClient, wanted: &Wanted) -> Result<Vec<CopyTable>, CopyError> {
+pub(crate) async fn tables(sql: &SqlClient, wanted: &Wanted) -> Result<Vec<CopyTable>, CopyError> {
     const DOING: &str = "list the tables to be copied";
     let tables = catalog::tables(sql, &wanted.publication, &wanted.tables)
         .await

@@ -44,9 +44,7 @@ fn before_times(value: &[u8]) -> &[u8] {
     const FIELD: &[u8] = b",\"ts_ms\":";
     let from = value.len().saturating_sub(TIMES_BYTES_MAX);
     let found = value.get(from..).and_then(|end| memmem::rfind(end, FIELD));
-    found
-        .and_then(|at| value.get(..from + at))
-        .unwrap_or(value)
+    found.and_then(|at| value.get(..from + at)).unwrap_or(value)
 }
 
 fn around_time(value: &[u8]) -> (&[u8], &[u8]) {

@@ -17,8 +17,7 @@ pub(super) struct Meter {
 
 impl Meter {
     pub(super) fn new(what: String, length: u64) -> Self {
-        const FORM: &str =
-            "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta_precise}";
+        const FORM: &str = "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta_precise}";
         let bar = stderr().is_terminal().then(|| {
             let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
             if let Ok(style) = ProgressStyle::with_template(FORM) {

@@ -11,12 +11,13 @@
 //! `checker` and `table/fold.rs` are pure. Nothing here holds a topic or a table in memory, and nothing
 //! that is printed holds a key or a value.
 
-mod checker;
-mod digest;
-mod finding;
-mod id;
+pub mod checker;
+pub mod digest;
+pub mod finding;
+pub mod id;
 mod meter;
-mod report;
+pub mod report;
+mod table;
 mod topics;
 
 use std::collections::BTreeSet;
@@ -25,7 +26,8 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use finding::{Finding, code};
-pub use report::{Report, Stopped};
+pub use report::Report;
+use report::Stopped;
 use topics::{Known, Outcome};
 
 use crate::config::Config;
@@ -40,8 +42,34 @@ use crate::preflight::finding::Severity;
 pub struct Request {
     /// These topics alone; none for all.
     pub topics: Vec<String>,
+    /// Whether topics are read for their own sake.
+    pub part: TopicsPart,
+    /// Which tables are compared.
+    pub tables: Tables,
+    /// One in so many of their keys.
+    pub sample: u64,
+    /// How long to wait until what they hold is published.
+    pub wait: Duration,
     /// Bytes for what is remembered and queued.
     pub memory: usize,
+}
+
+/// Whether topics are read for their own sake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TopicsPart {
+    /// They are.
+    Read,
+    /// They are not.
+    Skipped,
+}
+
+/// Which tables are compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// All that are captured.
+    All,
+    /// These, as `schema.table`; perhaps none.
+    Named(Vec<String>),
 }
 
 /// Does it. What cannot be reached is a finding, too.
@@ -49,6 +77,11 @@ pub async fn verify(config: &Config, request: &Request, stop: &Arc<AtomicBool>) 
     let mut report = Report::default();
     if let Err(finding) = whole(config, request, stop, &mut report).await {
         report.findings.push(*finding);
+    }
+    if report.stopped == Stopped::Yes {
+        let problem = "a signal came before the end: what was not read is not judged";
+        let finding = Finding::new(Severity::Warning, code::STOPPED, problem);
+        report.findings.push(finding);
     }
     report.sort();
     report
@@ -67,24 +100,42 @@ async fn whole(
         .progress
         .as_ref()
         .map(|it| it.commit_end_lsn.to_string());
-    let published = match request.topics.is_empty() {
-        true => match published_topics(config).await {
-            Ok(topics) => topics,
-            Err(finding) => {
-                report.findings.push(*finding);
-                BTreeSet::new()
-            }
-        },
-        false => BTreeSet::new(),
-    };
+    if request.part == TopicsPart::Read {
+        topics_part(config, request, &properties, &stored, stop, report).await?;
+    }
+    let none = request.tables == Tables::Named(Vec::new());
+    if none || report.stopped == Stopped::Yes {
+        return Ok(());
+    }
+    let outcome = Box::pin(table::verify(config, request, &properties, stop)).await?;
+    report.tables = outcome.tables;
+    report.findings.extend(outcome.findings);
+    report.stopped = outcome.stopped;
+    Ok(())
+}
+
+async fn topics_part(
+    config: &Config,
+    request: &Request,
+    properties: &Properties,
+    stored: &Stored,
+    stop: &Arc<AtomicBool>,
+    report: &mut Report,
+) -> Result<(), Box<Finding>> {
+    let mut published = BTreeSet::new();
+    if request.topics.is_empty() {
+        match published_topics(config).await {
+            Ok(topics) => published = topics,
+            Err(finding) => report.findings.push(*finding),
+        }
+    }
     let known = Known {
         config,
         request,
-        properties: &properties,
-        stored: &stored,
+        properties,
+        stored,
         published,
     };
-    let outcome = topics::verify(&known, stop).await.map_err(kafka)?;
     let Outcome {
         topics,
         findings,
@@ -92,7 +143,7 @@ async fn whole(
         transactions_not_judged,
         epoch,
         stopped,
-    } = outcome;
+    } = topics::verify(&known, stop).await.map_err(kafka)?;
     report.findings.extend(findings);
     report.topics = topics;
     report.transactions = transactions;

@@ -230,7 +230,10 @@ fn write_table(out: &mut String, report: &TableReport) {
         (report.missing, "missing in the topic"),
         (report.extra, "in the topic alone"),
         (report.different, "different"),
-        (report.partial, "compared without values that the topic does not have"),
+        (
+            report.partial,
+            "compared without values that the topic does not have",
+        ),
         (report.unreadable, "not readable"),
     ] {
         if count > 0 {

@@ -160,7 +160,10 @@ fn forgets(topic: &TopicDescription) -> Option<String> {
             Some(format!("{} is compacted", topic.name))
         }
         Setting::Known(_) => None,
-        Setting::Unknown => Some(format!("Kafka does not tell the settings of {}", topic.name)),
+        Setting::Unknown => Some(format!(
+            "Kafka does not tell the settings of {}",
+            topic.name
+        )),
     }
 }
 

@@ -14,9 +14,9 @@
 //! ```
 
 mod ordinals;
+mod tally;
 #[cfg(test)]
 mod tests;
-mod tally;
 mod window;
 
 use std::collections::HashMap;

@@ -147,7 +147,10 @@ mod tests {
 
     use super::*;
 
-    const AT: At = At { place: 0, offset: 0 };
+    const AT: At = At {
+        place: 0,
+        offset: 0,
+    };
 
     fn missing(holes: impl Iterator<Item = Hole>) -> Vec<u64> {
         holes.flat_map(|hole| hole.first..=hole.last).collect()

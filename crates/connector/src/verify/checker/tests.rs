@@ -63,7 +63,10 @@ fn found(tally: &Tally) -> Vec<(Code, usize, i64, Option<Id>)> {
 fn a_clean_stream_with_a_replay_has_duplicates_only() {
     let ids = [id(1, 0), id(2, 0), id(2, 2), id(1, 0), id(2, 0), id(2, 2)];
     let news = [id(2, 1), id(2, 1), id(3, 0)];
-    let tally = check(settings(&[0, 1]), &[partition(0, &ids), partition(1, &news)]);
+    let tally = check(
+        settings(&[0, 1]),
+        &[partition(0, &ids), partition(1, &news)],
+    );
     assert!(found(&tally).iter().all(|it| it.0 == Code::Duplicate));
     assert_eq!(tally.counts()[0].duplicates, 3);
     assert_eq!(tally.counts()[1].duplicates, 1);
@@ -72,7 +75,10 @@ fn a_clean_stream_with_a_replay_has_duplicates_only() {
 
 #[test]
 fn each_kind_is_found_at_its_offset() {
-    let mut records = partition(0, &[id(1, 0), id(2, 0), id(1, 1), id(2, 0), id(4, 2), id(5, 0)]);
+    let mut records = partition(
+        0,
+        &[id(1, 0), id(2, 0), id(1, 1), id(2, 0), id(4, 2), id(5, 0)],
+    );
     records[3].digest = 1;
     let stranger = Record {
         id: None,
@@ -134,7 +140,10 @@ fn what_need_not_be_there_is_no_gap() {
     let holes = [id(1, 1), id(2, 1), id(3, 1), id(4, 1)];
     let copied = Id {
         epoch: EPOCH,
-        position: Position { lsn: 39, ordinal: 5 },
+        position: Position {
+            lsn: 39,
+            ordinal: 5,
+        },
     };
     let gaps = |settings: Settings| {
         let mut ids = holes.to_vec();
@@ -143,7 +152,11 @@ fn what_need_not_be_there_is_no_gap() {
         (tally.counts()[0].gaps, tally.transactions_not_judged)
     };
     let all = settings(&[0]);
-    assert_eq!(gaps(all.clone()), (4, 1), "rows of a snapshot are not judged");
+    assert_eq!(
+        gaps(all.clone()),
+        (4, 1),
+        "rows of a snapshot are not judged"
+    );
     let under_way = Settings {
         published: 24,
         ..all.clone()
@@ -172,7 +185,11 @@ fn what_need_not_be_there_is_no_gap() {
         ],
         ..all
     };
-    assert_eq!(gaps(empty), (0, 5), "nothing is left of the other partition");
+    assert_eq!(
+        gaps(empty),
+        (0, 5),
+        "nothing is left of the other partition"
+    );
 }
 
 #[test]
@@ -247,7 +264,12 @@ fn history() -> impl Strategy<Value = History> {
             let end = end.clamp(begin, stream.len());
             for (place, ids) in ids.iter_mut().enumerate() {
                 let of = |from: usize| stream[from..].iter().filter(move |it| it.0 == place);
-                ids.extend(stream[begin..end].iter().filter(|it| it.0 == place).map(|it| it.1));
+                ids.extend(
+                    stream[begin..end]
+                        .iter()
+                        .filter(|it| it.0 == place)
+                        .map(|it| it.1),
+                );
                 ids.extend(of(end).take(more[place]).map(|it| it.1));
             }
             begin = end;
@@ -287,7 +309,12 @@ fn naive(history: &History) -> BTreeMap<Code, BTreeSet<(usize, i64)>> {
     for (place, records) in history.partitions.iter().enumerate() {
         let mut first: BTreeMap<Position, u64> = BTreeMap::new();
         for record in records {
-            let mut add = |code| found.entry(code).or_default().insert((place, record.offset));
+            let mut add = |code| {
+                found
+                    .entry(code)
+                    .or_default()
+                    .insert((place, record.offset))
+            };
             let Some(id) = record.id else {
                 add(Code::Foreign);
                 continue;
