@@ -79,6 +79,13 @@ fn after_kills_all_is_sound_and_the_tables_are_their_topics() {
             &postgres,
             "INSERT INTO keyless SELECT generate_series(1, 50)",
         );
+        if round == 4 {
+            // More keys than the memory below has room for.
+            sql(
+                &postgres,
+                "INSERT INTO moves SELECT -2, n, n FROM generate_series(1, 80000) n",
+            );
+        }
         sleep(Duration::from_millis(300 + dice.below(500)));
         walferry.kill9();
     }
@@ -107,6 +114,8 @@ fn after_kills_all_is_sound_and_the_tables_are_their_topics() {
         let rows = one["rows"].as_u64().expect("rows");
         assert!(rows > 100, "{said}");
         assert_eq!(one["equal"].as_u64(), Some(rows), "{said}");
+        let passes = one["passes"].as_u64().expect("passes");
+        assert_eq!(passes > 1, table == "moves", "{said}");
     }
     load.stop();
     walferry.sigterm();

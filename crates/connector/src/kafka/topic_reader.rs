@@ -323,8 +323,11 @@ fn consumer(
     properties: &Properties,
     queue_bytes: usize,
 ) -> Result<BaseConsumer<Listener>, KafkaError> {
-    let bytes = queue_bytes.to_string();
-    let kilobytes = (queue_bytes / 1024).max(1).to_string();
+    // What is asked for comes on top of what is queued.
+    let bytes = (queue_bytes / 2).to_string();
+    let kilobytes = (queue_bytes / 2048).max(1).to_string();
+    // Each record takes room of its own beside its bytes.
+    let records = (queue_bytes / 1024).max(100).to_string();
     let defaults = [
         // A consumer that is assigned its partitions joins no group; librdkafka wants a name all the
         // same.
@@ -339,6 +342,7 @@ fn consumer(
         ("allow.auto.create.topics", "false"),
         ("max.partition.fetch.bytes", &bytes),
         ("queued.max.messages.kbytes", &kilobytes),
+        ("queued.min.messages", &records),
         // A queue that is full is looked at again soon: it is emptied in no time.
         ("fetch.queue.backoff.ms", "5"),
     ];

@@ -167,3 +167,29 @@ pub mod code {
     /// A row, or a record, could not be read.
     pub const UNREADABLE: &str = "UNREADABLE";
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_page_lists_every_code_with_its_severity_and_no_other() {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/verify.md");
+        let page = std::fs::read_to_string(page).unwrap();
+        let rows = page.lines().filter(|line| line.starts_with("| `"));
+        let listed: BTreeSet<&str> = rows
+            .flat_map(|row| row.split('|').nth(1).unwrap().split('`').skip(1).step_by(2))
+            .collect();
+        let own = Code::ALL.map(Code::as_str);
+        let all: BTreeSet<&str> = own.into_iter().chain(code::ALL).collect();
+        assert_eq!(listed, all);
+        for code in Code::ALL {
+            let row = format!("| `{}` | {} |", code.as_str(), code.severity().word());
+            assert!(page.contains(&row), "{row}");
+            let json = serde_json::to_string(&code).unwrap();
+            assert_eq!(json, format!("\"{}\"", code.as_str()));
+        }
+    }
+}

@@ -215,7 +215,11 @@ mod tests {
 
     fn row(value: u64) -> Row {
         // Every seventh has a column that is not in the log.
-        vec![Some(1), (!value.is_multiple_of(7)).then_some(value), Some(value % 3)]
+        vec![
+            Some(1),
+            (!value.is_multiple_of(7)).then_some(value),
+            Some(value % 3),
+        ]
     }
 
     fn whole(value: u64) -> Row {
