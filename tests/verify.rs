@@ -70,11 +70,15 @@ fn after_kills_all_is_sound_and_the_tables_are_their_topics() {
     let load = Workload::start(&postgres, SEED, 3, 2);
     let mut dice = Dice::new(SEED);
     for round in 0..12 {
-        let mut walferry = match round {
+        let mut walferry = config.start();
+        if round == 0 {
             // The copy, too, is killed.
-            0 => config.spawn(),
-            _ => config.start(),
-        };
+            wait_for("a copy", LIMIT, || {
+                walferry.log().contains("copying the rows").then_some(())
+            });
+            walferry.kill9();
+            continue;
+        }
         sql(
             &postgres,
             "INSERT INTO keyless SELECT generate_series(1, 50)",
