@@ -94,9 +94,18 @@ fn after_kills_all_is_sound_and_the_tables_are_their_topics() {
         walferry.kill9();
     }
     let mut walferry = config.start();
-    // Under writes, and with so little memory that the tables take several passes.
+    assert_tables_are_their_topics(&config);
+    load.stop();
+    walferry.sigterm();
+    assert_eq!(walferry.wait_exit(LIMIT), Some(0));
+    config.catch_up(LIMIT);
+    assert_topics_are_sound(&config);
+}
+
+/// Under writes, and with so little memory that a table takes several passes.
+fn assert_tables_are_their_topics(config: &Config) {
     let (code, tables, said) = report(
-        &config,
+        config,
         &[
             "--skip-topics",
             "--tables",
@@ -121,12 +130,10 @@ fn after_kills_all_is_sound_and_the_tables_are_their_topics() {
         let passes = one["passes"].as_u64().expect("passes");
         assert_eq!(passes > 1, table == "moves", "{said}");
     }
-    load.stop();
-    walferry.sigterm();
-    assert_eq!(walferry.wait_exit(LIMIT), Some(0));
-    config.catch_up(LIMIT);
+}
 
-    let (code, topics, said) = report(&config, &[]);
+fn assert_topics_are_sound(config: &Config) {
+    let (code, topics, said) = report(config, &[]);
     assert_eq!(code, Some(0), "{said}");
     assert!(
         sum(&topics, "topics", "duplicates") > 0,
@@ -148,7 +155,7 @@ fn after_kills_all_is_sound_and_the_tables_are_their_topics() {
         (records + boundaries) as u64,
         "every record is read once"
     );
-    let text = verify(&config, &[]);
+    let text = verify(config, &[]);
     let text = String::from_utf8_lossy(&text.stdout).into_owned();
     assert!(
         text.contains("repeats") && text.trim_end().ends_with("as promised"),

@@ -286,3 +286,127 @@ fn paint(text: &str, severity: Severity, dress: Dress) -> String {
         Dress::Plain => text.to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+
+    use super::*;
+    use crate::verify::finding::code;
+    use crate::verify::id::Id;
+
+    fn sample() -> Report {
+        let mut report = Report {
+            topics: vec![TopicReport {
+                topic: "shop.public.users".to_owned(),
+                partitions: 3,
+                counts: Counts {
+                    records: 120,
+                    duplicates: 7,
+                    gaps: 1,
+                    ..Counts::default()
+                },
+            }],
+            tables: vec![TableReport {
+                table: "public.users".to_owned(),
+                topic: "shop.public.users".to_owned(),
+                point: "0/16B3748".to_owned(),
+                sample: 10,
+                passes: 1,
+                rows: 9,
+                equal: 8,
+                different: 1,
+                ..TableReport::default()
+            }],
+            transactions: 40,
+            transactions_not_judged: 2,
+            epoch: Some(7_412_345_678_901_234_567),
+            progress: Some("0/16B3748".to_owned()),
+            ..Report::default()
+        };
+        let gap = Finding {
+            id: Id::parse(b"1:0/10:3"),
+            last_id: Id::parse(b"1:0/10:4"),
+            ..Finding::new(Severity::Error, "GAP", "records are missing").topic("shop.public.users")
+        };
+        report.findings = vec![
+            Finding::new(Severity::Info, "DUPLICATE", "again")
+                .topic("shop.public.users")
+                .record(0, 5),
+            Finding::new(Severity::Error, code::DIFFERENT, "another row")
+                .table("public.users")
+                .row("users (0,1)".to_owned())
+                .topic("shop.public.evil\u{1b}[2J")
+                .record(2, 17)
+                .remedy("look"),
+            gap.record(1, 9),
+        ];
+        report.sort();
+        report
+    }
+
+    #[test]
+    fn text_is_worst_first_and_safe_for_a_terminal() {
+        expect![[r#"
+            shop.public.users: 120 records in 3 partitions, 7 repeats, 1 gaps
+            public.users at 0/16B3748: 9 rows compared (1 in 10 keys), 8 equal, 1 different
+
+            error   DIFFERENT  table public.users row users (0,1)  shop.public.evil\u{1b}[2J [2] at 17
+                    another row
+                    fix:  look
+
+            error   GAP  shop.public.users [1] at 9  1:0/10:3 to 1:0/10:4
+                    records are missing
+
+            120 records, 7 repeats, 40 transactions searched for gaps, 2 not: not as promised
+        "#]]
+        .assert_eq(&sample().text(Dress::Plain));
+        let coloured = sample().text(Dress::Colour);
+        assert!(
+            coloured.contains("\u{1b}[31merror  \u{1b}[0m GAP"),
+            "{coloured}"
+        );
+    }
+
+    #[test]
+    fn json_has_stable_names() {
+        let json: serde_json::Value = serde_json::from_str(&sample().json()).unwrap();
+        let names = |value: &serde_json::Value| {
+            let names: Vec<String> = value.as_object().unwrap().keys().cloned().collect();
+            names.join(" ")
+        };
+        expect!["epoch findings format progress stopped tables topics transactions transactions_not_judged worst"]
+            .assert_eq(&names(&json));
+        expect!["differing duplicates earlier_epoch elsewhere foreign gaps not_compared other_epoch out_of_order partitions records topic under_way"]
+            .assert_eq(&names(&json["topics"][0]));
+        expect![
+            "different equal extra missing partial passes point rows sample table topic unreadable"
+        ]
+        .assert_eq(&names(&json["tables"][0]));
+        expect!["code id last_id offset partition problem severity topic"]
+            .assert_eq(&names(&json["findings"][1]));
+        assert_eq!(json["epoch"], "7412345678901234567", "no reader rounds it");
+    }
+
+    #[test]
+    fn the_worst_decides_the_exit_and_a_signal_only_without_errors() {
+        let of = |severity: Option<Severity>, stopped| Report {
+            findings: severity
+                .map(|it| Finding::new(it, code::STOPPED, ""))
+                .into_iter()
+                .collect(),
+            stopped,
+            ..Report::default()
+        };
+        for (severity, stopped, exit) in [
+            (None, Stopped::No, Exit::Done),
+            (Some(Severity::Info), Stopped::No, Exit::Done),
+            (Some(Severity::Warning), Stopped::No, Exit::CheckWarnings),
+            (Some(Severity::Error), Stopped::No, Exit::CheckErrors),
+            (Some(Severity::Warning), Stopped::Yes, Exit::NotReached),
+            (Some(Severity::Error), Stopped::Yes, Exit::CheckErrors),
+        ] {
+            assert_eq!(of(severity, stopped).exit(), exit);
+        }
+    }
+}
