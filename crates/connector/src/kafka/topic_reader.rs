@@ -96,7 +96,7 @@ impl TopicReader {
         timeout: Duration,
     ) -> Result<Self, KafkaError> {
         let mut reader = Self {
-            consumer: Arc::new(consumer(properties, 1 << 20)?),
+            consumer: Arc::new(consumer(properties, QUEUE_BYTES_MAX)?),
             topics: topics.to_vec(),
             partitions: Vec::new(),
             timeout,
@@ -323,8 +323,9 @@ fn consumer(
     properties: &Properties,
     queue_bytes: usize,
 ) -> Result<BaseConsumer<Listener>, KafkaError> {
-    // What is asked for comes on top of what is queued.
-    let bytes = (queue_bytes / 2).to_string();
+    // What is asked for comes on top of what is queued, and JSON is ten times as large as when it
+    // was compressed.
+    let bytes = (queue_bytes / 8).to_string();
     let kilobytes = (queue_bytes / 2048).max(1).to_string();
     // Each record takes room of its own beside its bytes.
     let records = (queue_bytes / 1024).max(100).to_string();
@@ -361,4 +362,4 @@ const POLL: Duration = Duration::from_millis(100);
 /// Of one partition: a fetch is worth its round trip, and a topic of a thousand partitions is read
 /// all the same.
 const QUEUE_BYTES_MIN: usize = 64 << 10;
-const QUEUE_BYTES_MAX: usize = 4 << 20;
+const QUEUE_BYTES_MAX: usize = 1 << 20;

@@ -28,7 +28,7 @@ use crate::config::Config;
 use crate::copy::{CopyTable, Snapshot, Source, Wanted, locked_tables};
 use crate::credentials;
 use crate::kafka::{ProgressReader, Properties};
-use crate::postgres::slots;
+use crate::postgres::{Conninfo, slots};
 use crate::preflight::finding::Severity;
 
 /// What came of it.
@@ -59,14 +59,14 @@ pub(super) async fn verify(
     let mut outcome = Outcome::default();
     let conninfo = credentials::conninfo(config).await;
     let conninfo = conninfo.map_err(|error| postgres(&error))?;
-    let snapshot = Snapshot::of(Source::Present(conninfo)).await;
-    let snapshot = snapshot.map_err(|error| postgres(&error))?;
-    let wanted = Wanted {
-        publication: config.postgres.publication.clone(),
-        tables: config.tables.clone(),
+    // Both may wait for other transactions.
+    let (snapshot, tables) = tokio::select! {
+        begun = begin(config, conninfo) => begun?,
+        () = asked_to_stop(stop) => {
+            outcome.stopped = Stopped::Yes;
+            return Ok(outcome);
+        }
     };
-    let tables = locked_tables(&snapshot.sql, &wanted).await;
-    let tables = tables.map_err(|error| postgres(&error))?;
     let names: Vec<(String, String)> = tables
         .iter()
         .map(|table| table.name())
@@ -103,6 +103,28 @@ pub(super) async fn verify(
         compare::compare(&common, table, &names, &mut outcome).await?;
     }
     Ok(outcome)
+}
+
+/// The snapshot, and the captured tables, locked against being dropped or rewritten.
+async fn begin(
+    config: &Config,
+    conninfo: Conninfo,
+) -> Result<(Snapshot, Vec<CopyTable>), Box<Finding>> {
+    let snapshot = Snapshot::of(Source::Present(conninfo)).await;
+    let snapshot = snapshot.map_err(|error| postgres(&error))?;
+    let wanted = Wanted {
+        publication: config.postgres.publication.clone(),
+        tables: config.tables.clone(),
+    };
+    let tables = locked_tables(&snapshot.sql, &wanted).await;
+    let tables = tables.map_err(|error| postgres(&error))?;
+    Ok((snapshot, tables))
+}
+
+async fn asked_to_stop(stop: &AtomicBool) {
+    while !stop.load(Ordering::Relaxed) {
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Those that are asked for, and a word about those that are not there.
@@ -187,5 +209,5 @@ fn not_reached(point: Lsn, at: Option<Lsn>) -> Finding {
     )
 }
 
-/// A question to Kafka that costs next to nothing.
+/// For a question to Kafka that costs next to nothing, and for a wish to stop.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
