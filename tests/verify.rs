@@ -110,7 +110,7 @@ fn assert_tables_are_their_topics(config: &Config) {
             "--skip-topics",
             "--tables",
             "--memory",
-            "8",
+            "4",
             "--wait",
             "120",
         ],

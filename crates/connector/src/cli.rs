@@ -109,7 +109,7 @@ pub struct Verify {
     /// MiB for what is remembered. With less, repeats are compared less far back, and a large table
     /// is read more often.
     #[arg(long, value_name = "MIB", default_value_t = 64,
-          value_parser = clap::value_parser!(u32).range(8..=65536))]
+          value_parser = clap::value_parser!(u32).range(4..=65536))]
     pub memory: u32,
     /// Print the report as JSON.
     #[arg(long)]

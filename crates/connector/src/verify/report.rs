@@ -172,6 +172,11 @@ impl Report {
             (Some(Severity::Warning), _) => paint("not all was judged", Severity::Warning, dress),
             _ => "as promised".to_owned(),
         };
+        if self.topics.is_empty() && !self.tables.is_empty() {
+            let sum = |of: fn(&TableReport) -> u64| self.tables.iter().map(of).sum::<u64>();
+            let (rows, equal) = (sum(|it| it.rows), sum(|it| it.equal));
+            return format!("{rows} rows compared, {equal} equal: {verdict}");
+        }
         let judged = format!("{} transactions searched for gaps", self.transactions);
         let transactions = match self.transactions_not_judged {
             0 => judged,

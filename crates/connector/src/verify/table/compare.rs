@@ -69,7 +69,7 @@ pub(super) async fn compare(
         queue_bytes: common.request.memory / 4,
         stop: Arc::clone(common.stop),
     };
-    let capacity = common.request.memory / 4 * 3 / KEY_BYTES;
+    let capacity = Fold::capacity_of(common.request.memory / 4 * 3);
     let mut pass = Some(Fold::new(capacity, common.request.sample));
     while let Some(fold) = pass {
         comparison.report.passes += 1;
@@ -235,9 +235,6 @@ impl Comparison {
 fn partition(partitions: &[i32], place: u32) -> i32 {
     partitions.get(place as usize).copied().unwrap_or_default()
 }
-
-/// Of one key in a map that has just grown.
-const KEY_BYTES: usize = 80;
 
 /// Enough to look at.
 const KEPT: u64 = 10;

@@ -55,13 +55,11 @@ pub(super) enum Extent {
 impl Fold {
     /// The first pass, of at most `capacity` keys, of which one in `sample` is taken.
     pub(super) fn new(capacity: usize, sample: u64) -> Self {
-        Self::of(0..=u64::MAX, capacity, sample)
-    }
-
-    fn of(range: RangeInclusive<u64>, capacity: usize, sample: u64) -> Self {
+        // Made as large as it may become: while it grows, there would be two.
+        let keys = HashMap::with_capacity_and_hasher(capacity, BuildHasherDefault::default());
         Self {
-            keys: HashMap::default(),
-            range,
+            keys,
+            range: 0..=u64::MAX,
             sample: sample.max(1),
             capacity: capacity.max(1),
             masks: Masks::default(),
@@ -69,11 +67,20 @@ impl Fold {
     }
 
     /// The pass behind this one, over as many keys.
-    pub(super) fn next(self) -> Option<Self> {
+    pub(super) fn next(mut self) -> Option<Self> {
         let width = self.range.end() - self.range.start();
         let first = self.range.end().checked_add(1)?;
-        let range = first..=first.saturating_add(width);
-        Some(Self::of(range, self.capacity, self.sample))
+        self.range = first..=first.saturating_add(width);
+        self.keys.clear();
+        Some(self)
+    }
+
+    /// How many keys there may be in so many bytes: a map has a power of two of places, and fills
+    /// seven in eight of them.
+    pub(super) fn capacity_of(bytes: usize) -> usize {
+        const PLACE_BYTES: usize = size_of::<(u64, State)>() + 1;
+        let places = (bytes / PLACE_BYTES).max(16);
+        (1 << places.ilog2()) / 8 * 7
     }
 
     /// Whether a key is of this pass. The sample is taken by other bits than the range.
@@ -302,8 +309,20 @@ mod tests {
     }
 
     #[test]
+    fn a_map_stays_within_its_bytes() {
+        for megabytes in [8, 48, 64, 100] {
+            let capacity = Fold::capacity_of(megabytes << 20);
+            let fold = Fold::new(capacity, 1);
+            // Grown once, it would have twice as much room.
+            assert_eq!(fold.keys.capacity(), capacity);
+            assert!(capacity * 66 > megabytes << 19, "{capacity} are few");
+        }
+    }
+
+    #[test]
     fn a_sample_is_about_one_in_so_many_in_every_range() {
-        let fold = Fold::of(0..=u64::MAX / 4, 10, 100);
+        let mut fold = Fold::new(10, 100);
+        fold.range = 0..=u64::MAX / 4;
         let taken = (0..1_000_000).filter(|it| fold.wants(key(*it))).count();
         assert!((2_000..3_000).contains(&taken), "{taken}");
     }
