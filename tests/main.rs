@@ -40,3 +40,4 @@ mod topic_deleted;
 mod transaction_metadata;
 mod two_phase;
 mod types;
+mod verify;

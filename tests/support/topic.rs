@@ -9,7 +9,7 @@ use rdkafka::admin::{
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaResult;
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::{BorrowedMessage, Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 
@@ -325,6 +325,36 @@ pub fn write_record(bootstrap_servers: &str, topic: &str, key: &str, value: &str
         .send(BaseRecord::to(topic).key(key).payload(value))
         .expect("room in the queue");
     producer.flush(READ_LIMIT).expect("an acknowledgement");
+}
+
+/// Writes one record to partition 0 with a `walferry.id` of the test's choice, and waits until it is
+/// acknowledged; gives its offset.
+///
+/// # Panics
+/// When it is not.
+pub fn forge_record(
+    bootstrap_servers: &str,
+    topic: &str,
+    (key, value): (&str, &str),
+    id: Option<&str>,
+) -> i64 {
+    let offset = record_count(bootstrap_servers, topic);
+    let producer: BaseProducer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap_servers)
+        .create()
+        .expect("a producer");
+    let header = |id| Header {
+        key: "walferry.id",
+        value: Some(id),
+    };
+    let headers = id.map(|id| OwnedHeaders::new().insert(header(id)));
+    let mut record = BaseRecord::to(topic).partition(0).key(key).payload(value);
+    if let Some(headers) = headers {
+        record = record.headers(headers);
+    }
+    producer.send(record).expect("room in the queue");
+    producer.flush(READ_LIMIT).expect("an acknowledgement");
+    offset
 }
 
 fn admin(bootstrap_servers: &str) -> AdminClient<DefaultClientContext> {

@@ -1,6 +1,9 @@
 //! What each command does, from its words to its exit.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
@@ -8,7 +11,7 @@ use tokio::sync::watch;
 use tracing::{debug, error, info};
 
 use crate::admin::Admin;
-use crate::cli::{self, Check, Cli, Command, OutboxCommand, OutboxInit, Run};
+use crate::cli::{self, Check, Cli, Command, OutboxCommand, OutboxInit, Run, Verify};
 use crate::config::{Config, Environment};
 use crate::exit::Exit;
 use crate::observer::Observer;
@@ -18,6 +21,7 @@ use crate::preflight::report::{Dress, Report};
 use crate::start;
 use crate::supervisor::{Outcome, supervise};
 use crate::telemetry::{self, Telemetry};
+use crate::verify;
 
 /// Does what the command line says.
 #[must_use]
@@ -25,6 +29,7 @@ pub fn main(cli: Cli) -> Exit {
     match cli.command {
         Command::Run(run) => self::run(&run),
         Command::Check(check) => self::check(&check),
+        Command::Verify(verify) => self::verify(verify),
         Command::Outbox(OutboxCommand::Init(init)) => outbox_init(&init),
         Command::Completions { shell } => {
             match cli::completions(shell, &mut std::io::stdout().lock()) {
@@ -112,15 +117,75 @@ fn check(check: &Check) -> Exit {
     };
     let report: Report = runtime.block_on(Box::pin(preflight::whole(&config)));
     runtime.shutdown_background();
-    let colour = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let dress = if colour { Dress::Colour } else { Dress::Plain };
-    let text = if check.json {
-        report.json()
-    } else {
-        report.text(dress)
+    let text = match check.json {
+        true => report.json(),
+        false => report.text(dress()),
     };
+    print(&text, report.exit())
+}
+
+fn verify(verify: Verify) -> Exit {
+    if let Err(error) = telemetry::init(&verify.logs) {
+        return complain(&error, Exit::Usage);
+    }
+    let config = match Config::load(&verify.config.path, &Environment::of_process()) {
+        Ok(config) => config,
+        Err(error) => return complain(&error, Exit::Usage),
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error, Exit::Unexpected),
+    };
+    let (json, request) = (verify.json, verify::Request::from(verify));
+    let stop = Arc::new(AtomicBool::new(false));
+    let report = runtime.block_on(async {
+        let (asked, mut shutdown) = watch::channel(false);
+        tokio::spawn(on_signals(asked));
+        let stopper = Arc::clone(&stop);
+        tokio::spawn(async move {
+            if shutdown.wait_for(|asked| *asked).await.is_ok() {
+                stopper.store(true, Ordering::Relaxed);
+            }
+        });
+        Box::pin(verify::verify(&config, &request, &stop)).await
+    });
+    runtime.shutdown_background();
+    let text = match json {
+        true => report.json(),
+        false => report.text(dress()),
+    };
+    print(&text, report.exit())
+}
+
+impl From<Verify> for verify::Request {
+    fn from(verify: Verify) -> Self {
+        Self {
+            topics: verify.topics,
+            part: match verify.skip_topics {
+                true => verify::TopicsPart::Skipped,
+                false => verify::TopicsPart::Read,
+            },
+            tables: match verify.all_tables {
+                true => verify::Tables::All,
+                false => verify::Tables::Named(verify.tables),
+            },
+            sample: verify.sample,
+            wait: Duration::from_secs(verify.wait),
+            memory: verify.memory as usize * 1024 * 1024,
+        }
+    }
+}
+
+fn dress() -> Dress {
+    match std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
+        true => Dress::Colour,
+        false => Dress::Plain,
+    }
+}
+
+fn print(text: &str, exit: Exit) -> Exit {
     match writeln!(std::io::stdout().lock(), "{}", text.trim_end()) {
-        Ok(()) => report.exit(),
+        Ok(()) => exit,
         Err(error) => complain(&error, Exit::Unexpected),
     }
 }

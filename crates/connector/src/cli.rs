@@ -1,4 +1,4 @@
-//! The command line: `walferry run`, `check`, `outbox`, `completions`.
+//! The command line: `walferry run`, `check`, `verify`, `outbox`, `completions`.
 //!
 //! Only words to values; what they do is `main.rs`'. The configuration is not read here.
 
@@ -37,6 +37,9 @@ pub enum Command {
     /// Look for everything that would keep `run` from working, and say how to mend it.
     #[command(after_long_help = CHECK_EXAMPLES)]
     Check(Check),
+    /// Read what was published: repeats, gaps, order, foreign writers; compare tables with topics.
+    #[command(after_long_help = VERIFY_EXAMPLES)]
+    Verify(Verify),
     /// Help with a transactional outbox.
     #[command(subcommand)]
     Outbox(OutboxCommand),
@@ -70,6 +73,45 @@ pub struct Check {
     #[command(flatten)]
     pub config: ConfigFile,
     /// Print the findings as JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// How to log.
+    #[command(flatten)]
+    pub logs: Logs,
+}
+
+/// `walferry verify`.
+#[derive(Debug, Args)]
+pub struct Verify {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Read this topic alone; may be given several times. Gaps are looked for only when all topics
+    /// are read.
+    #[arg(long = "topic", value_name = "NAME")]
+    pub topics: Vec<String>,
+    /// Read no topics but those of the tables that are compared.
+    #[arg(long, conflicts_with = "topics")]
+    pub skip_topics: bool,
+    /// Compare this table with its topic; may be given several times.
+    #[arg(long = "table", value_name = "SCHEMA.TABLE")]
+    pub tables: Vec<String>,
+    /// Compare all captured tables with their topics.
+    #[arg(long = "tables", conflicts_with = "tables")]
+    pub all_tables: bool,
+    /// Compare one in N keys of a table.
+    #[arg(long, value_name = "N", default_value_t = 1,
+          value_parser = clap::value_parser!(u64).range(1..))]
+    pub sample: u64,
+    /// How many seconds to wait for walferry to publish what a table holds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub wait: u64,
+    /// MiB for what is remembered. With less, repeats are compared less far back, and a large table
+    /// is read more often.
+    #[arg(long, value_name = "MIB", default_value_t = 64,
+          value_parser = clap::value_parser!(u32).range(4..=65536))]
+    pub memory: u32,
+    /// Print the report as JSON.
     #[arg(long)]
     pub json: bool,
     /// How to log.
@@ -233,6 +275,17 @@ Examples:
 
 Changes nothing. Exits 0 when there is nothing to mend, 3 with errors, 4 with warnings only.";
 
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  walferry verify -c walferry.yaml
+  walferry verify -c walferry.yaml --topic shop.public.users --json | jq '.findings[].code'
+  walferry verify -c walferry.yaml --table public.users --sample 100
+  walferry verify -c walferry.yaml --skip-topics --tables
+
+Changes nothing in Kafka. Comparing tables takes a temporary slot for a moment, and needs a walferry
+that runs. Exits 0 when all is as promised (repeats are), 3 with errors, 4 with warnings only, 7 when
+a signal came first.";
+
 const OUTBOX_INIT_EXAMPLES: &str = "\
 Examples:
   walferry outbox init -c walferry.yaml --role shop            read it first
@@ -287,6 +340,9 @@ mod tests {
             "walferry run --log-level connector=loud",
             "walferry run --log-format yaml",
             "walferry check --jsonl",
+            "walferry verify --sample 0",
+            "walferry verify --tables --table public.a",
+            "walferry verify --skip-topics --topic a",
             "walferry completions cobol",
         ] {
             let error = parse(line).unwrap_err();

@@ -13,17 +13,17 @@ pub enum Exit {
     Unexpected,
     /// 2: the command line or the configuration is wrong; nothing was touched.
     Usage,
-    /// 3: `check` found errors.
+    /// 3: `check` or `verify` found errors.
     CheckErrors,
-    /// 4: `check` found warnings and no error.
+    /// 4: `check` or `verify` found warnings and no error.
     CheckWarnings,
     /// 5: the shutdown did not finish within `shutdown.timeout`. Nothing is lost: what Kafka had
     /// not acknowledged is published again at the next start.
     DrainTimeout,
     /// 6: a second signal ended the process at once. Nothing is lost, as above.
     Interrupted,
-    /// 7: a signal ended the run before it had reached the position that `--until` asked for.
-    /// Nothing is lost; the rest is published by the next run.
+    /// 7: a signal ended the run before it had reached the position that `--until` asked for; or
+    /// `verify` before its end. Nothing is lost; the rest is published by the next run.
     NotReached,
     /// 10 and above: a named halt; see [`Halt`].
     Halted(Halt),
@@ -67,11 +67,13 @@ impl Exit {
             Self::Done => "done as asked",
             Self::Unexpected => "an unexpected error",
             Self::Usage => "wrong command line or configuration; nothing was touched",
-            Self::CheckErrors => "check found errors",
-            Self::CheckWarnings => "check found warnings, no errors",
+            Self::CheckErrors => "check or verify found errors",
+            Self::CheckWarnings => "check or verify found warnings, no errors",
             Self::DrainTimeout => "shutdown.timeout passed before Kafka had acknowledged all",
             Self::Interrupted => "ended at once by a second signal",
-            Self::NotReached => "ended by a signal before the position of --until was reached",
+            Self::NotReached => {
+                "ended by a signal before the position of --until was reached, or verify was done"
+            }
             Self::Halted(halt) => halt.title(),
         }
     }

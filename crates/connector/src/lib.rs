@@ -27,3 +27,4 @@ pub mod start;
 pub mod supervisor;
 pub mod telemetry;
 pub mod unpublished;
+pub mod verify;

@@ -12,11 +12,11 @@ use tokio_postgres::{Client, Row};
 
 use super::pieces::{Blocks, Done};
 use crate::config::TableFilter;
-use crate::postgres::sql;
+use crate::postgres::{PostgresError, sql};
 
 /// A table to be copied.
 #[derive(Debug)]
-pub(super) struct CopyTable {
+pub(crate) struct CopyTable {
     oid: u32,
     schema: String,
     name: String,
@@ -126,6 +126,21 @@ pub(super) async fn tables(
     Ok(tables)
 }
 
+/// Schema and name of each published table that is wanted.
+///
+/// # Errors
+/// What the server answered.
+pub(crate) async fn published(
+    client: &Client,
+    publication: &str,
+    filter: &TableFilter,
+) -> Result<Vec<(String, String)>, PostgresError> {
+    let tables = tables(client, publication, filter).await;
+    let tables = tables.map_err(sql::sql("list the published tables"))?;
+    let name = |table: CopyTable| (table.schema, table.name);
+    Ok(tables.into_iter().map(name).collect())
+}
+
 /// Names of tables whose storage is not the snapshot's any more: an ALTER TABLE that rewrote one
 /// since would show it empty to the snapshot, without an error. Sure once they are locked.
 ///
@@ -171,7 +186,7 @@ impl CopyTable {
     }
 
     /// As the stream would describe it.
-    pub(super) fn relation(&self) -> Relation<'_> {
+    pub(crate) fn relation(&self) -> Relation<'_> {
         Relation {
             oid: self.oid,
             schema: &self.schema,
@@ -185,7 +200,7 @@ impl CopyTable {
     ///
     /// # Errors
     /// What the server answered.
-    pub(super) async fn describe(
+    pub(crate) async fn describe(
         &self,
         client: &Client,
     ) -> Result<RelationDetails, tokio_postgres::Error> {
@@ -198,12 +213,12 @@ impl CopyTable {
         self.oid
     }
 
-    pub(super) fn column_count(&self) -> u16 {
+    pub(crate) fn column_count(&self) -> u16 {
         u16::try_from(self.columns.columns().len()).unwrap_or(u16::MAX)
     }
 
     /// `schema.table`, for a reader.
-    pub(super) fn qualified_name(&self) -> String {
+    pub(crate) fn qualified_name(&self) -> String {
         format!("{}.{}", self.schema, self.name)
     }
 
@@ -236,6 +251,20 @@ impl CopyTable {
 
     /// The statement that reads the rows which meet a condition; all of them without one.
     pub(super) fn copy_statement(&self, condition: &str) -> String {
+        self.statement("", condition)
+    }
+
+    /// All its rows; before each row's columns stands where it lies: its table, and its `ctid` there.
+    pub(crate) fn located_copy_statement(&self) -> String {
+        self.statement("tableoid::pg_catalog.regclass, ctid, ", "")
+    }
+
+    /// Its schema and its name.
+    pub(crate) fn name(&self) -> (&str, &str) {
+        (&self.schema, &self.name)
+    }
+
+    fn statement(&self, before: &str, condition: &str) -> String {
         let columns: Vec<String> = self
             .columns
             .columns()
@@ -256,7 +285,7 @@ impl CopyTable {
             None => self.source(),
         };
         let columns = columns.join(", ");
-        format!("COPY (SELECT {columns} FROM {source}{filter}) TO STDOUT")
+        format!("COPY (SELECT {before}{columns} FROM {source}{filter}) TO STDOUT")
     }
 }
 
@@ -297,6 +326,11 @@ mod tests {
         assert_eq!(
             table(true, Some("(id > 5)"), &["id"]).copy_statement(&Blocks(0, 4).to_string()),
             r#"COPY (SELECT "id" FROM "public"."we ""ird" WHERE (id > 5) AND ctid < '(4,0)') TO STDOUT"#
+        );
+        assert_eq!(
+            table(false, None, &["id"]).located_copy_statement(),
+            "COPY (SELECT tableoid::pg_catalog.regclass, ctid, \"id\" \
+             FROM ONLY \"public\".\"we \"\"ird\") TO STDOUT"
         );
         assert_eq!(
             table(false, None, &[]).copy_statement(""),

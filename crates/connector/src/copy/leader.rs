@@ -170,6 +170,22 @@ async fn tables(sql: &SqlClient, wanted: &Wanted) -> Result<Vec<Arc<CopyTable>>,
     Ok(tables.into_iter().map(Arc::new).collect())
 }
 
+/// The published tables that are wanted, in a snapshot's session, locked against being dropped or
+/// rewritten.
+pub(crate) async fn locked_tables(
+    sql: &SqlClient,
+    publication: &str,
+    filter: &TableFilter,
+) -> Result<Vec<Arc<CopyTable>>, CopyError> {
+    let tables = catalog::tables(sql, publication, filter).await;
+    let tables = tables
+        .map_err(sql::sql(LISTING))
+        .map_err(CopyError::beginning)?;
+    let tables: Vec<_> = tables.into_iter().map(Arc::new).collect();
+    lock_ahead(sql, &tables).await?;
+    Ok(tables)
+}
+
 /// Locks the tables against being dropped or rewritten for as long as the copy takes. So many that they
 /// would fill the server's table of locks are locked piece by piece.
 async fn lock_ahead(sql: &SqlClient, tables: &[Arc<CopyTable>]) -> Result<Locks, CopyError> {

@@ -27,7 +27,8 @@ use std::sync::Arc;
 use envelope::RelationDetails;
 use pgoutput::Lsn;
 
-use catalog::CopyTable;
+pub(crate) use catalog::{CopyTable, published};
+pub(crate) use leader::locked_tables;
 use pieces::Blocks;
 
 pub use error::CopyError;

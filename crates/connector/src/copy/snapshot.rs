@@ -31,9 +31,9 @@ pub enum SlotAge {
 /// A session inside a transaction that sees what was committed before a point of the WAL.
 pub struct Snapshot {
     /// The session.
-    pub(super) sql: SqlClient,
+    pub(crate) sql: SqlClient,
     /// Every transaction whose commit record starts before it is visible, and no other.
-    pub(super) point: Lsn,
+    pub(crate) point: Lsn,
     /// Where other sessions can join it.
     pub(super) conninfo: Conninfo,
     /// A transaction id of its time, for `source.txId`.
@@ -66,7 +66,7 @@ impl Snapshot {
     }
 
     /// Makes one of the present.
-    pub(super) async fn of(source: Source) -> Result<Self, PostgresError> {
+    pub(crate) async fn of(source: Source) -> Result<Self, PostgresError> {
         let conninfo = match source {
             Source::Taken(snapshot) => return Ok(snapshot),
             Source::Present(conninfo) => conninfo,

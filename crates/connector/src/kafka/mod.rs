@@ -12,6 +12,7 @@
 //!   are refused
 //! - [`producer`], [`deliveries`]: publishing, and what comes back
 //! - [`progress`]: the record that remembers how far Kafka has got, and its reader
+//! - [`topic_reader`], [`order`]: whole topics, their partitions merged
 //! - [`topics`]: describing and creating topics, and which names are legal
 //! - [`error`]: what went wrong, and whether trying again can help
 
@@ -20,9 +21,11 @@ mod context;
 pub mod deliveries;
 pub mod ensure;
 pub mod error;
+pub mod order;
 pub mod producer;
 pub mod progress;
 pub mod properties;
+pub mod topic_reader;
 pub mod topics;
 
 pub use deliveries::{Batch, Refused};
@@ -31,4 +34,5 @@ pub use error::{Class, KafkaError};
 pub use producer::{AutoCreation, MadeFor, Producer, Settings, surely_taken_bytes};
 pub use progress::{ProgressError, ProgressReader, ProgressWriter, Stored};
 pub use properties::Properties;
+pub use topic_reader::{Partition, ReadEnd, ReadRecord, TopicReader};
 pub use topics::Topics;

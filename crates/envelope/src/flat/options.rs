@@ -92,6 +92,15 @@ impl AddedField {
     }
 }
 
+impl Unwrap {
+    /// Whether flat rows hold the time at which they were made: then repeats differ in their bytes.
+    #[must_use]
+    pub fn tells_time_of_processing(&self) -> bool {
+        let mut fields = self.fields.iter();
+        fields.any(|field| matches!(field.part, EnvelopePart::Processed(_)))
+    }
+}
+
 impl EnvelopePart {
     fn parse(reference: &str) -> Option<Self> {
         Some(match reference.split_once('.') {
