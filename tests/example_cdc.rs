@@ -41,6 +41,22 @@ fn change(dice: &mut Dice, next: &mut u64) -> String {
     }
 }
 
+fn write(postgres: &PostgresServer, dice: &mut Dice, next: &mut u64) {
+    for _ in 0..30 {
+        let text = change(dice, next);
+        postgres.execute("source", &text).expect(&text);
+    }
+}
+
+/// From now on a change of the copy is an error.
+fn refuse_changes(postgres: &PostgresServer) {
+    let refuses = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
+                       $$ BEGIN RAISE 'the copy is taken back'; END $$;
+                   CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON customers
+                       FOR EACH ROW EXECUTE FUNCTION refuse()";
+    postgres.execute("copy", refuses).expect("a trigger");
+}
+
 #[test]
 fn the_copy_is_the_table_whatever_is_killed() {
     eprintln!("seed {SEED}");
@@ -73,13 +89,7 @@ fn the_copy_is_the_table_whatever_is_killed() {
         })
     };
     let mut next = 0;
-    let mut write = |dice: &mut Dice| {
-        for _ in 0..30 {
-            let text = change(dice, &mut next);
-            postgres.execute("source", &text).expect(&text);
-        }
-    };
-    write(&mut dice); // rows that are there before anybody copies
+    write(&postgres, &mut dice, &mut next); // rows that are there before anybody copies
     let mut programs = [
         Program::started("walferry", walferry.clone()),
         copying(name.clone()),
@@ -88,7 +98,7 @@ fn the_copy_is_the_table_whatever_is_killed() {
         let seen = format!("SELECT lsn::text FROM walferry_inbox.position WHERE topic = '{topic}'");
         let position = || postgres.query_text("copy", &seen).expect("a position");
         let before = position();
-        write(&mut dice);
+        write(&postgres, &mut dice, &mut next);
         wait_for("the copy goes on", LIMIT, || {
             programs.iter_mut().for_each(Program::assert_running);
             (position() != before).then_some(())
@@ -112,11 +122,7 @@ fn the_copy_is_the_table_whatever_is_killed() {
     assert_eq!(consumer.stop(), 0);
 
     // The whole topic once more, as after a lost consumer group: no row is touched.
-    let refuses = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS
-                       $$ BEGIN RAISE 'the copy is taken back'; END $$;
-                   CREATE TRIGGER refuse BEFORE INSERT OR UPDATE OR DELETE ON customers
-                       FOR EACH ROW EXECUTE FUNCTION refuse()";
-    postgres.execute("copy", refuses).expect("a trigger");
+    refuse_changes(&postgres);
     let again = format!("{name}_again");
     let mut consumer = copying(again.clone());
     wait_consumed(&kafka, &again, &topic, std::slice::from_mut(&mut consumer));

@@ -117,6 +117,33 @@ impl Stage {
             assert!(early.is_empty(), "bank {bank} tells of {early:?}");
         }
     }
+
+    /// Both topics tell of what was decided and of nothing else; money and locks are where they were.
+    fn assert_settled(&self) {
+        let decided = self.decided();
+        assert!(
+            decided.len() > 40,
+            "a load worth the name: {}",
+            decided.len()
+        );
+        for bank in BANKS {
+            let told = self.told(bank);
+            let differ: Vec<&String> = decided.symmetric_difference(&told).collect();
+            assert!(
+                differ.is_empty(),
+                "bank {bank} and the decisions: {differ:?}"
+            );
+        }
+        let sum = |bank: &str| -> i64 {
+            let rows = self
+                .postgres
+                .query_text(&database(bank), "SELECT sum(balance) FROM accounts");
+            rows.expect("a sum")[0].parse().expect("a number")
+        };
+        assert_eq!(sum("a") + sum("b"), 6000, "money is moved, not made");
+        let left = query_one(&self.postgres, "SELECT count(*) FROM pg_prepared_xacts");
+        assert_eq!(left, "0", "nothing is left prepared");
+    }
 }
 
 fn database(bank: &str) -> String {
@@ -176,27 +203,5 @@ fn events_appear_when_the_whole_is_decided() {
         walferry.kill9();
         stage.catch_up(bank);
     }
-    let decided = stage.decided();
-    assert!(
-        decided.len() > 40,
-        "a load worth the name: {}",
-        decided.len()
-    );
-    for bank in BANKS {
-        let told = stage.told(bank);
-        let differ: Vec<&String> = decided.symmetric_difference(&told).collect();
-        assert!(
-            differ.is_empty(),
-            "bank {bank} and the decisions: {differ:?}"
-        );
-    }
-    let sum = |bank: &str| -> i64 {
-        let rows = stage
-            .postgres
-            .query_text(&database(bank), "SELECT sum(balance) FROM accounts");
-        rows.expect("a sum")[0].parse().expect("a number")
-    };
-    assert_eq!(sum("a") + sum("b"), 6000, "money is moved, not made");
-    let left = query_one(&stage.postgres, "SELECT count(*) FROM pg_prepared_xacts");
-    assert_eq!(left, "0", "nothing is left prepared");
+    stage.assert_settled();
 }
