@@ -66,7 +66,6 @@ impl Stage {
         let mut init = config.command("outbox init");
         init.arg("--apply");
         example::run(init);
-        config.catch_up(LIMIT); // makes the slot
         Self {
             source,
             sink,

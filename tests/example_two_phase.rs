@@ -45,7 +45,6 @@ impl Stage {
             let mut init = stage.walferry("outbox init", bank)();
             init.arg("--apply");
             example::run(init);
-            stage.catch_up(bank); // makes the slot
         }
         stage
     }
