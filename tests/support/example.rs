@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use xtask::servers::process::ServerProcess;
+use xtask::servers::process::{self, ServerProcess};
 use xtask::servers::programs;
 use xtask::servers::{Directory, PostgresServer, directory};
 
@@ -214,15 +214,19 @@ impl Drop for Program {
 /// # Panics
 /// When it does not in time, or one of the consumers has ended by itself.
 pub fn wait_consumed(bootstrap_servers: &str, group: &str, topic: &str, consumers: &mut [Program]) {
-    let what = format!("{group} reads {topic} to its end");
-    super::wait_for(&what, LIMIT, || {
+    let mut seen = None;
+    let done = process::wait_until(LIMIT, || {
         for consumer in &mut *consumers {
             consumer.assert_running();
         }
-        let offsets = committed_offsets(bootstrap_servers, group, topic)?;
+        seen = committed_offsets(bootstrap_servers, group, topic);
+        let mut offsets = seen.as_ref()?.iter();
         offsets
-            .iter()
             .all(|(committed, end)| committed == end)
             .then_some(())
     });
+    assert!(
+        done.is_some(),
+        "{group} reads {topic} to its end: not within {LIMIT:?}; committed and end: {seen:?}"
+    );
 }

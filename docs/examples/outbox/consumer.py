@@ -35,7 +35,8 @@ def main():
         "group.id": os.environ.get("GROUP", "mirror"),
         "group.instance.id": "mirror-1",  # back after a crash, it has its partitions at once
         "auto.offset.reset": "earliest",
-        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,  # but by store_offsets, once an event is handled
+        "auto.commit.interval.ms": 1000,
         "topic.metadata.refresh.interval.ms": 1000,  # until the first event has made the topic
     })
     consumer.subscribe([TOPIC])
@@ -61,7 +62,10 @@ def main():
                 db = None
                 time.sleep(0.2)
         if handled:
-            consumer.commit(event)  # should that fail, the event comes again, and is not new
+            try:
+                consumer.store_offsets(event)
+            except KafkaException as error:  # its partition has moved: there it comes again, and is not new
+                print("kafka:", error, flush=True)
     consumer.close()
 
 

@@ -114,7 +114,7 @@ public final class Consumer {
                 for (var event : kafka.poll(Duration.ofMillis(500))) {
                     db = handleSurely(db, event);
                 }
-                // Not waited for: should it fail, the events come again, here or elsewhere, and are not new.
+                // All of it is handled. Should this fail, the next round commits it, too; or it comes again.
                 kafka.commitAsync();
             }
         } catch (WakeupException stopped) {

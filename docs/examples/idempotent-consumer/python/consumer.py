@@ -42,7 +42,8 @@ def consumer():
         "bootstrap.servers": os.environ["KAFKA"],
         "group.id": os.environ.get("GROUP", "billing"),
         "auto.offset.reset": "earliest",
-        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,  # but by store_offsets, once an event is handled
+        "auto.commit.interval.ms": 1000,
         "topic.metadata.refresh.interval.ms": 1000,  # until the first event has made the topic
     }
     if "INSTANCE" in os.environ:  # a name of its own: back after a crash, it has its partitions at once
@@ -77,8 +78,10 @@ def main():
                 db = None
                 time.sleep(0.2)
         if handled:
-            # Not waited for: should it fail, the event comes again, here or elsewhere, and is not new.
-            kafka.commit(event)
+            try:
+                kafka.store_offsets(event)
+            except KafkaException as error:  # its partition has moved: there it comes again, and is not new
+                print("kafka:", error, flush=True)
     kafka.close()
 
 

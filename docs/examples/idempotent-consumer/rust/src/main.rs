@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use inbox::{Inbox, Position};
 use rdkafka::ClientConfig;
-use rdkafka::consumer::{CommitMode, Consumer, StreamConsumer};
+use rdkafka::consumer::{Consumer, StreamConsumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use serde::Deserialize;
@@ -52,8 +52,10 @@ async fn consume() -> Result<(), Failure> {
             session = None;
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
-        // Not waited for: should it fail, the event comes again, here or elsewhere, and is not new.
-        consumer.commit_message(&event, CommitMode::Async)?;
+        if let Err(error) = consumer.store_offset_from_message(&event) {
+            // Its partition has moved: there it comes again, and is not new.
+            eprintln!("kafka: {error}");
+        }
     }
 }
 
@@ -143,7 +145,9 @@ fn consumer() -> Result<StreamConsumer, Failure> {
         .set("bootstrap.servers", env::var("KAFKA")?)
         .set("group.id", group)
         .set("auto.offset.reset", "earliest")
-        .set("enable.auto.commit", "false")
+        // But by store_offset_from_message, once an event is handled.
+        .set("enable.auto.offset.store", "false")
+        .set("auto.commit.interval.ms", "1000")
         // Until the first event has made the topic.
         .set("topic.metadata.refresh.interval.ms", "1000");
     if let Ok(instance) = env::var("INSTANCE") {
