@@ -5,6 +5,7 @@
 
 pub mod compare;
 pub mod event;
+pub mod example;
 pub mod journal;
 pub mod proxy;
 mod runs;

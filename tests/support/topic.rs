@@ -244,6 +244,38 @@ pub fn record_count(bootstrap_servers: &str, topic: &str) -> i64 {
     reader.high_watermarks().into_iter().sum()
 }
 
+/// By partition: what a consumer group has committed, and the end. `None` when Kafka does not answer.
+///
+/// # Panics
+/// When a partition's number makes no list.
+#[must_use]
+pub fn committed_offsets(
+    bootstrap_servers: &str,
+    group: &str,
+    topic: &str,
+) -> Option<Vec<(i64, i64)>> {
+    let consumer: BaseConsumer = ClientConfig::new()
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("group.id", group)
+        .set("log_level", "0")
+        .create()
+        .expect("a consumer");
+    let metadata = consumer.fetch_metadata(Some(topic), READ_LIMIT).ok()?;
+    let partitions = metadata.topics().first()?.partitions();
+    let mut list = TopicPartitionList::new();
+    for partition in partitions {
+        list.add_partition(topic, partition.id());
+    }
+    let committed = consumer.committed_offsets(list, READ_LIMIT).ok()?;
+    let both = committed.elements().into_iter().map(|element| {
+        let marks = consumer.fetch_watermarks(topic, element.partition(), READ_LIMIT);
+        let (_, end) = marks.ok()?;
+        let committed = element.offset().to_raw().filter(|offset| *offset >= 0);
+        Some((committed.unwrap_or(0), end))
+    });
+    both.collect()
+}
+
 /// Whether all partitions of a topic have a leader just now.
 ///
 /// # Panics

@@ -146,16 +146,7 @@ impl Config {
     pub fn command(&self, subcommand: &str) -> Command {
         let path = self.runs.directory().join("walferry.yaml");
         fs::write(&path, self.yaml()).expect("walferry.yaml");
-        let mut command = Command::new(binary());
-        command.args(subcommand.split(' ')).arg("-c").arg(path);
-        for (name, _) in std::env::vars_os() {
-            // A developer's own settings must not decide a test.
-            let text = name.to_string_lossy();
-            if text.starts_with("PG") || text.starts_with("WALFERRY_") {
-                command.env_remove(name);
-            }
-        }
-        command
+        command(subcommand, &path)
     }
 
     /// `run`, and waits until it says it is ready.
@@ -216,6 +207,21 @@ impl Config {
             .output()
             .expect("walferry check")
     }
+}
+
+/// A command line of walferry with this file.
+#[must_use]
+pub fn command(subcommand: &str, file: &Path) -> Command {
+    let mut command = Command::new(binary());
+    command.args(subcommand.split(' ')).arg("-c").arg(file);
+    for (name, _) in std::env::vars_os() {
+        // A developer's own settings must not decide a test.
+        let text = name.to_string_lossy();
+        if text.starts_with("PG") || text.starts_with("WALFERRY_") {
+            command.env_remove(name);
+        }
+    }
+    command
 }
 
 /// The binary of the same build as this test, or `WALFERRY_BIN`.

@@ -122,7 +122,8 @@ pub struct Verify {
 /// `walferry outbox`.
 #[derive(Debug, Subcommand)]
 pub enum OutboxCommand {
-    /// Print the SQL that a service needs for the configured outbox: functions, table, publication.
+    /// Print the SQL that a service needs for the configured outbox: functions, table, publication,
+    /// and for messages the slot.
     #[command(after_long_help = OUTBOX_INIT_EXAMPLES)]
     Init(OutboxInit),
 }
@@ -136,7 +137,7 @@ pub struct OutboxInit {
     /// The role that the service connects as: gets the rights it needs, and no others.
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
-    /// Run the SQL in the configured database, in one transaction, instead of printing it.
+    /// Run the SQL in the configured database instead of printing it.
     #[arg(long)]
     pub apply: bool,
 }

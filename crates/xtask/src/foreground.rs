@@ -25,6 +25,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         major: arguments.postgres,
         ..PostgresOptions::default()
     };
+    // For who tries two-phase commit: Postgres itself allows none.
+    let options = options.with("max_prepared_transactions", "20");
     let postgres = PostgresServer::start(&options)?;
     eprintln!(
         "postgres.url: {}   ({:.1?})",

@@ -10,7 +10,7 @@ use xtask::workspace_root;
 
 /// Package, and the packages of ours it may use. An arrow that is not here needs a page under
 /// docs/decisions.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 10] = [
     ("walferry-inbox", &[]),
     ("walferry-pgwire", &[]),
     ("walferry-pgoutput", &[]),
@@ -34,6 +34,7 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ),
     ("xtask", &[]),
     ("e2e", &["xtask", "walferry-inbox"]),
+    ("example-consumer", &["walferry-inbox"]),
 ];
 
 /// These never wait, listen, draw lots or look at a clock.
@@ -171,6 +172,100 @@ fn no_registry_host_and_no_developers_path_is_written_down() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// `From [consumer.py](consumer.py):` before a block of code is a promise.
+#[test]
+fn code_in_the_documentation_is_the_files_own() {
+    let mut faults = Vec::new();
+    let mut quotes = 0;
+    for (page, text) in pages() {
+        for (before, code) in quoted(&text) {
+            quotes += 1;
+            let target = before
+                .rsplit_once("](")
+                .and_then(|(_, target)| target.split_once(')'));
+            let file = target.map(|(target, _)| beside(&page, target));
+            let source = file.as_ref().and_then(|file| fs::read_to_string(file).ok());
+            if !source.is_some_and(|source| is_excerpt(&code, &source)) {
+                let page = page.display();
+                faults.push(format!(
+                    "{page}: what follows {before:?} is not in that file"
+                ));
+            }
+        }
+    }
+    assert!(quotes >= 5, "the pages quote their examples: {quotes}");
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let mut faults = Vec::new();
+    for (page, text) in pages() {
+        let targets = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split_once(')'));
+        for (target, _) in targets {
+            let path = target.split('#').next().unwrap_or_default();
+            let elsewhere = path.is_empty() || path.contains("://");
+            if !elsewhere && !beside(&page, path).exists() {
+                faults.push(format!("{}: {target}", page.display()));
+            }
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// The pages, by their path from the root.
+fn pages() -> Vec<(PathBuf, String)> {
+    let mut files = text_files();
+    files.retain(|(path, _)| path.extension().is_some_and(|extension| extension == "md"));
+    files
+}
+
+fn beside(page: &Path, target: &str) -> PathBuf {
+    let directory = page.parent().unwrap_or(Path::new(""));
+    workspace_root().join(directory).join(target)
+}
+
+/// Blocks of code behind a line that ends with a link to a file and a colon, each with that line.
+fn quoted(text: &str) -> Vec<(&str, Vec<&str>)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let starts = |at: usize| {
+        lines[at].ends_with("):")
+            && !lines[at].ends_with(".md):")
+            && lines.get(at + 1).is_some_and(|line| line.is_empty())
+            && lines
+                .get(at + 2)
+                .is_some_and(|line| line.starts_with("```"))
+    };
+    (0..lines.len())
+        .filter(|&at| starts(at))
+        .map(|at| {
+            let code = lines[at + 3..].iter().take_while(|line| **line != "```");
+            (lines[at], code.copied().collect())
+        })
+        .collect()
+}
+
+/// Whether these lines stand together in a file, further to the right perhaps.
+fn is_excerpt(code: &[&str], source: &str) -> bool {
+    let source: Vec<&str> = source.lines().collect();
+    let code = without_indent(code);
+    !code.is_empty()
+        && source
+            .windows(code.len())
+            .any(|lines| without_indent(lines) == code)
+}
+
+fn without_indent<'a>(lines: &[&'a str]) -> Vec<&'a str> {
+    let indent = |line: &&&str| line.len() - line.trim_start().len();
+    let least = lines.iter().filter(|line| !line.is_empty());
+    let least = least.map(|line| indent(&line)).min().unwrap_or(0);
+    let cut = |line: &&'a str| line.get(least..).unwrap_or_default();
+    lines.iter().map(cut).collect()
 }
 
 #[test]

@@ -1,4 +1,6 @@
 -- What walferry's outbox needs in this database. Safe to run again.
+BEGIN;
+SET LOCAL client_min_messages = warning;
 
 -- Ids as CloudEvents likes them: UUIDs of version 7, which begin with the time.
 CREATE OR REPLACE FUNCTION {schema}.outbox_id() RETURNS uuid

@@ -13,6 +13,9 @@ use crate::preflight::quote::{identifier, literal, qualified};
 const COMMON: &str = include_str!("common.sql");
 const MESSAGE: &str = include_str!("message.sql");
 const TABLE: &str = include_str!("table.sql");
+/// By itself, at the end: a transaction that has written cannot make a slot, and a slot that is older than its
+/// publication cannot read it.
+const SLOT: &str = include_str!("slot.sql");
 
 /// Why there is no SQL, or why it did not run.
 #[derive(Debug, thiserror::Error)]
@@ -50,10 +53,15 @@ pub fn script(config: &Config, role: Option<&str>) -> Result<String, InitError> 
     if let Some(role) = role {
         rights(outbox, schema, table.as_ref(), role, &mut out);
     }
+    out += "\nCOMMIT;\n";
+    // Rows of a table wait by themselves: the first start copies them.
+    if !outbox.message_prefixes.is_empty() {
+        out += &filled(SLOT, config, outbox, schema, table.as_ref());
+    }
     Ok(out)
 }
 
-/// Runs the SQL, all or nothing.
+/// Runs the SQL: all or nothing, and then the slot.
 ///
 /// # Errors
 /// What the server says, or why it cannot be reached.
@@ -63,8 +71,7 @@ pub async fn apply(config: &Config, script: &str) -> Result<(), InitError> {
     let conninfo = conninfo.map_err(|error| InitError::Refused(error.0))?;
     let client = SqlClient::connect(&conninfo).await;
     let client = client.map_err(|error| refused(&error))?;
-    let batch = format!("BEGIN;\nSET LOCAL client_min_messages = warning;\n{script}\nCOMMIT;");
-    let done = client.batch_execute(&batch).await;
+    let done = client.batch_execute(script).await;
     done.map_err(sql("set up the outbox"))
         .map_err(|error| refused(&error))
 }

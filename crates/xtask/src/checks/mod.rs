@@ -44,7 +44,7 @@ enum Step {
     Unit,
     /// each fuzz target for a few seconds
     Fuzz,
-    /// the walferry binary
+    /// the walferry binary, and the example in Rust
     Build,
     /// walferry's own tests against a real Postgres and a real Kafka
     Live,
@@ -129,7 +129,12 @@ fn run_step(step: Step, arguments: &Arguments) -> StepResult {
         ),
         Step::Unit => cargo(&["test", "--locked", "--no-fail-fast"]),
         Step::Fuzz => crate::fuzz::run_all(FUZZ_SECONDS),
-        Step::Build => cargo(&["build", "--locked", "--package=walferry"]),
+        Step::Build => cargo(&[
+            "build",
+            "--locked",
+            "--package=walferry",
+            "--package=example-consumer",
+        ]),
         Step::Live => live(arguments.postgres),
         Step::Oracle => crate::oracle::run_recorded(arguments.postgres),
         Step::E2e => end_to_end(arguments),

@@ -13,15 +13,22 @@ pub(super) type Coordinates<'a> = (&'a str, &'a str, &'a str);
 
 const JDK_ADVICE: &str = "install a JDK of version 17 or later (Debian: apt-get install \
                           openjdk-17-jre-headless) or set JAVA_HOME";
+const COMPILER_ADVICE: &str = "install a JDK of version 17 or later (Debian: apt-get install \
+                               openjdk-17-jdk-headless) or set JAVA_HOME";
 const MAVEN_ADVICE: &str = "install Maven (Debian: apt-get install maven)";
 
 /// The jars of `artifacts` and of all they need, in the cache as `name`.
 pub(super) fn jars(name: &str, artifacts: &[Coordinates]) -> Result<PathBuf, ServerError> {
+    jars_of(name, &pom_of(artifacts))
+}
+
+/// The jars of all that a `pom.xml` depends on, in the cache as `name`.
+pub(super) fn jars_of(name: &str, project: &str) -> Result<PathBuf, ServerError> {
     cache::entry(name, |directory| {
         let mvn = maven()?;
         eprintln!("provisioning {name} from Maven artifacts");
         let pom = directory.join("pom.xml");
-        fs::write(&pom, pom_of(artifacts)).map_err(ServerError::file(&pom))?;
+        fs::write(&pom, project).map_err(ServerError::file(&pom))?;
         let goal = format!(
             "org.apache.maven.plugins:maven-dependency-plugin:{}:copy-dependencies",
             versions::MAVEN_DEPENDENCY_PLUGIN
@@ -76,16 +83,25 @@ pub(super) fn java(
     Ok(command)
 }
 
-fn java_binary() -> Result<PathBuf, ServerError> {
-    let missing = || ServerError::Missing {
+/// The compiler, which a JRE does not have.
+pub(super) fn javac_binary() -> Result<PathBuf, ServerError> {
+    of_jdk("javac").ok_or_else(|| ServerError::Missing {
+        part: "javac".to_owned(),
+        advice: COMPILER_ADVICE.to_owned(),
+    })
+}
+
+fn of_jdk(program: &str) -> Option<PathBuf> {
+    let home = env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin").join(program));
+    home.filter(|program| program.is_file())
+        .or_else(|| process::on_path(program))
+}
+
+pub(super) fn java_binary() -> Result<PathBuf, ServerError> {
+    let java = of_jdk("java").ok_or_else(|| ServerError::Missing {
         part: "Java".to_owned(),
         advice: JDK_ADVICE.to_owned(),
-    };
-    let home = env::var_os("JAVA_HOME").map(|home| PathBuf::from(home).join("bin/java"));
-    let java = home
-        .filter(|java| java.is_file())
-        .or_else(|| process::on_path("java"));
-    let java = java.ok_or_else(missing)?;
+    })?;
     let output = Command::new(&java)
         .arg("-version")
         .output()

@@ -16,6 +16,7 @@ mod maven;
 mod port;
 pub mod postgres;
 pub mod process;
+pub mod programs;
 pub mod versions;
 
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
-//! The one place where the versions of what is provisioned are pinned.
+//! The one place where the versions of what is provisioned are pinned. (What the examples depend on
+//! is pinned beside them: docs/examples/requirements.txt, and a pom.xml.)
 
 /// Apache Kafka: broker, command-line tools and Connect.
 pub const KAFKA: &str = "4.3.0";
@@ -10,6 +11,8 @@ pub const DEBEZIUM: &str = "3.6.3.Final";
 pub const SLF4J: &str = "1.7.36";
 /// The oldest JDK that runs all of the above.
 pub const JDK_MAJOR_MIN: u32 = 17;
+/// The oldest Python that the examples run with: major, minor.
+pub const PYTHON_MIN: (u32, u32) = (3, 9);
 /// Maven's plugin that resolves and copies artifacts.
 pub const MAVEN_DEPENDENCY_PLUGIN: &str = "3.8.1";
 /// Checks licences, sources and advisories of our own dependencies.
