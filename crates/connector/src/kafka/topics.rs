@@ -346,9 +346,8 @@ impl Topics {
             // Brokers before KRaft do not forward; librdkafka knows the controller.
             creations = self.request(topics, &self.options()).await?;
         }
-        let made = creations
-            .iter()
-            .filter(|creation| creation.outcome == Ok(Created::New));
+        // Also those that somebody else has just made: such a topic is not known everywhere at once.
+        let made = creations.iter().filter(|creation| creation.outcome.is_ok());
         let made: Vec<String> = made.map(|creation| creation.name.clone()).collect();
         self.wait_for_leaders(&made).await?;
         Ok(creations)

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 
 use super::load::Load;
 use super::snapshot::Tables;
+use super::ways::Way;
 
 /// A program, as `--only` names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -126,6 +127,11 @@ pub(super) enum Phase {
         /// Counts from 1.
         run: u32,
     },
+    /// One way of agreeing.
+    Ways {
+        /// This.
+        way: Way,
+    },
     /// Single-row transactions at a steady rate.
     Latency {
         /// Counts from 1.
@@ -141,6 +147,7 @@ impl fmt::Display for Phase {
                 let tables = format!("{tables:?}").to_lowercase();
                 write!(f, "snapshot_{tables}_{run}")
             }
+            Self::Ways { way } => write!(f, "ways_{}", way.id()),
             Self::Latency { run } => write!(f, "latency_{run}"),
         }
     }
@@ -151,7 +158,7 @@ impl Phase {
     fn table(self) -> &'static str {
         match self {
             Self::Drain { load, .. } => load.name(),
-            Self::Latency { .. } => Load::Users.name(),
+            Self::Latency { .. } | Self::Ways { .. } => Load::Users.name(),
             Self::Snapshot { tables, .. } => match tables {
                 Tables::Users => Load::Users.name(),
                 Tables::Mixed => Load::Mixed.name(),
@@ -179,6 +186,7 @@ impl Phase {
     pub(super) fn topic(self) -> String {
         match self {
             _ if self.outbox().is_some() => "bench".to_owned(),
+            Self::Ways { way } => way.topic().to_owned(),
             Self::Snapshot {
                 tables: Tables::Many,
                 ..
@@ -190,7 +198,7 @@ impl Phase {
     fn snapshot_mode(self) -> &'static str {
         match self {
             Self::Snapshot { .. } => "initial",
-            Self::Drain { .. } | Self::Latency { .. } => "no_data",
+            Self::Drain { .. } | Self::Latency { .. } | Self::Ways { .. } => "no_data",
         }
     }
 }
@@ -237,6 +245,10 @@ pub(super) fn walferry_yaml(who: Competitor, phase: Phase, at: &Addresses) -> St
         Some(_) => routed("table: public.outbox", &prefix),
         None => format!("tables:\n  include: [ '/public[.]{}/' ]", phase.table()),
     };
+    let source = match phase {
+        Phase::Ways { way } => by_way(way, &prefix),
+        _ => source,
+    };
     let mode = phase.snapshot_mode();
     let route = match phase {
         Phase::Snapshot {
@@ -254,6 +266,13 @@ pub(super) fn walferry_yaml(who: Competitor, phase: Phase, at: &Addresses) -> St
          snapshot:\n  snapshot.mode: {mode}\n\
          admin:\n  listen: \"off\"\n"
     )
+}
+
+fn by_way(way: Way, prefix: &str) -> String {
+    match way.source().strip_prefix("outbox:\n  ") {
+        Some(outbox) => routed(outbox, prefix),
+        None => way.source().to_owned(),
+    }
 }
 
 /// An outbox whose payloads are written as they are, as a service would have it.

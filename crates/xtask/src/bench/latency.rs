@@ -180,7 +180,7 @@ fn observe(
 
 /// The row's `updated_at`. Only `after` has one, since all events are inserts: the first is the
 /// one. No JSON parser, so that reading costs as little as may be beside what is measured.
-fn written_at(value: &[u8]) -> Result<i64> {
+pub(super) fn written_at(value: &[u8]) -> Result<i64> {
     const FIELD: &[u8] = b"\"updated_at\":";
     let start = value
         .windows(FIELD.len())
@@ -197,7 +197,7 @@ fn written_at(value: &[u8]) -> Result<i64> {
 }
 
 /// The smallest value that is not below `share` of all; `sorted` is ascending and not empty.
-fn nearest_rank(sorted: &[i64], share: f64) -> f64 {
+pub(super) fn nearest_rank(sorted: &[i64], share: f64) -> f64 {
     let rank = (share * float(sorted.len())).ceil();
     let index = (0..sorted.len()).find(|&index| float(index + 1) >= rank);
     let value = index.and_then(|index| sorted.get(index)).or(sorted.last());
@@ -207,7 +207,7 @@ fn nearest_rank(sorted: &[i64], share: f64) -> f64 {
 }
 
 /// Now, in µs since 1970: the unit of the row's own clock.
-fn unix_micros() -> Result<i64> {
+pub(super) fn unix_micros() -> Result<i64> {
     Ok(i64::try_from(
         SystemTime::now().duration_since(UNIX_EPOCH)?.as_micros(),
     )?)

@@ -21,6 +21,7 @@ mod running;
 mod snapshot;
 mod table;
 mod topic;
+mod ways;
 mod workload;
 mod world;
 
@@ -91,6 +92,8 @@ pub(crate) struct Arguments {
 enum What {
     /// The rows that are there, beside Debezium's snapshot and parallel COPY
     Snapshot(snapshot::Arguments),
+    /// What each way of agreeing costs the service and its database
+    Ways(ways::Arguments),
 }
 
 /// Runs the benchmark: progress on stderr, the tables on stdout, all figures in `target/bench/`.
@@ -98,8 +101,10 @@ enum What {
 /// # Errors
 /// When a server cannot be had, or a competitor fails or loses events.
 pub(crate) fn run(args: &Arguments) -> Result<ExitCode> {
-    if let Some(What::Snapshot(args)) = &args.what {
-        return snapshot::run(args);
+    match &args.what {
+        Some(What::Snapshot(args)) => return snapshot::run(args),
+        Some(What::Ways(args)) => return ways::run(args),
+        None => {}
     }
     let display = Display::new();
     let wanted = |who: &Competitor| args.only.is_empty() || args.only.contains(&who.program);

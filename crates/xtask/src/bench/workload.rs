@@ -116,7 +116,8 @@ impl Database {
     }
 }
 
-async fn open(url: &str) -> Result<Client> {
+/// A session whose times are in UTC.
+pub(super) async fn open(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls)
         .await
         .context("cannot connect to the benchmark's Postgres")?;

@@ -45,7 +45,11 @@ impl World {
             ..PostgresOptions::default()
         };
         // Postgres' own default; the tests' servers have less.
-        let postgres = PostgresServer::start(&options.with("shared_buffers", "128MB"))?;
+        let postgres = PostgresServer::start(
+            &options
+                .with("shared_buffers", "128MB")
+                .with("max_prepared_transactions", "16"),
+        )?;
         let kafka = KafkaServer::start(&KafkaOptions {
             heap_mib: 1024,
             ..KafkaOptions::default()
