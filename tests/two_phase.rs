@@ -255,6 +255,12 @@ fn a_forgotten_prepared_transaction_is_named() {
     assert!(metric(&walferry, "walferry_prepared_oldest_seconds") >= Some(1.0));
     let (_, status) = walferry.get("/status").expect("the admin page");
     assert!(status.contains("\"gid\":\"left\""), "{status}");
+    let said = config.command("status").output().expect("walferry status");
+    let said = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(
+        said.contains("is streaming") && said.contains("ROLLBACK PREPARED 'left';"),
+        "{said}"
+    );
     let check = config.check(&["--json"]);
     let told = String::from_utf8_lossy(&check.stdout).into_owned();
     assert!(
@@ -267,4 +273,8 @@ fn a_forgotten_prepared_transaction_is_named() {
     });
     walferry.sigterm();
     assert_eq!(walferry.wait_exit(LIMIT), Some(0));
+    let nobody = config.command("status").output().expect("walferry status");
+    assert_eq!(nobody.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
+    assert!(said.contains("no walferry answers"), "{said}");
 }

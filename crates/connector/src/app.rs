@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tracing::{debug, error, info};
 
 use crate::admin::Admin;
-use crate::cli::{self, Check, Cli, Command, OutboxCommand, OutboxInit, Run, Verify};
+use crate::cli::{self, Check, Cli, Command, OutboxCommand, OutboxInit, Run, Status, Verify};
 use crate::config::{Config, Environment};
 use crate::exit::Exit;
 use crate::observer::Observer;
@@ -19,6 +19,7 @@ use crate::outbox_init::{self, InitError};
 use crate::preflight;
 use crate::preflight::report::{Dress, Report};
 use crate::start;
+use crate::status;
 use crate::supervisor::{Outcome, supervise};
 use crate::telemetry::{self, Telemetry};
 use crate::verify;
@@ -30,6 +31,7 @@ pub fn main(cli: Cli) -> Exit {
         Command::Run(run) => self::run(&run),
         Command::Check(check) => self::check(&check),
         Command::Verify(verify) => self::verify(verify),
+        Command::Status(status) => self::status(&status),
         Command::Outbox(OutboxCommand::Init(init)) => outbox_init(&init),
         Command::Completions { shell } => {
             match cli::completions(shell, &mut std::io::stdout().lock()) {
@@ -186,6 +188,29 @@ fn dress() -> Dress {
 fn print(text: &str, exit: Exit) -> Exit {
     match writeln!(std::io::stdout().lock(), "{}", text.trim_end()) {
         Ok(()) => exit,
+        Err(error) => complain(&error, Exit::Unexpected),
+    }
+}
+
+fn status(status: &Status) -> Exit {
+    let config = match Config::load(&status.config.path, &Environment::of_process()) {
+        Ok(config) => config,
+        Err(error) => return complain(&error, Exit::Usage),
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error, Exit::Unexpected),
+    };
+    let said = match runtime.block_on(status::ask(&config)) {
+        Ok(said) => said,
+        Err(error) => return complain(&error, Exit::Unexpected),
+    };
+    let text = match status.json {
+        true => format!("{said}\n"),
+        false => status::text(&said),
+    };
+    match write!(std::io::stdout().lock(), "{text}") {
+        Ok(()) => Exit::Done,
         Err(error) => complain(&error, Exit::Unexpected),
     }
 }

@@ -40,6 +40,9 @@ pub enum Command {
     /// Read what was published: repeats, gaps, order, foreign writers; compare tables with topics.
     #[command(after_long_help = VERIFY_EXAMPLES)]
     Verify(Verify),
+    /// Ask a running walferry how things stand: positions, and which stage is slow.
+    #[command(after_long_help = STATUS_EXAMPLES)]
+    Status(Status),
     /// Help with a transactional outbox.
     #[command(subcommand)]
     Outbox(OutboxCommand),
@@ -117,6 +120,17 @@ pub struct Verify {
     /// How to log.
     #[command(flatten)]
     pub logs: Logs,
+}
+
+/// `walferry status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// Print the JSON of the page's /status.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `walferry outbox`.
@@ -286,6 +300,13 @@ Examples:
 Changes nothing in Kafka. Comparing tables takes a temporary slot for a moment, and needs a walferry
 that runs. Exits 0 when all is as promised (repeats are), 3 with errors, 4 with warnings only, 7 when
 a signal came first.";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  walferry status -c walferry.yaml
+  walferry status -c walferry.yaml --json | jq .lag_bytes
+
+Asks at admin.listen. Exits 1 when nobody answers there.";
 
 const OUTBOX_INIT_EXAMPLES: &str = "\
 Examples:

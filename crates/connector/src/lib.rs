@@ -24,6 +24,7 @@ pub mod resume;
 pub mod secret;
 pub mod slot_watch;
 pub mod start;
+pub mod status;
 pub mod supervisor;
 pub mod telemetry;
 pub mod unpublished;

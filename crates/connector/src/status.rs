@@ -1,0 +1,222 @@
+//! `walferry status`: what a running walferry says of itself, asked at its admin page, for people.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::config::{Config, Listen};
+use crate::preflight::quote::literal;
+
+/// Why nothing can be said.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// There is no page to ask.
+    #[error(
+        "admin.listen is off: a walferry without its page cannot be asked; set it to 127.0.0.1:7466, say"
+    )]
+    Off,
+    /// Nobody answers there.
+    #[error(
+        "no walferry answers at {address} (admin.listen): {reason}; is `walferry run` running with this file?"
+    )]
+    Nobody {
+        /// Where it was asked.
+        address: String,
+        /// The system's word, or what the answer was.
+        reason: String,
+    },
+}
+
+/// The JSON that the running walferry of this configuration answers at `/status`.
+///
+/// # Errors
+/// The page is off, or nobody answers.
+pub async fn ask(config: &Config) -> Result<Value, StatusError> {
+    let Listen::At { address, .. } = &config.admin else {
+        return Err(StatusError::Off);
+    };
+    let nobody = |reason: String| StatusError::Nobody {
+        address: address.clone(),
+        reason,
+    };
+    let body = match timeout(ANSWER_TIMEOUT, get(address)).await {
+        Ok(answer) => answer.map_err(|error| nobody(error.to_string()))?,
+        Err(_) => return Err(nobody(format!("no answer within {ANSWER_TIMEOUT:?}"))),
+    };
+    let json = serde_json::from_str(&body);
+    json.map_err(|_| nobody("something else listens there".to_owned()))
+}
+
+/// The body of the answer to a GET of `/status`.
+async fn get(address: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address).await?;
+    let request = format!("GET /status HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream
+        .take(ANSWER_BYTES_MAX)
+        .read_to_end(&mut answer)
+        .await?;
+    let answer = String::from_utf8_lossy(&answer);
+    let body = answer.split_once("\r\n\r\n").map(|(_, body)| body);
+    Ok(body.unwrap_or_default().to_owned())
+}
+
+/// The ladder of positions, and all that holds it up.
+#[must_use]
+pub fn text(status: &Value) -> String {
+    let reason = match &status["reason"] {
+        Value::String(reason) => format!(": {reason}"),
+        _ => String::new(),
+    };
+    let (name, stage) = (word(&status["name"]), word(&status["stage"]));
+    let seconds = word(&status["uptime_seconds"]);
+    let mut out = format!("{name} is {stage} for {seconds} s{reason}\n\n");
+    ladder(&mut out, &status["positions"]);
+    rates(&mut out, status);
+    for transaction in list(&status["prepared_transactions"]) {
+        prepared(&mut out, transaction);
+    }
+    tables(&mut out, list(&status["tables"]));
+    out
+}
+
+/// Each step, and where it is behind the one above: why.
+fn ladder(out: &mut String, positions: &Value) {
+    let steps = [
+        ("server", ""),
+        ("received", "the server sends, or is read, too slowly"),
+        (
+            "published",
+            "records wait for room: Kafka is slow, or limits.in.flight is reached",
+        ),
+        ("acknowledged", "Kafka has not acknowledged them"),
+        (
+            "confirmed",
+            "the position is not stored yet, or the slot is held",
+        ),
+    ];
+    let mut above = word(&positions["server"]);
+    for (step, why) in steps {
+        let position = word(&positions[step]);
+        let behind = match position == above {
+            true => String::new(),
+            false => format!("  {why}"),
+        };
+        let _ = writeln!(out, "  {step:<12}  {position}{behind}");
+        above = position;
+    }
+}
+
+fn rates(out: &mut String, status: &Value) {
+    let number = |name: &str| status[name].as_f64().unwrap_or_default();
+    let _ = writeln!(
+        out,
+        "\n  lag           {} bytes, {:.1} s\n  rate          {:.0} records/s, {:.0} bytes/s\n  in flight     {} records, {} bytes",
+        word(&status["lag_bytes"]),
+        number("lag_seconds"),
+        number("records_per_second"),
+        number("bytes_per_second"),
+        word(&status["in_flight"]["records"]),
+        word(&status["in_flight"]["bytes"]),
+    );
+    if let Some(slot) = status["slot"].as_object() {
+        let part = |(name, value): (&String, &Value)| format!("{name} {}", word(value));
+        let parts: Vec<String> = slot.iter().map(part).collect();
+        let _ = writeln!(out, "  slot          {}", parts.join(", "));
+    }
+}
+
+/// A transaction that waits, with the statements that end it.
+fn prepared(out: &mut String, transaction: &Value) {
+    let _ = writeln!(
+        out,
+        "\n  prepared      {} by {} in {}, {} s ago; {} bytes of WAL are kept since it began",
+        transaction["gid"],
+        word(&transaction["owner"]),
+        word(&transaction["database"]),
+        word(&transaction["age_seconds"]),
+        word(&transaction["retained_bytes"]),
+    );
+    let gid = transaction["gid"].as_str().unwrap_or_default();
+    let gid = literal(gid);
+    let _ = writeln!(
+        out,
+        "                COMMIT PREPARED {gid};  or  ROLLBACK PREPARED {gid};"
+    );
+}
+
+fn tables(out: &mut String, tables: &[Value]) {
+    if !tables.is_empty() {
+        out.push_str("\n  events by table since the start\n");
+    }
+    for table in tables.iter().take(TABLES_SHOWN) {
+        let (name, total) = (word(&table["table"]), word(&table["total"]));
+        let _ = writeln!(out, "  {name:<40} {total:>12}");
+    }
+}
+
+fn word(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => "-".to_owned(),
+        other => other.to_string(),
+    }
+}
+
+fn list(value: &Value) -> &[Value] {
+    value.as_array().map_or(&[], Vec::as_slice)
+}
+
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// Ten thousand tables with all their counts fit.
+const ANSWER_BYTES_MAX: u64 = 16 << 20;
+const TABLES_SHOWN: usize = 20;
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_slow_stage_and_the_forgotten_transaction_are_named() {
+        let status = json!({
+            "name": "shop", "stage": "streaming", "reason": null, "uptime_seconds": 61,
+            "positions": {"server": "0/30", "received": "0/30", "published": "0/30",
+                          "acknowledged": "0/20", "confirmed": "0/20"},
+            "lag_bytes": 16, "lag_seconds": 0.25, "records_per_second": 12.4, "bytes_per_second": 800.0,
+            "in_flight": {"records": 7, "bytes": 900},
+            "slot": {"wal_status": "reserved"},
+            "prepared_transactions": [{"gid": "it's", "database": "shop", "owner": "bank",
+                                       "age_seconds": 3600, "retained_bytes": 1024}],
+            "tables": [{"table": "public.users", "total": 3}]
+        });
+        expect![[r#"
+            shop is streaming for 61 s
+
+              server        0/30
+              received      0/30
+              published     0/30
+              acknowledged  0/20  Kafka has not acknowledged them
+              confirmed     0/20
+
+              lag           16 bytes, 0.2 s
+              rate          12 records/s, 800 bytes/s
+              in flight     7 records, 900 bytes
+              slot          wal_status reserved
+
+              prepared      "it's" by bank in shop, 3600 s ago; 1024 bytes of WAL are kept since it began
+                            COMMIT PREPARED 'it''s';  or  ROLLBACK PREPARED 'it''s';
+
+              events by table since the start
+              public.users                                        3
+        "#]]
+        .assert_eq(&text(&status));
+    }
+}
