@@ -2,6 +2,7 @@
 //!
 //! The loop hands over the relay and the producer now and then; nothing here is done per row.
 
+use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::kafka::Producer;
 use crate::preflight::finding::Severity;
 use crate::preflight::report::Report;
 use crate::prepared::PreparedTransaction;
-use crate::telemetry::{Peer, Reading, SlotHealth, Stage, TableCounts, Telemetry};
+use crate::telemetry::{Peer, Reading, SlotHealth, SnapshotGauge, Stage, TableCounts, Telemetry};
 
 /// A handle on everything that watches.
 #[derive(Clone)]
@@ -26,6 +27,9 @@ pub struct Observer {
     /// How a change of an outbox table that is no event is told of, and how many there were.
     invalid_operation: InvalidOperation,
     ignored: Arc<AtomicU64>,
+    is_terminal: bool,
+    /// How often it was told how things stand.
+    observed: Arc<AtomicU64>,
 }
 
 impl Observer {
@@ -38,6 +42,8 @@ impl Observer {
             limits,
             invalid_operation: outbox.map(|it| it.invalid_operation).unwrap_or_default(),
             ignored: Arc::default(),
+            is_terminal: std::io::stderr().is_terminal(),
+            observed: Arc::default(),
         }
     }
 
@@ -50,6 +56,12 @@ impl Observer {
     pub fn streaming(&self) {
         self.telemetry.begin_run();
         self.telemetry.enter(Stage::Streaming, None);
+    }
+
+    /// Where the readers of existing rows count.
+    #[must_use]
+    pub fn snapshot(&self) -> SnapshotGauge {
+        self.telemetry.snapshot()
     }
 
     /// Rows that were there before are to be published first.
@@ -75,6 +87,7 @@ impl Observer {
     /// How things stand now.
     pub fn observe(&self, relay: &Relay, producer: &Producer) {
         self.tell_ignored(relay);
+        self.tell_snapshot();
         let positions = relay.positions();
         let tables = relay.tables().map(|of| TableCounts {
             table: Arc::from(of.table),
@@ -102,6 +115,26 @@ impl Observer {
         });
         if let Some(statistics) = producer.statistics() {
             self.telemetry.producer(&statistics);
+        }
+    }
+
+    /// How far the reading of existing rows is, now and then: a terminal has bars for it.
+    fn tell_snapshot(&self) {
+        let observed = self.observed.fetch_add(1, Ordering::Relaxed);
+        if !observed.is_multiple_of(SNAPSHOT_TOLD_EVERY) || self.is_terminal {
+            return;
+        }
+        let view = self.telemetry.snapshot().view();
+        if let Some(snapshot) = view.filter(|snapshot| !snapshot.over) {
+            info!(
+                tables = snapshot.tables,
+                tables_read = snapshot.tables_read,
+                rows = snapshot.rows,
+                bytes = snapshot.bytes,
+                rows_per_second = snapshot.rows_per_second.round(),
+                seconds_left = snapshot.seconds_left.map(f64::round),
+                "reading the rows that are there"
+            );
         }
     }
 
@@ -172,3 +205,6 @@ impl std::fmt::Debug for Observer {
         f.debug_struct("Observer").finish_non_exhaustive()
     }
 }
+
+/// Of the loop's reports, two a second.
+const SNAPSHOT_TOLD_EVERY: u64 = 20;

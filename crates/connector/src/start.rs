@@ -317,6 +317,7 @@ impl Start<'_> {
             tables: self.config.tables.clone(),
             how: self.config.copy.clone(),
             is_all: self.config.snapshot == SnapshotMode::InitialOnly,
+            gauge: self.observer.snapshot(),
         };
         (state == SnapshotState::Running).then(|| Copy::begin(rows, wanted, noted))
     }

@@ -8,6 +8,7 @@ mod health;
 mod logs;
 mod metrics;
 mod reading;
+mod snapshot;
 mod statistics;
 mod status_line;
 #[cfg(test)]
@@ -25,6 +26,7 @@ pub use self::health::{Health, Verdict};
 pub use self::logs::{LogError, init};
 pub use self::metrics::{CONTENT_TYPE, exposition};
 pub use self::reading::{Counts, Peer, Reading, SlotHealth, Stage, TableCounts, WalStatus};
+pub use self::snapshot::{SnapshotGauge, TableProgress};
 pub use self::statistics::ProducerStatistics;
 pub use self::status_line::StatusLine;
 pub use self::view::View;
@@ -52,6 +54,7 @@ struct State {
     /// Tables that are wanted and not published, as of the last look.
     unpublished: usize,
     prepared: Vec<PreparedTransaction>,
+    snapshot: SnapshotGauge,
     producer: Option<ProducerStatistics>,
     retries: BTreeMap<Peer, u64>,
     /// Records and bytes published by when, for the rates.
@@ -103,6 +106,7 @@ impl Telemetry {
             slot_confirmed: Lsn::ZERO,
             unpublished: 0,
             prepared: Vec::new(),
+            snapshot: SnapshotGauge::default(),
             producer: None,
             retries: BTreeMap::new(),
             history: VecDeque::new(),
@@ -156,6 +160,11 @@ impl Telemetry {
         state.slot = health;
         state.wal_end = wal_end;
         state.slot_confirmed = confirmed;
+    }
+
+    /// Where the readers of existing rows count.
+    pub fn snapshot(&self) -> SnapshotGauge {
+        self.lock().snapshot.clone()
     }
 
     /// The transactions that are prepared and not ended.

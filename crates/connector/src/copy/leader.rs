@@ -20,6 +20,7 @@ use super::snapshot::{self, Snapshot, Source};
 use crate::config::{CopySettings, TableFilter, TableOrder};
 use crate::postgres::sql::{self, SqlClient};
 use crate::postgres::{Conninfo, PostgresError};
+use crate::telemetry::{SnapshotGauge, TableProgress};
 
 /// Which tables, and how.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub struct Wanted {
     pub how: CopySettings,
     /// Whether the run ends with the copy.
     pub is_all: bool,
+    /// Where is told how far it is.
+    pub gauge: SnapshotGauge,
 }
 
 /// How an item or an error reaches the loop.
@@ -84,7 +87,7 @@ async fn read_all(
         .map_err(CopyError::beginning)?;
     let tables = tables(&sql, wanted).await?;
     let locks = lock_ahead(&sql, &tables).await?;
-    let plan = Arc::new(plan(&tables, noted, locks));
+    let plan = Arc::new(plan(&tables, noted, locks, wanted.gauge.clone()));
     let readers = wanted.how.readers.unwrap_or_else(|| suitable(plan.bytes));
     let readers = readers.min(plan.pieces()).max(1);
     info!(tables = tables.len(), readers, %point, "copying the rows that are there");
@@ -122,6 +125,7 @@ async fn read_all(
         .map_err(sql::sql("end the snapshot"))
         .map_err(CopyError::beginning)?;
     let rows = plan.rows();
+    plan.gauge.end();
     send(items, Item::Over { rows }).await
 }
 
@@ -218,11 +222,12 @@ pub(super) async fn unchanged(sql: &SqlClient, tables: &[Arc<CopyTable>]) -> Res
 }
 
 /// What is left to read of all of them.
-fn plan(tables: &[Arc<CopyTable>], noted: &Noted, locks: Locks) -> Plan {
+fn plan(tables: &[Arc<CopyTable>], noted: &Noted, locks: Locks, gauge: SnapshotGauge) -> Plan {
     let nothing = Done::default();
     let mut queue = VecDeque::new();
     let mut planned = Vec::new();
     let mut bytes = 0;
+    let mut progress = Vec::new();
     for (number, table) in tables.iter().enumerate() {
         let part = noted.get(&table.qualified_name());
         let part = part.filter(|part| part.storage == table.size.storage);
@@ -236,6 +241,13 @@ fn plan(tables: &[Arc<CopyTable>], noted: &Noted, locks: Locks) -> Plan {
         if !spans.is_empty() {
             bytes += table.size.bytes;
         }
+        progress.push(TableProgress {
+            table: table.qualified_name(),
+            rows_estimated: table.size.rows,
+            disk_bytes: table.size.bytes,
+            pieces: spans.len(),
+            ..TableProgress::default()
+        });
         planned.push(PlannedTable {
             table: Arc::clone(table),
             described: OnceCell::new(),
@@ -243,7 +255,9 @@ fn plan(tables: &[Arc<CopyTable>], noted: &Noted, locks: Locks) -> Plan {
         });
         queue.extend(spans.into_iter().map(|span| (number, span)));
     }
+    gauge.begin(progress);
     Plan {
+        gauge,
         tables: planned,
         queue: Mutex::new(queue),
         locks,

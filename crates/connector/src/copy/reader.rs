@@ -15,6 +15,7 @@ use super::error::{CopyError, Step};
 use super::leader::{Items, Stop, lock, send, unchanged};
 use super::pieces::Blocks;
 use crate::postgres::sql::{self, SqlClient};
+use crate::telemetry::SnapshotGauge;
 
 /// What all readers share.
 pub(super) struct Plan {
@@ -25,6 +26,7 @@ pub(super) struct Plan {
     /// About how much there is to read.
     pub(super) bytes: u64,
     pub(super) rows: AtomicU64,
+    pub(super) gauge: SnapshotGauge,
 }
 
 /// A table of the plan.
@@ -128,6 +130,7 @@ impl Reader<'_> {
             Span::Blocks(blocks) => Some(blocks),
             Span::Since(_) => None,
         };
+        self.plan.gauge.read_piece(number);
         send(
             self.items,
             Item::Piece {
@@ -181,13 +184,14 @@ impl Reader<'_> {
         let lines = self.sql.copy_out(&statement).await.map_err(failed)?;
         let mut lines = pin!(lines);
         let mut batch = Vec::new();
-        let mut rows = 0;
+        let (mut rows, mut flushed) = (0, 0);
         loop {
             let line = match lines.next().now_or_never() {
                 Some(line) => line,
                 None => {
                     // While the server is slower than Kafka, nothing waits for company.
-                    self.flush(number, &mut batch).await?;
+                    self.flush(number, &mut batch, rows - flushed).await?;
+                    flushed = rows;
                     lines.next().await
                 }
             };
@@ -198,18 +202,20 @@ impl Reader<'_> {
             }
             batch.extend_from_slice(&line.map_err(failed)?);
             if batch.len() >= BATCH_BYTES - BATCH_BYTES / 8 {
-                self.flush(number, &mut batch).await?;
+                self.flush(number, &mut batch, rows - flushed).await?;
+                flushed = rows;
             }
         }
-        self.flush(number, &mut batch).await?;
+        self.flush(number, &mut batch, rows - flushed).await?;
         Ok(rows)
     }
 
-    async fn flush(&self, table: usize, batch: &mut Vec<u8>) -> Result<(), Stop> {
+    async fn flush(&self, table: usize, batch: &mut Vec<u8>, rows: u64) -> Result<(), Stop> {
         if batch.is_empty() {
             return Ok(());
         }
         let lines = std::mem::take(batch);
+        self.plan.gauge.read(table, rows, lines.len() as u64);
         send(self.items, Item::Rows { table, lines }).await
     }
 }

@@ -39,6 +39,7 @@ impl Collector for Page {
         positions(&mut writer, &view)?;
         throughput(&mut writer, &view)?;
         events(&mut writer, &view)?;
+        snapshot(&mut writer, &view)?;
         slot(&mut writer, &view)?;
         producer(&mut writer, &view)
     }
@@ -95,6 +96,33 @@ impl Writer<'_> {
     ) -> Result<MetricEncoder<'s>, fmt::Error> {
         self.0.encode_descriptor(name, help, None, kind)
     }
+}
+
+/// The copy of existing rows, while this process knows of one.
+fn snapshot(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
+    let Some(snapshot) = &view.snapshot else {
+        return Ok(());
+    };
+    writer.position(
+        "walferry_snapshot_tables",
+        "Tables whose existing rows this run reads.",
+        snapshot.tables as u64,
+    )?;
+    writer.position(
+        "walferry_snapshot_tables_read",
+        "Those of them that are read.",
+        snapshot.tables_read as u64,
+    )?;
+    writer.position(
+        "walferry_snapshot_rows",
+        "Existing rows read by this run.",
+        snapshot.rows,
+    )?;
+    if let Some(seconds) = snapshot.seconds_left {
+        let help = "At this pace, until all existing rows are read.";
+        writer.gauge("walferry_snapshot_seconds_left", help, seconds)?;
+    }
+    Ok(())
 }
 
 fn process(writer: &mut Writer<'_>, view: &View) -> fmt::Result {

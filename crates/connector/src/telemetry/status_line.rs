@@ -1,4 +1,4 @@
-//! One line at the bottom of a terminal, and logs above it.
+//! A line at the bottom of a terminal, bars above it while existing rows are read, and logs above all.
 //!
 //! Only on a terminal: elsewhere the same numbers are in `/metrics`, and a log has no bottom.
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::{Telemetry, View};
+use super::{TableProgress, Telemetry, View};
 
 /// The line, and the writer that keeps it below the logs. Clones share it.
 #[derive(Clone, Debug)]
@@ -18,7 +18,7 @@ pub struct StatusLine(Arc<Mutex<Screen>>);
 enum Screen {
     /// Not a terminal, or JSON logs: there is no line.
     None,
-    /// A terminal with this line at its bottom; empty for none yet.
+    /// A terminal with this at its bottom, perhaps several lines; empty for nothing yet.
     Terminal(String),
 }
 
@@ -40,7 +40,10 @@ impl StatusLine {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         loop {
             ticks.tick().await;
-            self.draw(&render(&telemetry.view()));
+            let view = telemetry.view();
+            let mut lines = bars(&view);
+            lines.push(render(&view));
+            self.draw(&lines.join("\n"));
         }
     }
 
@@ -52,8 +55,8 @@ impl StatusLine {
     fn draw(&self, line: &str) {
         let mut screen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Screen::Terminal(shown) = &mut *screen {
-            line.clone_into(shown);
-            let _ = paint(&mut io::stderr().lock(), b"", shown);
+            let before = std::mem::replace(shown, line.to_owned());
+            let _ = paint(&mut io::stderr().lock(), &before, b"", shown);
         }
     }
 }
@@ -75,7 +78,7 @@ impl Write for LogWriter {
         let screen = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut out = io::stderr().lock();
         match &*screen {
-            Screen::Terminal(shown) if !shown.is_empty() => paint(&mut out, bytes, shown)?,
+            Screen::Terminal(shown) if !shown.is_empty() => paint(&mut out, shown, bytes, shown)?,
             Screen::None | Screen::Terminal(_) => out.write_all(bytes)?,
         }
         Ok(bytes.len())
@@ -86,11 +89,14 @@ impl Write for LogWriter {
     }
 }
 
-/// Clears the line, writes `above`, and the line again. Wrapping is off while it is written, so that
-/// a narrow window cuts it and the next clearing finds all of it.
-fn paint(out: &mut dyn Write, above: &[u8], line: &str) -> io::Result<()> {
+/// Clears the lines that are shown, writes `above`, and the new lines. Wrapping is off while they are
+/// written, so that a narrow window cuts them and the next clearing finds all of them.
+fn paint(out: &mut dyn Write, shown: &str, above: &[u8], line: &str) -> io::Result<()> {
     let mut bytes = Vec::with_capacity(above.len() + line.len() + 32);
     bytes.extend_from_slice(b"\r\x1b[2K");
+    for _ in shown.matches('\n') {
+        bytes.extend_from_slice(b"\x1b[1A\x1b[2K");
+    }
     bytes.extend_from_slice(above);
     if !line.is_empty() {
         bytes.extend_from_slice(b"\x1b[?7l\x1b[2m");
@@ -100,6 +106,58 @@ fn paint(out: &mut dyn Write, above: &[u8], line: &str) -> io::Result<()> {
     out.write_all(&bytes)?;
     out.flush()
 }
+
+/// A bar for each table whose rows are being read, and what is left.
+fn bars(view: &View) -> Vec<String> {
+    let Some(snapshot) = view.snapshot.as_ref().filter(|snapshot| !snapshot.over) else {
+        return Vec::new();
+    };
+    let mut lines: Vec<String> = snapshot.reading.iter().take(BARS_MAX).map(bar).collect();
+    let left = snapshot.seconds_left.map_or_else(String::new, |seconds| {
+        format!(
+            " · {} left",
+            duration(Duration::from_secs_f64(seconds.clamp(0.0, SECONDS_MAX)))
+        )
+    });
+    lines.push(format!(
+        "{} of {} tables read · {} rows · {:.0} rows/s{left}",
+        grouped(snapshot.tables_read as u64),
+        grouped(snapshot.tables as u64),
+        grouped(snapshot.rows),
+        snapshot.rows_per_second,
+    ));
+    lines
+}
+
+fn bar(table: &TableProgress) -> String {
+    let share = table.share().clamp(0.0, 1.0);
+    let filled = (1..=BAR_WIDTH).filter(|&step| f64::from(step) <= share * f64::from(BAR_WIDTH));
+    let filled = filled.count();
+    let empty = usize::from(BAR_WIDTH) - filled;
+    format!(
+        "{:<32} {}{} {:>3.0} %  {} rows, {}",
+        table.table,
+        "█".repeat(filled),
+        "░".repeat(empty),
+        share * 100.0,
+        grouped(table.rows),
+        bytes(table.bytes),
+    )
+}
+
+fn duration(left: Duration) -> String {
+    let seconds = left.as_secs();
+    match (seconds / 3600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+const BAR_WIDTH: u8 = 24;
+const BARS_MAX: usize = 8;
+/// Nobody waits for longer.
+const SECONDS_MAX: f64 = 1e7;
 
 /// The line's text.
 pub(super) fn render(view: &View) -> String {
@@ -187,12 +245,44 @@ mod tests {
     }
 
     #[test]
+    fn a_table_that_is_read_has_a_bar() {
+        let telemetry = Telemetry::new("shop");
+        let table = TableProgress {
+            table: "public.users".to_owned(),
+            disk_bytes: 1 << 20,
+            pieces: 4,
+            ..TableProgress::default()
+        };
+        telemetry.snapshot().begin(vec![table]);
+        telemetry.snapshot().read(0, 12_345, 2048);
+        telemetry.snapshot().read_piece(0);
+        let lines = bars(&telemetry.view());
+        assert_eq!(
+            lines[0],
+            "public.users                     ██████░░░░░░░░░░░░░░░░░░  25 %  12,345 rows, 2.0 KiB"
+        );
+        assert!(
+            lines[1].starts_with("0 of 1 tables read · 12,345 rows · "),
+            "{}",
+            lines[1]
+        );
+        telemetry.snapshot().end();
+        assert!(bars(&telemetry.view()).is_empty());
+        assert_eq!(duration(Duration::from_secs(59)), "59 s");
+        assert_eq!(duration(Duration::from_secs(61)), "1 min 1 s");
+        assert_eq!(duration(Duration::from_secs(7260)), "2 h 1 min");
+    }
+
+    #[test]
     fn a_log_line_is_written_above_the_status_line() {
         let mut out = Vec::new();
-        paint(&mut out, b"log\n", "status").unwrap();
+        paint(&mut out, "old", b"log\n", "status").unwrap();
         assert_eq!(out, b"\r\x1b[2Klog\n\x1b[?7l\x1b[2mstatus\x1b[0m\x1b[?7h");
         out.clear();
-        paint(&mut out, b"", "").unwrap();
+        paint(&mut out, "", b"", "").unwrap();
         assert_eq!(out, b"\r\x1b[2K");
+        out.clear();
+        paint(&mut out, "two\nlines", b"", "").unwrap();
+        assert_eq!(out, b"\r\x1b[2K\x1b[1A\x1b[2K");
     }
 }

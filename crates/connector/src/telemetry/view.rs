@@ -9,6 +9,7 @@ use pgoutput::Lsn;
 use serde::{Serialize, Serializer};
 
 use super::reading::{Counts, SlotHealth};
+use super::snapshot::SnapshotView;
 use super::statistics::ProducerStatistics;
 use super::{Stage, State};
 
@@ -50,6 +51,8 @@ pub struct View {
     pub unpublished_tables: usize,
     /// Transactions that are prepared and not ended, the oldest first.
     pub prepared_transactions: Vec<PreparedTransaction>,
+    /// How far the publication of existing rows has come, if this process reads any.
+    pub snapshot: Option<SnapshotView>,
     /// The producer, once it has spoken.
     pub producer: Option<ProducerStatistics>,
     /// Events by table, the busiest first.
@@ -169,6 +172,7 @@ impl View {
             slot: state.slot.clone(),
             unpublished_tables: state.unpublished,
             prepared_transactions: state.prepared.clone(),
+            snapshot: state.snapshot.view(),
             producer: state.producer.clone(),
             tables,
         }
