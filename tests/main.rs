@@ -35,6 +35,7 @@ mod secrets;
 mod servers;
 mod shutdown;
 mod snapshot;
+mod snapshot_modes;
 mod snapshot_resume;
 mod stream_refused;
 mod table_parts;

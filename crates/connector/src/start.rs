@@ -316,6 +316,7 @@ impl Start<'_> {
             publication: self.config.postgres.publication.clone(),
             tables: self.config.tables.clone(),
             how: self.config.copy.clone(),
+            outbox: self.config.envelope.outbox.clone(),
             is_all: self.config.snapshot == SnapshotMode::InitialOnly,
             gauge: self.observer.snapshot(),
         };

@@ -2,7 +2,6 @@
 //! them at the snapshot's point.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use envelope::RelationDetails;
 use pgoutput::{ColumnsBuf, Relation, RelationColumn, ReplicaIdentity};
@@ -28,6 +27,8 @@ pub(crate) struct CopyTable {
     row_filter: Option<String>,
     /// A statement that gives its rows, in place of reading the table itself.
     select: Option<String>,
+    /// The column that its rows are read in the order of, in one piece.
+    order: Option<String>,
     pub(super) size: Size,
 }
 
@@ -110,6 +111,17 @@ pub(super) async fn tables(
         }
     }
     tables.retain(|table| filter.matches(&table.schema, &table.name));
+    Ok(tables)
+}
+
+/// Looks how large they are, and where their rows lie.
+///
+/// # Errors
+/// What the server answered.
+pub(super) async fn measure(
+    client: &Client,
+    tables: &mut [CopyTable],
+) -> Result<(), tokio_postgres::Error> {
     let oids: Vec<u32> = tables.iter().map(|table| table.oid).collect();
     let query = include_str!("sizes.sql");
     let rows = client
@@ -119,11 +131,11 @@ pub(super) async fn tables(
     for row in rows {
         sizes.insert(row.try_get::<_, u32>("oid")?, Size::of(&row)?);
     }
-    for table in &mut tables {
+    for table in tables {
         // Without storage, as a partitioned table without partitions, there is one piece, of nothing.
         table.size = sizes.remove(&table.oid).unwrap_or_default();
     }
-    Ok(tables)
+    Ok(())
 }
 
 /// Schema and name of each published table that is wanted.
@@ -148,7 +160,7 @@ pub(crate) async fn published(
 /// What the server answered.
 pub(super) async fn rewritten(
     client: &Client,
-    tables: &[Arc<CopyTable>],
+    tables: &[u32],
 ) -> Result<Vec<String>, tokio_postgres::Error> {
     const QUERY: &str = "SELECT c.oid::pg_catalog.regclass::text FROM pg_catalog.pg_class c \
          WHERE c.oid IN (SELECT o FROM unnest($1) AS o UNION ALL \
@@ -156,9 +168,8 @@ pub(super) async fn rewritten(
               CROSS JOIN LATERAL pg_catalog.pg_partition_tree(o::pg_catalog.regclass) p) \
            AND c.relfilenode <> 0 \
            AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)";
-    let oids: Vec<u32> = tables.iter().map(|table| table.oid).collect();
     let rows = client
-        .query_typed(QUERY, &[(&oids, Type::OID_ARRAY)])
+        .query_typed(QUERY, &[(&tables, Type::OID_ARRAY)])
         .await?;
     rows.iter().map(|row| row.try_get(0)).collect()
 }
@@ -181,6 +192,7 @@ impl CopyTable {
             columns: ColumnsBuf::new(),
             row_filter: row.try_get("row_filter")?,
             select: None,
+            order: None,
             size: Size::default(),
         })
     }
@@ -238,6 +250,13 @@ impl CopyTable {
         self.size.outside = false;
     }
 
+    /// Its rows are events, of which several have one key: they are read in one piece, by their time if
+    /// a column has it, else in the order in which they lie.
+    pub(super) fn read_as_events(&mut self, time: Option<&str>) {
+        self.order = time.map(str::to_owned);
+        self.size.by_block = false;
+    }
+
     /// What is left of it to read, in pieces.
     pub(super) fn pieces(&self, done: &Done) -> Vec<Blocks> {
         if self.size.by_block {
@@ -285,7 +304,9 @@ impl CopyTable {
             None => self.source(),
         };
         let columns = columns.join(", ");
-        format!("COPY (SELECT {before}{columns} FROM {source}{filter}) TO STDOUT")
+        let order = self.order.as_deref().map(quote_identifier);
+        let order = order.map_or_else(String::new, |column| format!(" ORDER BY {column}"));
+        format!("COPY (SELECT {before}{columns} FROM {source}{filter}{order}) TO STDOUT")
     }
 }
 
@@ -313,6 +334,7 @@ mod tests {
             columns: columns.iter().map(column).collect(),
             row_filter: row_filter.map(str::to_owned),
             select: None,
+            order: None,
             size: Size::default(),
         }
     }

@@ -1,6 +1,6 @@
 //! The task that leads the readers: one snapshot, its tables, their pieces, and so many readers.
 
-use std::cmp::Reverse;
+use envelope::Outbox;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
@@ -11,15 +11,16 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
 use super::Item;
-use super::catalog::{self, CopyTable};
-use super::error::{CopyError, Step};
+use super::catalog::CopyTable;
+use super::error::CopyError;
 use super::notes::Noted;
 use super::pieces::Done;
 use super::reader::{Locks, Plan, PlannedTable, Reader, Span};
 use super::snapshot::{self, Snapshot, Source};
-use crate::config::{CopySettings, TableFilter, TableOrder};
-use crate::postgres::sql::{self, SqlClient};
-use crate::postgres::{Conninfo, PostgresError};
+use super::tables;
+use crate::config::{CopySettings, TableFilter};
+use crate::postgres::Conninfo;
+use crate::postgres::sql;
 use crate::telemetry::{SnapshotGauge, TableProgress};
 
 /// Which tables, and how.
@@ -31,6 +32,8 @@ pub struct Wanted {
     pub tables: TableFilter,
     /// How they are read.
     pub how: CopySettings,
+    /// Tables whose rows are events, if there are any.
+    pub outbox: Option<Outbox>,
     /// Whether the run ends with the copy.
     pub is_all: bool,
     /// Where is told how far it is.
@@ -85,8 +88,7 @@ async fn read_all(
     snapshot::bound_locks(&sql, wanted.how.lock_timeout)
         .await
         .map_err(CopyError::beginning)?;
-    let tables = tables(&sql, wanted).await?;
-    let locks = lock_ahead(&sql, &tables).await?;
+    let (tables, locks) = tables::locked(&sql, wanted).await?;
     let plan = Arc::new(plan(&tables, noted, locks, wanted.gauge.clone()));
     let readers = wanted.how.readers.unwrap_or_else(|| suitable(plan.bytes));
     let readers = readers.min(plan.pieces()).max(1);
@@ -154,73 +156,6 @@ async fn join(
     .await
 }
 
-async fn tables(sql: &SqlClient, wanted: &Wanted) -> Result<Vec<Arc<CopyTable>>, CopyError> {
-    let tables = catalog::tables(sql, &wanted.publication, &wanted.tables).await;
-    let tables = tables
-        .map_err(sql::sql(LISTING))
-        .map_err(CopyError::beginning)?;
-    let (mut tables, how) = (tables, &wanted.how);
-    tables.retain(|table| how.includes(&table.qualified_name()));
-    for table in &mut tables {
-        if let Some(select) = how.selects.get(&table.qualified_name()) {
-            table.read_by(select);
-        }
-    }
-    match how.order {
-        TableOrder::Disabled => {}
-        TableOrder::Ascending => tables.sort_by_key(|table| table.size.rows),
-        TableOrder::Descending => tables.sort_by_key(|table| Reverse(table.size.rows)),
-    }
-    Ok(tables.into_iter().map(Arc::new).collect())
-}
-
-/// The published tables that are wanted, in a snapshot's session, locked against being dropped or
-/// rewritten.
-pub(crate) async fn locked_tables(
-    sql: &SqlClient,
-    publication: &str,
-    filter: &TableFilter,
-) -> Result<Vec<Arc<CopyTable>>, CopyError> {
-    let tables = catalog::tables(sql, publication, filter).await;
-    let tables = tables
-        .map_err(sql::sql(LISTING))
-        .map_err(CopyError::beginning)?;
-    let tables: Vec<_> = tables.into_iter().map(Arc::new).collect();
-    lock_ahead(sql, &tables).await?;
-    Ok(tables)
-}
-
-/// Locks the tables against being dropped or rewritten for as long as the copy takes. So many that they
-/// would fill the server's table of locks are locked piece by piece.
-async fn lock_ahead(sql: &SqlClient, tables: &[Arc<CopyTable>]) -> Result<Locks, CopyError> {
-    if tables.len() > LOCKED_AHEAD_MAX {
-        return Ok(Locks::EachPiece);
-    }
-    for table in tables {
-        lock(sql, table).await?;
-    }
-    unchanged(sql, tables).await?;
-    Ok(Locks::Held)
-}
-
-/// Locks one, so that one that cannot be locked is named.
-pub(super) async fn lock(sql: &SqlClient, table: &CopyTable) -> Result<(), CopyError> {
-    let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", table.source());
-    let locked = sql.batch_execute(&lock).await;
-    let locked = locked.map_err(sql::sql("lock the table"));
-    locked.map_err(|error| CopyError::of(&table.qualified_name(), Step::Lock, error))
-}
-
-/// Refuses tables that were rewritten since the snapshot: they would look empty.
-pub(super) async fn unchanged(sql: &SqlClient, tables: &[Arc<CopyTable>]) -> Result<(), CopyError> {
-    let rewritten = catalog::rewritten(sql, tables).await;
-    let rewritten = rewritten.map_err(sql::sql(LISTING));
-    match rewritten.map_err(CopyError::beginning)?.into_iter().next() {
-        Some(table) => Err(CopyError::beginning(PostgresError::Rewritten { table })),
-        None => Ok(()),
-    }
-}
-
 /// What is left to read of all of them.
 fn plan(tables: &[Arc<CopyTable>], noted: &Noted, locks: Locks, gauge: SnapshotGauge) -> Plan {
     let nothing = Done::default();
@@ -282,9 +217,6 @@ impl Drop for Cut {
     }
 }
 
-const LISTING: &str = "list the tables to be copied";
-/// A session's locks share a table of `max_locks_per_transaction` (64) for each connection.
-const LOCKED_AHEAD_MAX: usize = 1000;
 /// Less than this is read before another session has begun.
 const BYTES_A_READER: u64 = 32 << 20;
 /// One loop takes in what they read.

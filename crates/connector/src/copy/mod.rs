@@ -21,6 +21,7 @@ mod notes;
 mod pieces;
 mod reader;
 mod snapshot;
+mod tables;
 
 use std::sync::Arc;
 
@@ -28,8 +29,8 @@ use envelope::RelationDetails;
 use pgoutput::Lsn;
 
 pub(crate) use catalog::{CopyTable, published};
-pub(crate) use leader::locked_tables;
 use pieces::Blocks;
+pub(crate) use tables::locked_tables;
 
 pub use error::CopyError;
 pub use hand_in::{Copy, Handed};

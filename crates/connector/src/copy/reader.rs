@@ -12,8 +12,9 @@ use tracing::info;
 use super::Item;
 use super::catalog::CopyTable;
 use super::error::{CopyError, Step};
-use super::leader::{Items, Stop, lock, send, unchanged};
+use super::leader::{Items, Stop, send};
 use super::pieces::Blocks;
+use super::tables::{lock, unchanged};
 use crate::postgres::sql::{self, SqlClient};
 use crate::telemetry::SnapshotGauge;
 
@@ -154,7 +155,7 @@ impl Reader<'_> {
         begun.map_err(|error| CopyError::of(&table.qualified_name(), Step::Begin, error))?;
         if self.plan.locks == Locks::EachPiece {
             lock(self.sql, table).await?;
-            unchanged(self.sql, std::slice::from_ref(table)).await?;
+            unchanged(self.sql, &[table.oid()]).await?;
         }
         Ok(())
     }

@@ -1,0 +1,104 @@
+//! Which tables are copied, in which order; their locks, and whether they came in time.
+
+use std::cmp::Reverse;
+use std::sync::Arc;
+
+use super::catalog::{self, CopyTable};
+use super::error::{CopyError, Step};
+use super::leader::Wanted;
+use super::reader::Locks;
+use crate::config::{TableFilter, TableOrder};
+use crate::postgres::PostgresError;
+use crate::postgres::sql::{self, SqlClient};
+
+/// The tables whose rows are wanted, in their order, locked as far as that can be done ahead.
+pub(super) async fn locked(
+    sql: &SqlClient,
+    wanted: &Wanted,
+) -> Result<(Vec<Arc<CopyTable>>, Locks), CopyError> {
+    let how = &wanted.how;
+    let mut tables = listed(sql, &wanted.publication, &wanted.tables).await?;
+    tables.retain(|table| how.includes(&table.qualified_name()));
+    let locks = lock_ahead(sql, &tables).await?;
+    // Once they are locked: to ask for a size takes a lock, too, and says nothing of whose it waits for.
+    let measured = catalog::measure(sql, &mut tables).await;
+    measured
+        .map_err(sql::sql(LISTING))
+        .map_err(CopyError::beginning)?;
+    for table in &mut tables {
+        let (schema, name) = table.name();
+        if let Some(outbox) = &wanted.outbox
+            && outbox.has_table(schema, name)
+        {
+            table.read_as_events(outbox.fields.timestamp.as_deref());
+        }
+        if let Some(select) = how.selects.get(&table.qualified_name()) {
+            table.read_by(select);
+        }
+    }
+    match how.order {
+        TableOrder::Disabled => {}
+        TableOrder::Ascending => tables.sort_by_key(|table| table.size.rows),
+        TableOrder::Descending => tables.sort_by_key(|table| Reverse(table.size.rows)),
+    }
+    Ok((tables.into_iter().map(Arc::new).collect(), locks))
+}
+
+/// The published tables that are wanted, in a snapshot's session, locked against being dropped or
+/// rewritten.
+pub(crate) async fn locked_tables(
+    sql: &SqlClient,
+    publication: &str,
+    filter: &TableFilter,
+) -> Result<Vec<Arc<CopyTable>>, CopyError> {
+    let tables = listed(sql, publication, filter).await?;
+    lock_ahead(sql, &tables).await?;
+    Ok(tables.into_iter().map(Arc::new).collect())
+}
+
+async fn listed(
+    sql: &SqlClient,
+    publication: &str,
+    filter: &TableFilter,
+) -> Result<Vec<CopyTable>, CopyError> {
+    let tables = catalog::tables(sql, publication, filter).await;
+    tables
+        .map_err(sql::sql(LISTING))
+        .map_err(CopyError::beginning)
+}
+
+/// Locks the tables against being dropped or rewritten for as long as the copy takes. So many that they
+/// would fill the server's table of locks are locked piece by piece.
+async fn lock_ahead(sql: &SqlClient, tables: &[CopyTable]) -> Result<Locks, CopyError> {
+    if tables.len() > LOCKED_AHEAD_MAX {
+        return Ok(Locks::EachPiece);
+    }
+    for table in tables {
+        lock(sql, table).await?;
+    }
+    let oids: Vec<u32> = tables.iter().map(CopyTable::oid).collect();
+    unchanged(sql, &oids).await?;
+    Ok(Locks::Held)
+}
+
+/// Locks one, so that one that cannot be locked is named.
+pub(super) async fn lock(sql: &SqlClient, table: &CopyTable) -> Result<(), CopyError> {
+    let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", table.source());
+    let locked = sql.batch_execute(&lock).await;
+    let locked = locked.map_err(sql::sql("lock the table"));
+    locked.map_err(|error| CopyError::of(&table.qualified_name(), Step::Lock, error))
+}
+
+/// Refuses tables that were rewritten since the snapshot: they would look empty.
+pub(super) async fn unchanged(sql: &SqlClient, tables: &[u32]) -> Result<(), CopyError> {
+    let rewritten = catalog::rewritten(sql, tables).await;
+    let rewritten = rewritten.map_err(sql::sql(LISTING));
+    match rewritten.map_err(CopyError::beginning)?.into_iter().next() {
+        Some(table) => Err(CopyError::beginning(PostgresError::Rewritten { table })),
+        None => Ok(()),
+    }
+}
+
+const LISTING: &str = "list the tables to be copied";
+/// A session's locks share a table of `max_locks_per_transaction` (64) for each connection.
+const LOCKED_AHEAD_MAX: usize = 1000;
