@@ -216,8 +216,10 @@ fn a_lock_that_is_not_to_be_had_is_named() {
     let postgres = postgres(PostgresOptions::default());
     users(&postgres);
     sql(&postgres, "CREATE TABLE held (id int PRIMARY KEY);");
+    // The first start makes the publication, which takes a lock as well.
     let config =
-        config("mode_lock", &postgres, "initial").set("snapshot.snapshot.lock.timeout.ms", "300");
+        config("mode_lock", &postgres, "always").set("snapshot.snapshot.lock.timeout.ms", "300");
+    config.catch_up(LIMIT);
     let held = std::thread::scope(|scope| {
         scope.spawn(|| {
             sql(
