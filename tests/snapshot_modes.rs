@@ -212,38 +212,6 @@ fn some_tables_in_an_order_and_by_a_statement() {
 }
 
 #[test]
-fn a_lock_that_is_not_to_be_had_is_named() {
-    let postgres = postgres(PostgresOptions::default());
-    users(&postgres);
-    sql(&postgres, "CREATE TABLE held (id int PRIMARY KEY);");
-    // The first start makes the publication, which takes a lock as well.
-    let config =
-        config("mode_lock", &postgres, "always").set("snapshot.snapshot.lock.timeout.ms", "300");
-    config.catch_up(LIMIT);
-    let held = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            sql(
-                &postgres,
-                "BEGIN; LOCK TABLE held; SELECT pg_sleep(12); COMMIT",
-            )
-        });
-        wait_for("the lock", LIMIT, || {
-            let locks = "SELECT count(*) FROM pg_locks WHERE relation = 'held'::regclass AND mode = 'AccessExclusiveLock'";
-            (query_one(&postgres, locks) == "1").then_some(())
-        });
-        let walferry = config.start();
-        wait_for("the table is named", LIMIT, || {
-            let log = walferry.log();
-            (log.contains("copying table public.held") && log.contains("55P03")).then_some(())
-        });
-        walferry
-    });
-    drop(held);
-    config.catch_up(LIMIT);
-    assert!(told(&config, "users").len() >= 4);
-}
-
-#[test]
 fn events_of_an_outbox_come_by_their_time() {
     let postgres = postgres(PostgresOptions::default());
     sql(
