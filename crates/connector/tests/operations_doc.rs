@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use connector::exit::Exit;
 use connector::halt::Halt;
 use connector::telemetry::{
-    Peer, Reading, SlotHealth, Stage, TableCounts, Telemetry, WalStatus, exposition,
+    Peer, Reading, SlotHealth, Stage, TableCounts, TableProgress, Telemetry, WalStatus, exposition,
 };
 use envelope::Operation;
 use pgoutput::Lsn;
@@ -183,6 +183,13 @@ fn everything() -> Telemetry {
         ..Reading::default()
     });
     telemetry.count_retry(Peer::Kafka);
+    let table = TableProgress {
+        table: "public.users".to_owned(),
+        pieces: 2,
+        ..TableProgress::default()
+    };
+    telemetry.snapshot().begin(vec![table]);
+    telemetry.snapshot().read_piece(0);
     let slot = SlotHealth {
         name: "walferry_shop".to_owned(),
         wal_status: WalStatus::Reserved,
