@@ -80,7 +80,7 @@ fn the_contract_is_read() {
         config.limits,
         Limits {
             in_flight_records: 30_000,
-            in_flight_bytes: 16 << 20
+            in_flight_bytes: 12 << 20
         }
     );
     assert!(matches!(

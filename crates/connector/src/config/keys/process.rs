@@ -35,7 +35,7 @@ pub(super) const KEYS: &[Key] = &[
             min: 64 << 10,
             max: 1 << 30,
         },
-        default: Default::Is("16MiB"),
+        default: Default::Is("12MiB"),
         doc: "The most bytes of them. A single larger record still passes, alone.",
     },
     Key {
