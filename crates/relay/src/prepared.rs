@@ -298,4 +298,4 @@ fn commit_of(begin: &Begin, end_lsn: EndLsn) -> Commit {
 }
 
 /// What all prepared transactions may take in memory, in bytes.
-const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
+const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
