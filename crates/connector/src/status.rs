@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use pgoutput::Lsn;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -76,7 +77,7 @@ pub fn text(status: &Value) -> String {
     let (name, stage) = (word(&status["name"]), word(&status["stage"]));
     let seconds = word(&status["uptime_seconds"]);
     let mut out = format!("{name} is {stage} for {seconds} s{reason}\n\n");
-    ladder(&mut out, &status["positions"]);
+    ladder(&mut out, status);
     rates(&mut out, status);
     for transaction in list(&status["prepared_transactions"]) {
         prepared(&mut out, transaction);
@@ -85,30 +86,35 @@ pub fn text(status: &Value) -> String {
     out
 }
 
-/// Each step, and where it is behind the one above: why.
-fn ladder(out: &mut String, positions: &Value) {
-    let steps = [
-        ("server", ""),
-        ("received", "the server sends, or is read, too slowly"),
-        (
-            "published",
-            "records wait for room: Kafka is slow, or limits.in.flight is reached",
-        ),
-        ("acknowledged", "Kafka has not acknowledged them"),
-        (
-            "confirmed",
-            "the position is not stored yet, or the slot is held",
-        ),
-    ];
-    let mut above = word(&positions["server"]);
-    for (step, why) in steps {
-        let position = word(&positions[step]);
-        let behind = match position == above {
-            true => String::new(),
-            false => format!("  {why}"),
+/// Each position with its distance from the server's, and which step is the slow one.
+fn ladder(out: &mut String, status: &Value) {
+    let positions = &status["positions"];
+    let lsn = |step: &str| word(&positions[step]).parse::<Lsn>().unwrap_or_default();
+    let server = lsn("server");
+    for step in ["server", "received", "acknowledged", "confirmed"] {
+        let behind = match server.bytes_since(lsn(step)) {
+            0 => String::new(),
+            bytes => format!("  {bytes} bytes behind"),
         };
-        let _ = writeln!(out, "  {step:<12}  {position}{behind}");
-        above = position;
+        let _ = writeln!(out, "  {step:<12}  {}{behind}", lsn(step));
+    }
+    let _ = writeln!(out, "\n  {}", slow_step(status, &lsn));
+}
+
+/// What is waited for, if anything worth a word is.
+fn slow_step(status: &Value, lsn: &impl Fn(&str) -> Lsn) -> &'static str {
+    let lag_bytes = status["lag_bytes"].as_u64().unwrap_or_default();
+    let lag_seconds = status["lag_seconds"].as_f64().unwrap_or_default();
+    let waits = status["in_flight"]["records"].as_u64().unwrap_or_default() > 0;
+    let unread = lsn("server").bytes_since(lsn("received"));
+    if lag_bytes < LAG_BYTES && lag_seconds < LAG_SECONDS {
+        "It keeps up."
+    } else if waits && unread < lag_bytes / 2 {
+        "Kafka is the slow step: it has not acknowledged what was published."
+    } else if unread >= lag_bytes / 2 {
+        "Reading is the slow step: a backlog is being drained, or Kafka's pace leaves no room for more."
+    } else {
+        "Confirming is the slow step: a position is not stored, or the slot is held by a prepared transaction."
     }
 }
 
@@ -176,6 +182,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Ten thousand tables with all their counts fit.
 const ANSWER_BYTES_MAX: u64 = 16 << 20;
 const TABLES_SHOWN: usize = 20;
+/// Less is what is under way in any busy moment.
+const LAG_BYTES: u64 = 8 << 20;
+const LAG_SECONDS: f64 = 2.0;
 
 #[cfg(test)]
 mod tests {
@@ -188,9 +197,9 @@ mod tests {
     fn the_slow_stage_and_the_forgotten_transaction_are_named() {
         let status = json!({
             "name": "shop", "stage": "streaming", "reason": null, "uptime_seconds": 61,
-            "positions": {"server": "0/30", "received": "0/30", "published": "0/30",
-                          "acknowledged": "0/20", "confirmed": "0/20"},
-            "lag_bytes": 16, "lag_seconds": 0.25, "records_per_second": 12.4, "bytes_per_second": 800.0,
+            "positions": {"server": "0/3000000", "received": "0/3000000", "published": "0/2FFFFF0",
+                          "acknowledged": "0/1000000", "confirmed": "0/FFFFF0"},
+            "lag_bytes": 33_554_448, "lag_seconds": 0.25, "records_per_second": 12.4, "bytes_per_second": 800.0,
             "in_flight": {"records": 7, "bytes": 900},
             "slot": {"wal_status": "reserved"},
             "prepared_transactions": [{"gid": "it's", "database": "shop", "owner": "bank",
@@ -200,13 +209,14 @@ mod tests {
         expect![[r#"
             shop is streaming for 61 s
 
-              server        0/30
-              received      0/30
-              published     0/30
-              acknowledged  0/20  Kafka has not acknowledged them
-              confirmed     0/20
+              server        0/3000000
+              received      0/3000000
+              acknowledged  0/1000000  33554432 bytes behind
+              confirmed     0/FFFFF0  33554448 bytes behind
 
-              lag           16 bytes, 0.2 s
+              Kafka is the slow step: it has not acknowledged what was published.
+
+              lag           33554448 bytes, 0.2 s
               rate          12 records/s, 800 bytes/s
               in flight     7 records, 900 bytes
               slot          wal_status reserved
@@ -218,5 +228,22 @@ mod tests {
               public.users                                        3
         "#]]
         .assert_eq(&text(&status));
+    }
+
+    #[test]
+    fn what_keeps_up_is_said_to() {
+        let at = |received: &str, confirmed: &str, lag: u64, waits: u64| {
+            let status = json!({
+                "positions": {"server": "0/4000000", "received": received,
+                              "acknowledged": confirmed, "confirmed": confirmed},
+                "lag_bytes": lag, "lag_seconds": 0.0, "in_flight": {"records": waits},
+            });
+            text(&status)
+        };
+        assert!(at("0/4000000", "0/3FFFFF0", 16, 0).contains("It keeps up."));
+        let reading = at("0/1000000", "0/FFFFF0", 50_331_664, 9);
+        assert!(reading.contains("Reading is the slow step"), "{reading}");
+        let held = at("0/4000000", "0/1000000", 50_331_648, 0);
+        assert!(held.contains("Confirming is the slow step"), "{held}");
     }
 }
