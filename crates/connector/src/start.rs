@@ -14,7 +14,7 @@ mod error;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use pgoutput::Lsn;
 use relay::{KnownCommit, Limits, Progress, Relay, Settings, SnapshotState, Timing};
@@ -30,6 +30,7 @@ use crate::driver::{Driver, Parts};
 use crate::end::End;
 use crate::halt::{Halt, Halted};
 use crate::heartbeat::Heart;
+use crate::incremental::{Incremental, ReadSettings};
 use crate::kafka::ensure::{Ensured, Making};
 use crate::kafka::{
     self, KafkaError, Producer, ProgressError, ProgressReader, ProgressWriter, Properties, Stored,
@@ -177,6 +178,8 @@ impl Start<'_> {
         let begun = std::mem::take(&mut compared.begun);
         let progress = self.progress(&producer, begun)?;
         let noted = compared.take_notes(&progress, &producer)?;
+        let requests = compared.take_requests(&progress, &producer)?;
+        let incremental = Incremental::new(self.read_settings(conninfo.clone()), requests);
         let timing = Timing::for_server(server.sender_timeout, self.memory.silence_max);
         Ok(self.driver(Made {
             stream,
@@ -189,6 +192,7 @@ impl Start<'_> {
             shape: compared.shape,
             rows,
             noted,
+            incremental,
             timing,
             two_phase_slot: compared.two_phase_slot,
         }))
@@ -321,6 +325,23 @@ impl Start<'_> {
         (state == SnapshotState::Running).then(|| Copy::begin(rows, wanted, noted))
     }
 
+    /// How rows are read while the stream goes on.
+    fn read_settings(&self, conninfo: Conninfo) -> ReadSettings {
+        let config = self.config;
+        let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        ReadSettings {
+            conninfo,
+            slot: config.postgres.slot.clone(),
+            publication: config.postgres.publication.clone(),
+            tables: config.tables.clone(),
+            options: config.envelope.clone(),
+            chunk_rows: config.chunk_rows,
+            lock_timeout: config.copy.lock_timeout,
+            signal_table: config.signals.table_name(),
+            nonce: format!("{:x}.{:x}", since_epoch.as_nanos(), std::process::id()),
+        }
+    }
+
     async fn data_topics(&self, topics: &mut Ensured) -> Result<(), KafkaError> {
         // Their records are published without a question before.
         let without_table = self.config.envelope.topics_without_table();
@@ -389,6 +410,9 @@ impl Start<'_> {
             },
             clock.now(),
         );
+        if let Some((schema, table)) = &config.signals.table {
+            relay.take_signals_from(schema, table);
+        }
         if let Some(Until::Position(position)) = *self.until {
             relay.stop_at(position);
         }
@@ -407,6 +431,7 @@ impl Start<'_> {
             relay,
             clock,
             copy: self.copy(made.rows, made.noted, snapshot),
+            incremental: made.incremental,
             progress: made.progress,
             observer: self.observer.clone(),
             heart: Heart::new(&self.config.envelope),
@@ -547,6 +572,7 @@ struct Made {
     /// Where existing rows would come from, and which of them Kafka has.
     rows: Source,
     noted: Noted,
+    incremental: Incremental,
     timing: Timing,
     /// Where the slot stands, if `two_phase` is on for it.
     two_phase_slot: Option<Lsn>,

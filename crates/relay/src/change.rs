@@ -19,7 +19,7 @@ impl Relay {
         let Some(open) = &self.transaction else {
             return Err(self.out_of_place(message));
         };
-        let (replay, xid) = (open.replay, open.xid);
+        let (replay, xid, commit_lsn) = (open.replay, open.xid, open.commit_lsn);
         if let Message::Logical(logical) = message
             && self.take_own_message(at, logical, replay)
         {
@@ -29,13 +29,12 @@ impl Relay {
             self.incremental.unknown(xid);
             return Ok(());
         }
-        if self.take_signal_row(message) {
+        if self.take_signal_row(commit_lsn.0, message) {
             return Ok(());
         }
         let Some(open) = &self.transaction else {
             return Ok(());
         };
-        let commit_lsn = open.commit_lsn;
         let context = open.context(self.settings.start.epoch, at, now.unix_nanos);
         let (encoder, catalog, out) = (&mut self.encoder, &mut self.catalog, &mut self.records);
         let encoded = match message {
@@ -92,14 +91,14 @@ impl Relay {
     }
 
     /// Takes in a row of the table of signals, whose other changes say nothing.
-    fn take_signal_row(&mut self, message: &Message<'_>) -> bool {
+    fn take_signal_row(&mut self, at: Lsn, message: &Message<'_>) -> bool {
         let signals = self.incremental.signal_relation;
         match message {
             Message::Insert(Insert { relation, new }) if Some(*relation) == signals => {
                 let mut cells = new.cells();
                 let [id, kind, data] = [(); 3].map(|()| cells.next().and_then(text));
                 let row = Signalled::Row { id, kind, data };
-                self.incremental.signals.push_back(row);
+                self.incremental.signals.push_back((at, row));
                 true
             }
             _ => false,

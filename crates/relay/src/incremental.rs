@@ -101,7 +101,8 @@ pub(crate) struct Incremental {
     /// The last transactions of the stream, and how many there were in all.
     seen: VecDeque<u32>,
     seen_count: u64,
-    pub(crate) signals: VecDeque<Signalled>,
+    /// With where they stood.
+    pub(crate) signals: VecDeque<(Lsn, Signalled)>,
     pub(crate) signal_table: Option<(String, String)>,
     pub(crate) signal_relation: Option<u32>,
 }
@@ -224,8 +225,8 @@ impl Relay {
     }
 
     /// The next signal of the stream. Taken before [`Relay::poll`], so that what follows from it can be
-    /// stored before the position behind it.
-    pub fn take_signal(&mut self) -> Option<Signalled> {
+    /// stored before the position behind it. With where it stands: a replay gives the same.
+    pub fn take_signal(&mut self) -> Option<(Lsn, Signalled)> {
         self.incremental.signals.pop_front()
     }
 
@@ -300,7 +301,7 @@ impl Relay {
             let content = message.content.to_vec();
             self.incremental
                 .signals
-                .push_back(Signalled::Message(content));
+                .push_back((message.lsn, Signalled::Message(content)));
         }
         if message.prefix == CHUNK_PREFIX && message.transactional && replay == Replay::New {
             self.meet_watermark(at, message.content);

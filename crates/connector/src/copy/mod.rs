@@ -27,7 +27,7 @@ use std::sync::Arc;
 use envelope::RelationDetails;
 use pgoutput::Lsn;
 
-pub(crate) use catalog::{CopyTable, published};
+pub(crate) use catalog::{CopyTable, published, tables};
 pub(crate) use leader::locked_tables;
 use pieces::Blocks;
 
