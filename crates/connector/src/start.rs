@@ -14,7 +14,7 @@ mod error;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use pgoutput::Lsn;
 use relay::{KnownCommit, Limits, Progress, Relay, Settings, SnapshotState, Timing};
@@ -142,9 +142,7 @@ impl Start<'_> {
         }
         let plan = self.judged(found, &stored, &topics).await?;
         let (mut session, server, seen) = opened?;
-        if let Some(Until::Now) = self.until {
-            *self.until = Some(Until::Position(slots::wal_end(&sql).await?));
-        }
+        self.fix_now(&sql).await?;
         if let Some(progress) = &stored.progress {
             self.publication_is_kept(progress, &plan)?;
         }
@@ -179,8 +177,7 @@ impl Start<'_> {
         let progress = self.progress(&producer, begun)?;
         let noted = compared.take_notes(&progress, &producer)?;
         let requests = compared.take_requests(&progress, &producer)?;
-        let incremental = Incremental::new(self.read_settings(conninfo.clone()), requests);
-        let timing = Timing::for_server(server.sender_timeout, self.memory.silence_max);
+        let incremental = Incremental::new(ReadSettings::of(self.config, &conninfo), requests);
         Ok(self.driver(Made {
             stream,
             session: Arc::new(CatalogSession::new(sql, conninfo).await?),
@@ -193,9 +190,17 @@ impl Start<'_> {
             rows,
             noted,
             incremental,
-            timing,
+            timing: Timing::for_server(server.sender_timeout, self.memory.silence_max),
             two_phase_slot: compared.two_phase_slot,
         }))
+    }
+
+    /// Where to end becomes a position.
+    async fn fix_now(&mut self, sql: &SqlClient) -> Result<(), PostgresError> {
+        if let Some(Until::Now) = self.until {
+            *self.until = Some(Until::Position(slots::wal_end(sql).await?));
+        }
+        Ok(())
     }
 
     async fn secrets(&mut self) -> Result<(Conninfo, Properties), StartError> {
@@ -323,23 +328,6 @@ impl Start<'_> {
             is_all: self.config.snapshot == SnapshotMode::InitialOnly,
         };
         (state == SnapshotState::Running).then(|| Copy::begin(rows, wanted, noted))
-    }
-
-    /// How rows are read while the stream goes on.
-    fn read_settings(&self, conninfo: Conninfo) -> ReadSettings {
-        let config = self.config;
-        let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        ReadSettings {
-            conninfo,
-            slot: config.postgres.slot.clone(),
-            publication: config.postgres.publication.clone(),
-            tables: config.tables.clone(),
-            options: config.envelope.clone(),
-            chunk_rows: config.chunk_rows,
-            lock_timeout: config.copy.lock_timeout,
-            signal_table: config.signals.table_name(),
-            nonce: format!("{:x}.{:x}", since_epoch.as_nanos(), std::process::id()),
-        }
     }
 
     async fn data_topics(&self, topics: &mut Ensured) -> Result<(), KafkaError> {

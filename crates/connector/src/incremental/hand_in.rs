@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use envelope::Options;
 use pgoutput::Lsn;
@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use super::reader::{Item, Reader, Sent};
 use super::request::{Noted, Request, State};
-use crate::config::TableFilter;
+use crate::config::{Config, TableFilter};
 use crate::kafka::{KafkaError, Producer, ProgressWriter};
 use crate::postgres::Conninfo;
 use crate::signal::{Action, Signal, Stopped};
@@ -44,6 +44,23 @@ pub struct ReadSettings {
 }
 
 impl ReadSettings {
+    /// Those of a run.
+    #[must_use]
+    pub fn of(config: &Config, conninfo: &Conninfo) -> Self {
+        let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        Self {
+            conninfo: conninfo.clone(),
+            slot: config.postgres.slot.clone(),
+            publication: config.postgres.publication.clone(),
+            tables: config.tables.clone(),
+            options: config.envelope.clone(),
+            chunk_rows: config.chunk_rows,
+            lock_timeout: config.copy.lock_timeout,
+            signal_table: config.signals.table_name(),
+            nonce: format!("{:x}.{:x}", since_epoch.as_nanos(), std::process::id()),
+        }
+    }
+
     pub(super) fn is_signal_table(&self, name: &str) -> bool {
         self.signal_table.as_deref() == Some(name)
     }
