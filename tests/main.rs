@@ -15,6 +15,7 @@ mod flat_rows;
 mod heartbeat;
 mod idle_advance;
 mod inbox;
+mod incremental;
 mod kafka_absent;
 mod kafka_outage;
 mod large_transaction;

@@ -11,7 +11,10 @@ use tokio::sync::watch;
 use tracing::{debug, error, info};
 
 use crate::admin::Admin;
-use crate::cli::{self, Check, Cli, Command, OutboxCommand, OutboxInit, Run, Status, Verify};
+use crate::ask::{self, Ask};
+use crate::cli::{
+    self, Check, Cli, Command, OutboxCommand, OutboxInit, Run, Snapshot, Status, Verify,
+};
 use crate::config::{Config, Environment};
 use crate::exit::Exit;
 use crate::observer::Observer;
@@ -32,6 +35,7 @@ pub fn main(cli: Cli) -> Exit {
         Command::Check(check) => self::check(&check),
         Command::Verify(verify) => self::verify(verify),
         Command::Status(status) => self::status(&status),
+        Command::Snapshot(snapshot) => self::snapshot(snapshot),
         Command::Outbox(OutboxCommand::Init(init)) => outbox_init(&init),
         Command::Completions { shell } => {
             match cli::completions(shell, &mut std::io::stdout().lock()) {
@@ -174,6 +178,46 @@ impl From<Verify> for verify::Request {
             sample: verify.sample,
             wait: Duration::from_secs(verify.wait),
             memory: verify.memory as usize * 1024 * 1024,
+        }
+    }
+}
+
+fn snapshot(snapshot: Snapshot) -> Exit {
+    if let Err(error) = telemetry::init(&snapshot.logs) {
+        return complain(&error, Exit::Usage);
+    }
+    let config = match Config::load(&snapshot.config.path, &Environment::of_process()) {
+        Ok(config) => config,
+        Err(error) => return complain(&error, Exit::Usage),
+    };
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return complain(&error, Exit::Unexpected),
+    };
+    let ask = Ask::from(snapshot);
+    let asked = runtime.block_on(async {
+        let (asked, mut shutdown) = watch::channel(false);
+        tokio::spawn(on_signals(asked));
+        Box::pin(ask::ask(&config, ask, &mut shutdown)).await
+    });
+    runtime.shutdown_background();
+    asked.unwrap_or_else(|error| complain(&error, error.exit()))
+}
+
+impl From<Snapshot> for Ask {
+    fn from(snapshot: Snapshot) -> Self {
+        if let Some(id) = snapshot.stop {
+            return Self::Stop(id);
+        }
+        match (snapshot.pause, snapshot.resume) {
+            (true, _) => Self::Pause,
+            (_, true) => Self::Resume,
+            _ => Self::Execute {
+                tables: snapshot.tables,
+                filter: snapshot.filter,
+                surrogate_key: snapshot.surrogate_key,
+                detach: snapshot.detach,
+            },
         }
     }
 }

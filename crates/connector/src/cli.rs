@@ -1,4 +1,4 @@
-//! The command line: `walferry run`, `check`, `verify`, `outbox`, `completions`.
+//! The command line: `walferry run`, `check`, `verify`, `snapshot`, `outbox`, `completions`.
 //!
 //! Only words to values; what they do is `main.rs`'. The configuration is not read here.
 
@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use pgoutput::Lsn;
 
 use crate::exit::Exit;
@@ -43,6 +43,9 @@ pub enum Command {
     /// Ask a running walferry how things stand: positions, and which stage is slow.
     #[command(after_long_help = STATUS_EXAMPLES)]
     Status(Status),
+    /// Publish the rows of tables while the stream goes on; stop, pause or resume that.
+    #[command(after_long_help = SNAPSHOT_EXAMPLES)]
+    Snapshot(Snapshot),
     /// Help with a transactional outbox.
     #[command(subcommand)]
     Outbox(OutboxCommand),
@@ -131,6 +134,39 @@ pub struct Status {
     /// Print the JSON of the page's /status.
     #[arg(long)]
     pub json: bool,
+}
+
+/// `walferry snapshot`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("what").required(true).multiple(false))]
+pub struct Snapshot {
+    /// The configuration.
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// The rows of this table; may be given several times.
+    #[arg(long = "table", value_name = "SCHEMA.TABLE", group = "what")]
+    pub tables: Vec<String>,
+    /// Only rows that meet this condition, an SQL expression.
+    #[arg(long = "where", value_name = "CONDITION", requires = "tables")]
+    pub filter: Option<String>,
+    /// Read in the order of these columns of a unique index, with commas between.
+    #[arg(long, value_name = "COLUMNS", requires = "tables")]
+    pub surrogate_key: Option<String>,
+    /// Ask, and do not wait for the end.
+    #[arg(long, requires = "tables")]
+    pub detach: bool,
+    /// Stop the snapshot with this id, or all that are under way.
+    #[arg(long, value_name = "ID", num_args = 0..=1, group = "what")]
+    pub stop: Option<Option<String>>,
+    /// Pause all that are under way.
+    #[arg(long, group = "what")]
+    pub pause: bool,
+    /// Go on with what was paused.
+    #[arg(long, group = "what")]
+    pub resume: bool,
+    /// How to log.
+    #[command(flatten)]
+    pub logs: Logs,
 }
 
 /// `walferry outbox`.
@@ -307,6 +343,16 @@ Examples:
   walferry status -c walferry.yaml --json | jq .lag_bytes
 
 Asks at admin.listen. Exits 1 when nobody answers there.";
+
+const SNAPSHOT_EXAMPLES: &str = "\
+Examples:
+  walferry snapshot -c walferry.yaml --table public.orders
+  walferry snapshot -c walferry.yaml --table public.orders --where \"total > 100\" --detach
+  walferry snapshot -c walferry.yaml --pause
+  walferry snapshot -c walferry.yaml --stop
+
+The walferry that runs does the work, and goes on with it after a restart. Ctrl-C asks it to stop.
+Exits 0 when Kafka has all rows, 3 when a table cannot be read, 7 when it was stopped.";
 
 const OUTBOX_INIT_EXAMPLES: &str = "\
 Examples:

@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::copy::{Copy, Handed};
 use crate::end::{End, Refusal};
 use crate::heartbeat::Heart;
+use crate::incremental::Incremental;
 use crate::kafka::deliveries::{Batch, Refused, Stream};
 use crate::kafka::ensure::Ensured;
 use crate::kafka::progress::ProgressWriter;
@@ -55,6 +56,8 @@ pub struct Parts {
     pub clock: Clock,
     /// The first copy of the rows that are there, if the relay expects one.
     pub copy: Option<Copy>,
+    /// Rows that are asked for while the stream goes on.
+    pub incremental: Incremental,
     /// Who is told.
     pub observer: Observer,
     /// Heartbeats, if they are asked for.
@@ -74,6 +77,7 @@ pub struct Driver {
     relay: Relay,
     clock: Clock,
     copy: Option<Copy>,
+    incremental: Incremental,
     observer: Observer,
     heart: Option<Heart>,
     drain_timeout: Duration,
@@ -111,6 +115,7 @@ impl Driver {
             relay: parts.relay,
             clock: parts.clock,
             copy: parts.copy,
+            incremental: parts.incremental,
             observer: parts.observer,
             heart: parts.heart,
             drain_timeout: parts.drain_timeout,
@@ -172,6 +177,7 @@ impl Driver {
         publish(&mut self.relay, &self.producer)?;
         self.beat();
         let more = self.take_payloads()? | self.take_copied()?;
+        self.take_asked()?;
         loop {
             match self.relay.poll(self.clock.now()) {
                 Output::Describe(question) => self.questions.describe(question),
@@ -195,6 +201,16 @@ impl Driver {
                 Output::WaitUntil(at) => return Ok(Turn::WaitUntil(self.clock.at(at))),
             }
         }
+    }
+
+    /// Takes in what is asked for while the stream goes on; the first copy goes before it.
+    fn take_asked(&mut self) -> Result<(), End> {
+        if self.copy.is_some() || self.ending.is_some() {
+            return Ok(());
+        }
+        let (relay, producer) = (&mut self.relay, &self.producer);
+        let turn = self.incremental.turn(relay, &self.progress, producer);
+        turn.map_err(|error| self.progress_refused(error))
     }
 
     /// Notes what Kafka has of the copy, and takes the notes back once it is stored as finished.
@@ -252,6 +268,11 @@ impl Driver {
         for _ in 0..PAYLOADS_PER_TURN {
             if self.relay.wants_kept() {
                 self.relay.handle_kept(now)?;
+                publish(&mut self.relay, &self.producer)?;
+                continue;
+            }
+            if self.relay.wants_chunk() {
+                self.relay.handle_chunk_row(now)?;
                 publish(&mut self.relay, &self.producer)?;
                 continue;
             }
@@ -313,6 +334,7 @@ impl Driver {
             }
             () = self.producer.ready() => {}
             () = ready(copy) => {}
+            () = self.incremental.ready() => {}
             answer = self.questions.answered() => {
                 self.take_answer(&answer?)?;
             }
@@ -349,6 +371,7 @@ impl Driver {
         if let Some(copy) = &mut self.copy {
             copy.stop();
         }
+        self.incremental.stop();
         self.questions.forget();
         if self.ending.is_none() {
             self.observer.draining();

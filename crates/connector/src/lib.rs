@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod ask;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -12,6 +13,7 @@ pub mod end;
 pub mod exit;
 pub mod halt;
 pub mod heartbeat;
+pub mod incremental;
 pub mod kafka;
 pub mod observer;
 pub mod outbox_init;
@@ -22,6 +24,7 @@ pub mod prepared;
 pub mod questions;
 pub mod resume;
 pub mod secret;
+pub mod signal;
 pub mod slot_watch;
 pub mod start;
 pub mod status;

@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio::time::{MissedTickBehavior, interval, timeout};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
-use crate::config::{Config, TableFilter};
+use crate::config::{Config, Create, NewTables, TableFilter};
 use crate::observer::Observer;
 use crate::postgres::slots::{self, SlotState};
 use crate::postgres::sql::sql;
@@ -37,6 +37,10 @@ impl SlotWatch {
             publication: config.postgres.publication.clone(),
             wanted: config.tables.clone(),
             told: BTreeSet::new(),
+            new_tables: match config.postgres.create {
+                Create::Auto => config.signals.new_tables,
+                Create::Never => NewTables::Ignore,
+            },
         };
         let mut forgotten = Forgotten {
             slot: slot.clone(),
@@ -105,6 +109,8 @@ async fn watch(
 struct LeftOut {
     publication: String,
     wanted: TableFilter,
+    /// What becomes of them.
+    new_tables: NewTables,
     /// Each is told once.
     told: BTreeSet<Unpublished>,
 }
@@ -116,7 +122,26 @@ impl LeftOut {
         let client = session.client().await?;
         let found = unpublished::find(&client, &self.publication, &self.wanted).await;
         let found: BTreeSet<Unpublished> = found.map_err(sql(DOING))?.into_iter().collect();
-        for Unpublished { table, remedy } in found.difference(&self.told) {
+        let mut left = BTreeSet::new();
+        for new in found {
+            if self.new_tables == NewTables::Ignore {
+                left.insert(new);
+                continue;
+            }
+            let rows = self.new_tables == NewTables::Snapshot;
+            match new.take_in(&client, rows).await {
+                Ok(()) => info!(
+                    table = new.table,
+                    rows, "took a new table into the publication"
+                ),
+                Err(error) => {
+                    let error = sql("take a new table in")(error);
+                    debug!(table = new.table, %error, "a new table could not be taken in");
+                    left.insert(new);
+                }
+            }
+        }
+        for Unpublished { table, remedy } in left.difference(&self.told) {
             warn!(
                 table,
                 %remedy,
@@ -124,7 +149,7 @@ impl LeftOut {
                  are not captured; where postgres.create is auto, the next start takes it in"
             );
         }
-        self.told = found;
+        self.told = left;
         Ok(self.told.len())
     }
 }

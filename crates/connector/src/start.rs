@@ -30,6 +30,7 @@ use crate::driver::{Driver, Parts};
 use crate::end::End;
 use crate::halt::{Halt, Halted};
 use crate::heartbeat::Heart;
+use crate::incremental::{Incremental, ReadSettings};
 use crate::kafka::ensure::{Ensured, Making};
 use crate::kafka::{
     self, KafkaError, Producer, ProgressError, ProgressReader, ProgressWriter, Properties, Stored,
@@ -141,9 +142,7 @@ impl Start<'_> {
         }
         let plan = self.judged(found, &stored, &topics).await?;
         let (mut session, server, seen) = opened?;
-        if let Some(Until::Now) = self.until {
-            *self.until = Some(Until::Position(slots::wal_end(&sql).await?));
-        }
+        self.fix_now(&sql).await?;
         if let Some(progress) = &stored.progress {
             self.publication_is_kept(progress, &plan)?;
         }
@@ -177,7 +176,8 @@ impl Start<'_> {
         let begun = std::mem::take(&mut compared.begun);
         let progress = self.progress(&producer, begun)?;
         let noted = compared.take_notes(&progress, &producer)?;
-        let timing = Timing::for_server(server.sender_timeout, self.memory.silence_max);
+        let requests = compared.take_requests(&progress, &producer)?;
+        let incremental = Incremental::new(ReadSettings::of(self.config, &conninfo), requests);
         Ok(self.driver(Made {
             stream,
             session: Arc::new(CatalogSession::new(sql, conninfo).await?),
@@ -189,9 +189,18 @@ impl Start<'_> {
             shape: compared.shape,
             rows,
             noted,
-            timing,
+            incremental,
+            timing: Timing::for_server(server.sender_timeout, self.memory.silence_max),
             two_phase_slot: compared.two_phase_slot,
         }))
+    }
+
+    /// Where to end becomes a position.
+    async fn fix_now(&mut self, sql: &SqlClient) -> Result<(), PostgresError> {
+        if let Some(Until::Now) = self.until {
+            *self.until = Some(Until::Position(slots::wal_end(sql).await?));
+        }
+        Ok(())
     }
 
     async fn secrets(&mut self) -> Result<(Conninfo, Properties), StartError> {
@@ -391,6 +400,9 @@ impl Start<'_> {
             },
             clock.now(),
         );
+        if let Some((schema, table)) = &config.signals.table {
+            relay.take_signals_from(schema, table);
+        }
         if let Some(Until::Position(position)) = *self.until {
             relay.stop_at(position);
         }
@@ -409,6 +421,7 @@ impl Start<'_> {
             relay,
             clock,
             copy: self.copy(made.rows, made.noted, snapshot),
+            incremental: made.incremental,
             progress: made.progress,
             observer: self.observer.clone(),
             heart: Heart::new(&self.config.envelope),
@@ -549,6 +562,7 @@ struct Made {
     /// Where existing rows would come from, and which of them Kafka has.
     rows: Source,
     noted: Noted,
+    incremental: Incremental,
     timing: Timing,
     /// Where the slot stands, if `two_phase` is on for it.
     two_phase_slot: Option<Lsn>,

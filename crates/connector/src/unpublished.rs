@@ -1,10 +1,12 @@
 //! Tables that the configuration wants and the publication leaves out: made, or renamed into a
 //! pattern, since the start. Their changes are not in the stream, and nothing there tells of them.
 
+use relay::SIGNAL_PREFIX;
+use serde_json::json;
 use tokio_postgres::Client;
 
 use crate::config::TableFilter;
-use crate::preflight::quote::identifier;
+use crate::preflight::quote::{identifier, literal};
 use crate::preflight::{publication, tables};
 
 /// One such table.
@@ -14,6 +16,30 @@ pub struct Unpublished {
     pub table: String,
     /// The statement that takes it in.
     pub remedy: String,
+}
+
+impl Unpublished {
+    /// Takes it in, and in the same transaction asks for the rows it has, if they are wanted.
+    ///
+    /// # Errors
+    /// What the server answered: not everybody may change a publication.
+    pub async fn take_in(&self, client: &Client, rows: bool) -> Result<(), tokio_postgres::Error> {
+        let data = json!({ "data-collections": [regex::escape(&self.table)] });
+        let id = format!("new-{}", self.table);
+        let signal = json!({ "id": id, "type": "execute-snapshot", "data": data });
+        let emit = match rows {
+            true => format!(
+                "; SELECT pg_catalog.pg_logical_emit_message(true, {}, {})",
+                literal(SIGNAL_PREFIX),
+                literal(&signal.to_string())
+            ),
+            false => String::new(),
+        };
+        // One message of the protocol, and so one transaction.
+        client
+            .batch_execute(&format!("{}{emit}", self.remedy))
+            .await
+    }
 }
 
 /// Lists them. None while there is no such publication: that ends the stream by itself.

@@ -11,9 +11,11 @@
 //! ```
 
 mod catalog;
+mod change;
 mod copy;
 mod error;
 mod feedback;
+mod incremental;
 mod interface;
 mod ledger;
 mod limits;
@@ -28,6 +30,9 @@ mod transaction;
 pub use catalog::Counts;
 pub use error::RelayError;
 pub use feedback::Feedback;
+pub use incremental::{
+    CHUNK_PREFIX, Chunk, ChunkOutcome, ChunkSnapshot, Reread, SIGNAL_PREFIX, Signalled,
+};
 pub use interface::{
     Captures, Closing, Describe, Now, Output, Positions, Settings, TableCounts, Totals,
 };

@@ -5,7 +5,7 @@ use pgoutput::{Begin, CommitLsn, EndLsn, LogicalMessage, Lsn, Message, PgTimesta
 use crate::error::RelayError;
 use crate::interface::Now;
 use crate::relay::{Relay, encode};
-use crate::transaction::Transaction;
+use crate::transaction::{Replay, Transaction};
 
 impl Relay {
     /// A message that belongs to no transaction is one of its own: the server sends it when it
@@ -32,6 +32,11 @@ impl Relay {
         };
         let open = Transaction::begin(&begin, self.settings.start.mark());
         if logical.lsn <= self.settings.start.commit_end_lsn {
+            return Ok(());
+        }
+        if self.take_own_message(logical.lsn, logical, Replay::New) {
+            self.ledger.begin(open.commit_lsn, unix_micros, 0);
+            self.ledger.commit(EndLsn(logical.lsn));
             return Ok(());
         }
         let context = open.context(self.settings.start.epoch, logical.lsn, now.unix_nanos);

@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use envelope::{
-    Context, EncodeError, Encoder, Operation, Options, Record, Records, RelationDetails, Table,
-};
+use envelope::{EncodeError, Encoder, Options, Record, Records, RelationDetails, Table};
 use pgoutput::{
-    Begin, Commit, CommitLsn, DecodeError, Delete, EndLsn, Insert, KeepaliveLsn, Lsn, Message,
-    PgTimestamp, Relation, ServerMessage, Truncate, Update,
+    Begin, Commit, CommitLsn, DecodeError, EndLsn, KeepaliveLsn, Lsn, Message, PgTimestamp,
+    Relation, ServerMessage,
 };
 
 use crate::catalog::{Captured, Catalog};
 use crate::copy::Copying;
 use crate::error::RelayError;
 use crate::feedback::Feedback;
+use crate::incremental::Incremental;
 use crate::interface::{Closing, Describe, Now, Output, Positions, Settings, TableCounts, Totals};
 use crate::ledger::{Confirmed, Ledger, Located, Mark, Ticket};
 use crate::prepared::Prepares;
@@ -45,7 +44,7 @@ pub struct Relay {
     /// The end of the transaction of one message that is complete when its records have left.
     ends_with_records: Option<EndLsn>,
     undescribed: Option<Undescribed>,
-    routed: RoutedTopics,
+    pub(crate) routed: RoutedTopics,
     pub(crate) prepares: Prepares,
     reported: Confirmed,
     rows_since_store: bool,
@@ -53,6 +52,7 @@ pub struct Relay {
     draining: bool,
     server_leaving: Option<Duration>,
     pub(crate) copy: Copying,
+    pub(crate) incremental: Incremental,
     published: Lsn,
     totals: Totals,
 }
@@ -93,6 +93,7 @@ impl Relay {
             draining: false,
             server_leaving: None,
             copy: Copying::new(settings.start.snapshot),
+            incremental: Incremental::default(),
             published: settings.start.commit_end_lsn,
             totals: Totals::default(),
             settings,
@@ -114,7 +115,9 @@ impl Relay {
     /// Whether the next payload may be handed in.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        let blocked = self.copy.blocks_stream() || self.prepares.blocks_stream();
+        let blocked = self.copy.blocks_stream()
+            || self.prepares.blocks_stream()
+            || self.incremental.blocks_stream();
         self.is_described() && !blocked && self.has_room()
     }
 
@@ -381,6 +384,7 @@ impl Relay {
         }
         self.prepares.stream_came_to(begin.commit_lsn.0);
         self.hold_slot();
+        self.incremental.saw(begin.xid);
         let transaction = Transaction::begin(begin, self.settings.start.mark());
         let commit_time = begin.commit_time.unix_micros();
         self.ledger.begin(
@@ -431,7 +435,10 @@ impl Relay {
     }
 
     fn handle_relation(&mut self, relation: &Relation<'_>, message: &[u8]) {
-        if !(self.settings.captures)(relation.schema, relation.name) {
+        self.incremental.described(relation);
+        if self.is_signal_table(relation)
+            || !(self.settings.captures)(relation.schema, relation.name)
+        {
             self.catalog.ignore(relation.oid);
             return;
         }
@@ -450,57 +457,6 @@ impl Relay {
             message: message.to_vec(),
             question,
         });
-    }
-
-    fn handle_change(
-        &mut self,
-        now: Now,
-        at: Lsn,
-        message: &Message<'_>,
-    ) -> Result<(), RelayError> {
-        let Some(open) = &self.transaction else {
-            return Err(self.out_of_place(message));
-        };
-        if open.replay == Replay::Whole {
-            return Ok(());
-        }
-        let commit_lsn = open.commit_lsn;
-        let context = open.context(self.settings.start.epoch, at, now.unix_nanos);
-        let (encoder, catalog, out) = (&mut self.encoder, &mut self.catalog, &mut self.records);
-        let encoded = match message {
-            Message::Insert(Insert { relation, new }) => catalog
-                .captured(*relation, commit_lsn)?
-                .map(|table| encoder.insert(table, &context, *new, out)),
-            Message::Update(Update { relation, old, new }) => catalog
-                .captured(*relation, commit_lsn)?
-                .map(|table| encoder.update(table, &context, *old, *new, out)),
-            Message::Delete(Delete { relation, old }) => catalog
-                .captured(*relation, commit_lsn)?
-                .map(|table| encoder.delete(table, &context, *old, out)),
-            Message::Truncate(Truncate { relations, .. }) => {
-                let first_ordinal = context.first_ordinal;
-                relations.iter().try_for_each(|oid| {
-                    let Some(table) = catalog.captured(oid, commit_lsn)? else {
-                        return Ok(());
-                    };
-                    let first_ordinal = first_ordinal + out.len() as u64;
-                    let context = Context {
-                        first_ordinal,
-                        ..context
-                    };
-                    encode(commit_lsn, encoder.truncate(table, &context, out))
-                })?;
-                None
-            }
-            Message::Logical(logical) => Some(encoder.logical_message(&context, logical, out)),
-            _ => return Err(self.out_of_place(message)),
-        };
-        encode(commit_lsn, encoded.unwrap_or(Ok(())))?;
-        if let Some(relation) = self.encoder.take_ignored() {
-            self.catalog.count(relation, Operation::Ignored);
-        }
-        self.number_records();
-        Ok(())
     }
 
     /// Leaves out what an earlier run has published, and counts on.

@@ -197,7 +197,6 @@ pub const FOREIGN: &[Foreign] = &[
         "snapshot.legacy.snapshot.max.threads",
         "several connections read one table, too",
     ),
-    later("snapshot.incremental.snapshot.chunk.size"),
     later("snapshot.incremental.snapshot.watermarking.strategy"),
     later_or(
         "snapshot.incremental.snapshot.allow.schema.changes",

@@ -25,6 +25,7 @@ mod reader;
 mod routing;
 mod secret_source;
 mod settings;
+mod signals;
 mod snapshot;
 mod substitute;
 mod tables;
@@ -49,6 +50,7 @@ pub use self::secret_source::{SecretError, SecretSource};
 pub use self::settings::Environment;
 pub use self::tables::{TableFilter, TablePart};
 pub use envelope::TablePattern;
+pub use signals::{NewTables, Signals};
 pub use snapshot::{CopySettings, SnapshotMode, TableOrder};
 
 /// Everything a run needs to know. `Debug` shows no secret.
@@ -70,6 +72,10 @@ pub struct Config {
     pub snapshot: SnapshotMode,
     /// The rest of the section `snapshot`.
     pub copy: CopySettings,
+    /// `snapshot.incremental.snapshot.chunk.size`.
+    pub chunk_rows: usize,
+    /// Where signals come from.
+    pub signals: Signals,
     /// The section `envelope`, with the topic prefix and the database's name.
     pub envelope: envelope::Options,
     /// `delivery`.
@@ -201,7 +207,8 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
     let kafka = kafka::read_kafka(reader);
     let topics = kafka::read_topics(reader, name.as_deref(), slot);
     let outbox = outbox::read(reader);
-    let tables = read_tables(reader, outbox.as_ref());
+    let signals = signals::read(reader);
+    let tables = read_tables(reader, outbox.as_ref(), signals.as_ref());
     let via_root = reader.word("envelope.publish.via.partition.root");
     let snapshot = snapshot::read(reader);
     let prefix = topics.as_ref().map_or("", |topics| topics.prefix.as_str());
@@ -214,6 +221,7 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
     let records = reader.count("limits.in.flight.records");
     let bytes = reader.bytes("limits.in.flight.bytes");
     let shutdown_timeout = reader.duration("shutdown.timeout");
+    let chunk_rows = reader.count("snapshot.incremental.snapshot.chunk.size");
     let (snapshot, copy) = snapshot?;
     Some(Config {
         name: name?,
@@ -224,6 +232,8 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
         publish_via_partition_root: via_root?,
         snapshot,
         copy,
+        chunk_rows: chunk_rows?,
+        signals: signals?,
         envelope: envelope::Options {
             outbox: outbox?,
             ..envelope?
@@ -243,6 +253,7 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
 fn read_tables(
     reader: &mut Reader<'_>,
     outbox: Option<&Option<envelope::Outbox>>,
+    signals: Option<&Signals>,
 ) -> Option<TableFilter> {
     let needs_tables = matches!(outbox, Some(None)) || reader.is_set("tables.include");
     let include = match needs_tables {
@@ -263,8 +274,10 @@ fn read_tables(
     let parts = parts.collect();
     let outbox = outbox.and_then(Option::as_ref);
     let outbox = outbox.map(|outbox| outbox.tables.clone());
+    let mut beside = outbox.unwrap_or_default();
+    beside.extend(signals.and_then(Signals::pattern));
     let filter = TableFilter::new(include?, exclude?).with_parts(parts);
-    Some(filter.with_outbox(outbox.unwrap_or_default()))
+    Some(filter.with_outbox(beside))
 }
 
 fn connector_name(text: &str) -> Result<String, String> {

@@ -85,7 +85,7 @@ const PIECE_BLOCKS_MIN: u32 = 16;
 ///
 /// # Errors
 /// What the server answered.
-pub(super) async fn tables(
+pub(crate) async fn tables(
     client: &Client,
     publication: &str,
     filter: &TableFilter,
@@ -221,7 +221,7 @@ impl CopyTable {
         sql::describe(client, self.oid, &types).await
     }
 
-    pub(super) fn oid(&self) -> u32 {
+    pub(crate) fn oid(&self) -> u32 {
         self.oid
     }
 
@@ -236,7 +236,7 @@ impl CopyTable {
 
     /// As `FROM` and `LOCK TABLE` name it: a plain table without its inheritance children, which
     /// are published under their own names.
-    pub(super) fn source(&self) -> String {
+    pub(crate) fn source(&self) -> String {
         let only = if self.partitioned { "" } else { "ONLY " };
         let (schema, name) = (quote_identifier(&self.schema), quote_identifier(&self.name));
         format!("{only}{schema}.{name}")
@@ -269,13 +269,18 @@ impl CopyTable {
     }
 
     /// The statement that reads the rows which meet a condition; all of them without one.
-    pub(super) fn copy_statement(&self, condition: &str) -> String {
+    pub(crate) fn copy_statement(&self, condition: &str) -> String {
         self.statement("", condition)
     }
 
     /// All its rows; before each row's columns stands where it lies: its table, and its `ctid` there.
     pub(crate) fn located_copy_statement(&self) -> String {
         self.statement("tableoid::pg_catalog.regclass, ctid, ", "")
+    }
+
+    /// The publication's row filter.
+    pub(crate) fn row_filter(&self) -> Option<&str> {
+        self.row_filter.as_deref()
     }
 
     /// Its schema and its name.

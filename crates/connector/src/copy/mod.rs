@@ -28,7 +28,7 @@ use std::sync::Arc;
 use envelope::RelationDetails;
 use pgoutput::Lsn;
 
-pub(crate) use catalog::{CopyTable, published};
+pub(crate) use catalog::{CopyTable, published, tables as published_tables};
 use pieces::Blocks;
 pub(crate) use tables::locked_tables;
 

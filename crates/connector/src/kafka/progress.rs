@@ -10,6 +10,7 @@
 mod begun;
 mod parts;
 mod reader;
+mod requests;
 mod writer;
 
 use pgoutput::{CommitLsn, Lsn};

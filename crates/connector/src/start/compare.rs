@@ -10,6 +10,7 @@ use super::{Start, StartError};
 use crate::config::SnapshotMode;
 use crate::copy::Noted;
 use crate::halt::{Halt, Halted};
+use crate::incremental;
 use crate::kafka::{KafkaError, Producer, ProgressReader, ProgressWriter, Stored};
 use crate::postgres::slots;
 use crate::postgres::sql::SqlClient;
@@ -21,6 +22,7 @@ pub(super) struct Compared {
     pub(super) shape: u64,
     pub(super) begun: BTreeSet<String>,
     noted: Noted,
+    requests: incremental::Noted,
     pub(super) two_phase_slot: Option<Lsn>,
 }
 
@@ -39,6 +41,25 @@ impl Compared {
             progress.forget(producer, table)?;
         }
         Ok(Noted::new())
+    }
+}
+
+impl Compared {
+    /// What was asked for before; notes of what was over by then are taken back.
+    pub(super) fn take_requests(
+        &mut self,
+        progress: &ProgressWriter,
+        producer: &Producer,
+    ) -> Result<incremental::Noted, KafkaError> {
+        let requests = std::mem::take(&mut self.requests);
+        let passed = self.resume.start.end;
+        let over = requests
+            .values()
+            .filter(|request| request.is_over_at(passed));
+        for request in over.take(NOTES_FORGOTTEN) {
+            progress.forget_request(producer, &request.id)?;
+        }
+        Ok(requests)
     }
 }
 
@@ -64,6 +85,7 @@ impl Start<'_> {
             progress,
             begun,
             noted,
+            requests,
         } = reader.read().await?;
         if progress.is_some() && before.progress.is_none() {
             // Written by whoever had the slot; what it tells of was not looked at.
@@ -100,6 +122,7 @@ impl Start<'_> {
             shape,
             begun,
             noted,
+            requests,
             two_phase_slot,
         })
     }

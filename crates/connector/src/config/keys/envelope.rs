@@ -319,4 +319,10 @@ pub(super) const KEYS: &[Key] = &[
         default: Default::Is("__"),
         doc: "Stands before the names of these headers.",
     },
+    Key {
+        path: "envelope.signal.data.collection",
+        kind: Kind::Text,
+        default: Default::Unset,
+        doc: "A table (`schema.table`) whose inserts are signals: columns `id`, `type`, `data`, in that order.",
+    },
 ];

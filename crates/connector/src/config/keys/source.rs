@@ -184,6 +184,17 @@ pub(super) const KEYS: &[Key] = &[
         doc: "Tables to leave out; wins over `tables.include`.",
     },
     Key {
+        path: "tables.new",
+        kind: Kind::Word {
+            known: &["snapshot", "stream", "ignore"],
+            not_yet: &[],
+        },
+        default: Default::Is("snapshot"),
+        doc: "What becomes of a table that begins to match while walferry runs: it is added to the publication and \
+              its rows are published beside the stream; it is added, and changes follow from then on; \
+              or the log tells of it. With `postgres.create: never` it is the last.",
+    },
+    Key {
         path: "snapshot.snapshot.mode",
         kind: Kind::Word {
             known: &[
@@ -246,5 +257,14 @@ pub(super) const KEYS: &[Key] = &[
         },
         default: Default::Is("10000"),
         doc: "How long a table's lock (`ACCESS SHARE`) is waited for, in milliseconds: who comes behind waits as long.",
+    },
+    Key {
+        path: "snapshot.incremental.snapshot.chunk.size",
+        kind: Kind::Count {
+            min: 1,
+            max: 1_000_000,
+        },
+        default: Default::Is("8192"),
+        doc: "The most rows of a chunk, when rows are published beside the stream. Chunks of wide rows are smaller: about 1 MiB.",
     },
 ];

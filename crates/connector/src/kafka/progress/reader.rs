@@ -15,8 +15,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use super::super::context::{Listener, lock};
 use super::super::error::KafkaError;
 use super::super::properties::{ClientKind, Properties};
-use super::{ProgressError, begun, decode, parts};
+use super::{ProgressError, begun, decode, parts, requests};
 use crate::copy::Noted;
+use crate::incremental;
 use relay::Progress;
 
 /// What the progress topic holds of one slot.
@@ -28,6 +29,8 @@ pub struct Stored {
     pub begun: BTreeSet<String>,
     /// How far the copy of each table has come, by `schema.table`.
     pub noted: Noted,
+    /// What was asked for while the stream goes on, by id.
+    pub requests: incremental::Noted,
 }
 
 impl Stored {
@@ -94,6 +97,7 @@ impl ProgressReader {
                 progress: newest.map(|value| decode(&slot, value)).transpose()?,
                 begun: reading.held.begun.clone(),
                 noted: reading.held.noted.clone(),
+                requests: reading.held.requests.clone(),
             })
         });
         reading.await.unwrap_or_else(|_| {
@@ -135,6 +139,7 @@ struct Held {
     newest: Option<Vec<u8>>,
     begun: BTreeSet<String>,
     noted: Noted,
+    requests: incremental::Noted,
 }
 
 impl Held {
@@ -151,6 +156,11 @@ impl Held {
             match value.and_then(parts::decode) {
                 Some(part) => self.noted.insert(table.to_owned(), part),
                 None => self.noted.remove(table),
+            };
+        } else if let Some(id) = requests::id_of(slot, key) {
+            match value.and_then(requests::decode) {
+                Some(request) => self.requests.insert(id.to_owned(), request),
+                None => self.requests.remove(id),
             };
         }
     }

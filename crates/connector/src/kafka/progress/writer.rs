@@ -6,8 +6,9 @@ use relay::Progress;
 
 use super::super::error::KafkaError;
 use super::super::producer::{AutoCreation, Producer};
-use super::{begun, encode, parts};
+use super::{begun, encode, parts, requests};
 use crate::copy::Part;
+use crate::incremental::Request;
 
 /// The writer of one slot's progress.
 #[derive(Debug)]
@@ -84,6 +85,24 @@ impl ProgressWriter {
     pub fn note(&self, producer: &Producer, table: &str, part: &Part) -> Result<(), KafkaError> {
         let key = parts::key(&self.slot, table);
         producer.store_note(&self.topic, &key, Some(&parts::encode(&self.slot, part)))
+    }
+
+    /// Notes how far a request has come. Nothing comes back, unless it is refused.
+    ///
+    /// # Errors
+    /// The producer has stopped.
+    pub fn note_request(&self, producer: &Producer, request: &Request) -> Result<(), KafkaError> {
+        let key = requests::key(&self.slot, &request.id);
+        let value = requests::encode(&self.slot, request);
+        producer.store_note(&self.topic, &key, Some(&value))
+    }
+
+    /// Takes back what is noted of a request.
+    ///
+    /// # Errors
+    /// The producer has stopped.
+    pub fn forget_request(&self, producer: &Producer, id: &str) -> Result<(), KafkaError> {
+        producer.store_note(&self.topic, &requests::key(&self.slot, id), None)
     }
 
     /// Takes back what is noted of a table's copy.

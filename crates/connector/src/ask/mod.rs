@@ -1,0 +1,292 @@
+//! `walferry snapshot`: asks the walferry that runs for the rows of tables, by a message in the WAL, and shows
+//! how far it has come, from what it notes in the progress topic.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::{Duration, SystemTime};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use relay::SIGNAL_PREFIX;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+use tokio_postgres::types::Type;
+
+use crate::config::Config;
+use crate::copy;
+use crate::credentials::{self, Unreadable};
+use crate::exit::Exit;
+use crate::incremental::{Request, State};
+use crate::kafka::{ProgressError, ProgressReader};
+use crate::postgres::PostgresError;
+use crate::postgres::sql::{self, SqlClient};
+use crate::preflight::quote::qualified;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    /// The rows of these tables.
+    Execute {
+        /// By `schema.table`.
+        tables: Vec<String>,
+        /// A condition on the rows of each.
+        filter: Option<String>,
+        /// The columns to order rows by.
+        surrogate_key: Option<String>,
+        /// Whether to come back at once.
+        detach: bool,
+    },
+    /// To stop all, or the one with this id.
+    Stop(Option<String>),
+    /// To pause.
+    Pause,
+    /// To go on.
+    Resume,
+}
+
+/// Why it cannot be asked.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// A secret that cannot be read.
+    #[error("{0}")]
+    Secret(String),
+    /// The server.
+    #[error(transparent)]
+    Postgres(#[from] PostgresError),
+    /// Kafka.
+    #[error(transparent)]
+    Progress(#[from] ProgressError),
+    /// The table would be refused.
+    #[error("SNAPSHOT_TABLE_LEFT_OUT: table {table} {reason}")]
+    Table {
+        /// `schema.table`.
+        table: String,
+        /// What is the matter with it.
+        reason: &'static str,
+    },
+    /// The server takes no message.
+    #[error(
+        "SNAPSHOT_STANDBY: the server is a standby and takes no signal: connect to the primary"
+    )]
+    Standby,
+    /// It ended without all rows.
+    #[error("SNAPSHOT_TABLE_LEFT_OUT: {0}")]
+    LeftOut(String),
+}
+
+impl AskError {
+    /// The exit it leads to.
+    #[must_use]
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Secret(_) => Exit::Usage,
+            Self::Postgres(_) | Self::Progress(_) => Exit::Unexpected,
+            Self::Table { .. } | Self::Standby | Self::LeftOut(_) => Exit::CheckErrors,
+        }
+    }
+}
+
+impl From<Unreadable> for AskError {
+    fn from(error: Unreadable) -> Self {
+        Self::Secret(error.0)
+    }
+}
+
+/// Asks, and waits for the end unless told otherwise. A signal asks to stop it.
+///
+/// # Errors
+/// The table or a server is not fit, or it ended without all rows.
+pub async fn ask(
+    config: &Config,
+    ask: Ask,
+    shutdown: &mut watch::Receiver<bool>,
+) -> Result<Exit, AskError> {
+    let sql = SqlClient::connect(&credentials::conninfo(config).await?).await?;
+    let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let id = format!("cli-{}", since_epoch.as_millis());
+    if is_standby(&sql).await? {
+        return Err(AskError::Standby);
+    }
+    let (kind, data, waits) = match ask {
+        Ask::Execute {
+            tables,
+            filter,
+            surrogate_key,
+            detach,
+        } => {
+            for table in &tables {
+                checked(config, &sql, table).await?;
+            }
+            let names: Vec<String> = tables.iter().map(|table| regex::escape(table)).collect();
+            let condition = |name: &String| {
+                filter
+                    .as_ref()
+                    .map(|filter| json!({ "data-collection": name, "filter": filter }))
+            };
+            let conditions: Vec<Value> = names.iter().filter_map(condition).collect();
+            let data = json!({
+                "type": "incremental",
+                "data-collections": names,
+                "additional-conditions": conditions,
+                "surrogate-key": surrogate_key,
+            });
+            ("execute-snapshot", data, !detach)
+        }
+        Ask::Stop(id) => ("stop-snapshot", json!({ "id": id }), false),
+        Ask::Pause => ("pause-snapshot", json!({}), false),
+        Ask::Resume => ("resume-snapshot", json!({}), false),
+    };
+    emit(&sql, &id, kind, &data).await?;
+    say(&format!("asked for {kind} as {id}"));
+    match waits {
+        true => wait(config, &sql, &id, shutdown).await,
+        false => Ok(Exit::Done),
+    }
+}
+
+async fn is_standby(sql: &SqlClient) -> Result<bool, PostgresError> {
+    const QUERY: &str = "SELECT pg_catalog.pg_is_in_recovery()";
+    let asked = async { sql.query_one(QUERY, &[]).await?.try_get(0) };
+    sql::ask("ask whether the server is a standby", asked).await
+}
+
+/// What would be refused later is refused now.
+async fn checked(config: &Config, sql: &SqlClient, table: &str) -> Result<(), AskError> {
+    const QUERY: &str = "SELECT pg_catalog.to_regclass($1) IS NOT NULL, \
+         coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass($1), 'SELECT') \
+             OR pg_catalog.has_any_column_privilege(pg_catalog.to_regclass($1), 'SELECT'), false)";
+    const DOING: &str = "look at the table";
+    let refused = |reason| {
+        let table = table.to_owned();
+        Err(AskError::Table { table, reason })
+    };
+    let Some((schema, name)) = table.split_once('.') else {
+        return refused("has no schema: write schema.table");
+    };
+    let quoted = qualified(schema, name);
+    let asked = async {
+        let rows = sql.query_typed(QUERY, &[(&quoted, Type::TEXT)]).await?;
+        let row = rows.first();
+        let flag = |place| row.map_or(Ok(false), |row| row.try_get::<_, bool>(place));
+        Ok((flag(0)?, flag(1)?))
+    };
+    let (exists, readable) = sql::ask(DOING, asked).await?;
+    let published = copy::published(sql, &config.postgres.publication, &config.tables).await?;
+    let published = published.iter().any(|(of, it)| of == schema && it == name);
+    match (exists, published, readable) {
+        (false, ..) => refused("does not exist"),
+        (_, false, _) => refused(
+            "is not published: tables.include must match it and the publication have it; of a partitioned \
+             table, name the partitions",
+        ),
+        (.., false) => refused("may not be read by this role: GRANT SELECT"),
+        _ => Ok(()),
+    }
+}
+
+async fn emit(sql: &SqlClient, id: &str, kind: &str, data: &Value) -> Result<(), PostgresError> {
+    const EMIT: &str = "SELECT pg_catalog.pg_logical_emit_message(true, $1, $2)::text";
+    let content = json!({ "id": id, "type": kind, "data": data }).to_string();
+    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
+        [(&SIGNAL_PREFIX, Type::TEXT), (&content, Type::TEXT)];
+    let emitted = async { sql.query_typed(EMIT, &parameters).await };
+    sql::ask("write the signal", emitted).await.map(drop)
+}
+
+async fn wait(
+    config: &Config,
+    sql: &SqlClient,
+    id: &str,
+    shutdown: &mut watch::Receiver<bool>,
+) -> Result<Exit, AskError> {
+    let properties = credentials::properties(config).await?;
+    let (topic, slot) = (&config.topics.progress, &config.postgres.slot);
+    let reader = ProgressReader::new(&properties, topic, slot, KAFKA_TIMEOUT);
+    let reader = reader.map_err(ProgressError::from)?;
+    let bar = bar();
+    let (begun, mut stopping, mut seen, mut told) = (Instant::now(), false, false, String::new());
+    loop {
+        tokio::select! {
+            _ = shutdown.wait_for(|asked| *asked), if !stopping => {
+                stopping = true;
+                emit(sql, &format!("{id}-stop"), "stop-snapshot", &json!({ "id": id })).await?;
+                say("asked to stop it; a second signal leaves it as it is");
+            }
+            () = sleep(LOOK_EVERY) => {}
+        }
+        let stored = match reader.read().await {
+            Err(ProgressError::TopicMissing { .. }) => continue,
+            stored => stored?,
+        };
+        let line = match stored.requests.get(id) {
+            Some(request) => {
+                seen = true;
+                if let Some(exit) = over(request, &bar)? {
+                    return Ok(exit);
+                }
+                line(request)
+            }
+            None if !seen && begun.elapsed() > HINT_AFTER => {
+                "no walferry has taken it yet; the next one that comes there does".to_owned()
+            }
+            None => continue,
+        };
+        if line != told {
+            bar.set_message(line.clone());
+            if bar.is_hidden() {
+                say(&line);
+            }
+            told = line;
+        }
+        bar.tick();
+    }
+}
+
+/// The exit, once it is over.
+fn over(request: &Request, bar: &ProgressBar) -> Result<Option<Exit>, AskError> {
+    if request.state == State::Running {
+        return Ok(None);
+    }
+    bar.finish_and_clear();
+    let rows = request.rows;
+    match request.state {
+        State::Failed => Err(AskError::LeftOut(request.problems.join("; "))),
+        State::Stopped => {
+            say(&format!("stopped after {rows} rows"));
+            Ok(Some(Exit::NotReached))
+        }
+        State::Done | State::Running => {
+            say(&format!("done: {rows} rows in {} chunks", request.chunks));
+            Ok(Some(Exit::Done))
+        }
+    }
+}
+
+fn line(request: &Request) -> String {
+    let table = request.tables.as_ref().and_then(|tables| tables.first());
+    let table = table.map_or("waiting", String::as_str);
+    let paused = if request.paused { ", paused" } else { "" };
+    format!(
+        "{table}: {} rows, {} chunks{paused}",
+        request.rows, request.chunks
+    )
+}
+
+fn bar() -> ProgressBar {
+    let target = match std::io::stderr().is_terminal() {
+        true => ProgressDrawTarget::stderr(),
+        false => ProgressDrawTarget::hidden(),
+    };
+    let bar = ProgressBar::with_draw_target(None, target);
+    match ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn say(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+const KAFKA_TIMEOUT: Duration = Duration::from_secs(30);
+const LOOK_EVERY: Duration = Duration::from_millis(300);
+const HINT_AFTER: Duration = Duration::from_secs(10);

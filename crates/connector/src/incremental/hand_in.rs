@@ -1,0 +1,354 @@
+//! The loop's end of it: signals become requests, one of which is read; what the reader sends goes into
+//! the relay, and what Kafka has is noted.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::future::pending;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, SystemTime};
+
+use envelope::Options;
+use pgoutput::Lsn;
+use relay::{ChunkOutcome, Relay};
+use tokio::sync::{mpsc, watch};
+use tokio::task::AbortHandle;
+use tracing::{info, warn};
+
+use super::reader::{Item, Reader, Sent};
+use super::request::{Noted, Request, State};
+use crate::config::{Config, TableFilter};
+use crate::kafka::{KafkaError, Producer, ProgressWriter};
+use crate::postgres::Conninfo;
+use crate::signal::{Action, Signal, Stopped};
+
+/// What reading needs to know.
+pub struct ReadSettings {
+    /// The server.
+    pub conninfo: Conninfo,
+    /// The slot, for the watermarks' names.
+    pub slot: String,
+    /// Tables of this publication,
+    pub publication: String,
+    /// as far as they are wanted.
+    pub tables: TableFilter,
+    /// How events are written.
+    pub options: Options,
+    /// The most rows of a chunk.
+    pub chunk_rows: usize,
+    /// How long a lock may be waited for.
+    pub lock_timeout: Duration,
+    /// `schema.table` of the signals.
+    pub signal_table: Option<String>,
+    /// Unlike that of any other run: no watermark of another is taken for one of this.
+    pub nonce: String,
+}
+
+impl ReadSettings {
+    /// Those of a run.
+    #[must_use]
+    pub fn of(config: &Config, conninfo: &Conninfo) -> Self {
+        let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        Self {
+            conninfo: conninfo.clone(),
+            slot: config.postgres.slot.clone(),
+            publication: config.postgres.publication.clone(),
+            tables: config.tables.clone(),
+            options: config.envelope.clone(),
+            chunk_rows: config.chunk_rows,
+            lock_timeout: config.copy.lock_timeout,
+            signal_table: config.signals.table_name(),
+            nonce: format!("{:x}.{:x}", since_epoch.as_nanos(), std::process::id()),
+        }
+    }
+
+    pub(super) fn is_signal_table(&self, name: &str) -> bool {
+        self.signal_table.as_deref() == Some(name)
+    }
+}
+
+/// The requests of a connection.
+pub struct Incremental {
+    settings: Arc<ReadSettings>,
+    windows: Arc<AtomicU64>,
+    /// The first is read.
+    requests: VecDeque<Request>,
+    reading: Option<Reading>,
+    /// Ended, and still noted.
+    ended: BTreeSet<(String, String)>,
+    /// Signals that were not understood.
+    ignored: u64,
+    /// Notes to be written.
+    notes: Vec<Request>,
+}
+
+/// The reader at work.
+struct Reading {
+    items: mpsc::Receiver<Sent>,
+    came: Option<Sent>,
+    outcomes: mpsc::UnboundedSender<(u64, ChunkOutcome)>,
+    paused: watch::Sender<bool>,
+    open: BTreeSet<u64>,
+    task: AbortHandle,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Incremental {
+    /// Goes on with what is noted.
+    #[must_use]
+    pub fn new(settings: ReadSettings, noted: Noted) -> Self {
+        let (running, ended): (Vec<_>, Vec<_>) = noted
+            .into_values()
+            .partition(|request| request.state == State::Running);
+        for request in &running {
+            info!(
+                request = request.id,
+                rows = request.rows,
+                "the snapshot beside the stream goes on"
+            );
+        }
+        Self {
+            settings: Arc::new(settings),
+            windows: Arc::default(),
+            requests: running.into(),
+            reading: None,
+            ended: ended.into_iter().map(|it| (it.id, it.at)).collect(),
+            ignored: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Returns when there is something to take in. Safe to cancel.
+    pub async fn ready(&mut self) {
+        match &mut self.reading {
+            Some(reading) if reading.came.is_none() => match reading.items.recv().await {
+                Some(sent) => reading.came = Some(sent),
+                None => pending().await,
+            },
+            Some(_) => {}
+            None => pending().await,
+        }
+    }
+
+    /// Ends the reading; what is noted stays.
+    pub fn stop(&mut self) {
+        self.reading = None;
+        self.requests.clear();
+    }
+
+    /// The requests, the one under way first, and how many signals were not understood.
+    pub fn requests(&self) -> (impl Iterator<Item = &Request>, u64) {
+        (self.requests.iter(), self.ignored)
+    }
+
+    /// Takes in signals, items and outcomes. Before [`Relay::poll`]: notes go ahead of the positions.
+    ///
+    /// # Errors
+    /// The producer has stopped.
+    pub fn turn(
+        &mut self,
+        relay: &mut Relay,
+        progress: &ProgressWriter,
+        producer: &Producer,
+    ) -> Result<(), KafkaError> {
+        while let Some((at, signalled)) = relay.take_signal() {
+            match Signal::of_stream(&signalled) {
+                Ok(signal) => self.obey(relay, signal, at),
+                Err(error) => self.ignore(&error, at),
+            }
+        }
+        while let Some((window, outcome)) = relay.chunk_outcome() {
+            if let Some(reading) = &mut self.reading {
+                reading.open.remove(&window);
+                let _ = reading.outcomes.send((window, outcome));
+            }
+        }
+        while let Some((item, taken)) = self.next_item() {
+            self.take(relay, item);
+            let _ = taken.send(());
+        }
+        self.begin_next();
+        for note in self.notes.drain(..) {
+            progress.note_request(producer, &note)?;
+        }
+        Ok(())
+    }
+
+    fn ignore(&mut self, error: &crate::signal::SignalError, at: Lsn) {
+        self.ignored += 1;
+        warn!(%at, %error, "SIGNAL_IGNORED: a signal was not understood");
+    }
+
+    fn next_item(&mut self) -> Option<Sent> {
+        let reading = self.reading.as_mut()?;
+        reading
+            .came
+            .take()
+            .or_else(|| reading.items.try_recv().ok())
+    }
+
+    fn take(&mut self, relay: &mut Relay, item: Item) {
+        let Some(reading) = &mut self.reading else {
+            return;
+        };
+        match item {
+            Item::Open { window, relation } => {
+                reading.open.insert(window);
+                relay.open_window(window, relation);
+            }
+            Item::Chunk { chunk, table } => {
+                relay.handle_chunk(chunk, &table.copied.relation(), &table.details);
+            }
+            Item::Abandon { window } => {
+                reading.open.remove(&window);
+                relay.close_window(window);
+            }
+            Item::Note(request) => self.note_first(*request),
+            Item::Over(request) => {
+                self.note_first(*request);
+                self.end_first(relay);
+            }
+        }
+    }
+
+    /// What the reader says of the first request; whether it is paused is not the reader's to say.
+    fn note_first(&mut self, request: Request) {
+        if let Some(first) = self.requests.front_mut() {
+            let paused = first.paused;
+            *first = Request { paused, ..request };
+            self.notes.push(first.clone());
+        }
+    }
+
+    fn end_first(&mut self, relay: &mut Relay) {
+        self.end_reading(relay);
+        if let Some(ended) = self.requests.pop_front() {
+            let (rows, state) = (ended.rows, ended.state);
+            info!(
+                request = ended.id,
+                rows,
+                ?state,
+                "the snapshot beside the stream is over"
+            );
+            self.ended.insert((ended.id, ended.at));
+        }
+    }
+
+    fn end_reading(&mut self, relay: &mut Relay) {
+        if let Some(reading) = self.reading.take() {
+            reading
+                .open
+                .iter()
+                .for_each(|window| relay.close_window(*window));
+        }
+    }
+
+    fn begin_next(&mut self) {
+        let (None, Some(first)) = (&self.reading, self.requests.front()) else {
+            return;
+        };
+        let (sender, items) = mpsc::channel(1);
+        let (outcomes, came_back) = mpsc::unbounded_channel();
+        let (paused, watched) = watch::channel(first.paused);
+        let reader = Reader {
+            settings: Arc::clone(&self.settings),
+            windows: Arc::clone(&self.windows),
+            request: first.clone(),
+            items: sender,
+            outcomes: came_back,
+            paused: watched,
+        };
+        self.reading = Some(Reading {
+            items,
+            came: None,
+            outcomes,
+            paused,
+            open: BTreeSet::new(),
+            task: tokio::spawn(reader.run()).abort_handle(),
+        });
+    }
+
+    fn obey(&mut self, relay: &mut Relay, signal: Signal, at: Lsn) {
+        let id = signal.id;
+        match signal.action {
+            Action::Execute(wanted) => {
+                let key = (id, at.to_string());
+                let running = |it: &Request| it.id == key.0 && it.at == key.1;
+                if self.ended.contains(&key) || self.requests.iter().any(running) {
+                    // The stream came a second time.
+                    return;
+                }
+                let taken = |it: &Request| it.id == key.0;
+                let id = match self.requests.iter().any(taken) {
+                    true => format!("{}@{}", key.0, key.1),
+                    false => key.0,
+                };
+                info!(request = id, collections = ?wanted.collections, "rows are to be published beside the stream");
+                let request = Request::new(id, key.1, wanted);
+                self.notes.push(request.clone());
+                self.requests.push_back(request);
+            }
+            Action::Stop(stopped) => self.stop_some(relay, &stopped),
+            Action::Pause => self.pause(true),
+            Action::Resume => self.pause(false),
+            Action::Log(message) => info!(signal = id, "{message}"),
+        }
+    }
+
+    fn pause(&mut self, paused: bool) {
+        for request in &mut self.requests {
+            request.paused = paused;
+            self.notes.push(request.clone());
+        }
+        if let Some(reading) = &self.reading {
+            reading.paused.send_replace(paused);
+        }
+        let requests = self.requests.len();
+        match paused {
+            true => info!(requests, "snapshots beside the stream are paused"),
+            false => info!(requests, "snapshots beside the stream go on"),
+        }
+    }
+
+    fn stop_some(&mut self, relay: &mut Relay, stopped: &Stopped) {
+        let mut first_changed = false;
+        for (place, request) in self.requests.iter_mut().enumerate() {
+            let changed = match stopped {
+                Stopped::All => true,
+                Stopped::Request(id) => request.id == *id,
+                Stopped::Collections(patterns) => {
+                    let before = request.clone();
+                    request.take_out(patterns);
+                    *request != before
+                }
+            };
+            if !changed {
+                continue;
+            }
+            let left = request.tables.as_ref().unwrap_or(&request.collections);
+            if left.is_empty() || !matches!(stopped, Stopped::Collections(_)) {
+                request.state = State::Stopped;
+            }
+            info!(
+                request = request.id,
+                "the snapshot beside the stream is stopped, all of it or some tables"
+            );
+            self.notes.push(request.clone());
+            first_changed |= place == 0;
+        }
+        if first_changed {
+            self.end_reading(relay);
+        }
+        let (running, ended): (Vec<_>, Vec<_>) = self
+            .requests
+            .drain(..)
+            .partition(|request| request.state == State::Running);
+        self.requests = running.into();
+        self.ended
+            .extend(ended.into_iter().map(|it| (it.id, it.at)));
+    }
+}

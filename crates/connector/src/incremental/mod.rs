@@ -1,0 +1,20 @@
+//! Rows of tables while the stream goes on, for whoever asks for them.
+//!
+//! ```text
+//!   signal ──> Request ──> reader: window, rows, watermark ──> [channel] ──> Incremental ──> Relay
+//!   signal.rs   request.rs    reader.rs, table.rs                  hand_in.rs
+//!                   │                                                   │
+//!                   └────────── progress topic <── what Kafka has ──────┘
+//! ```
+//!
+//! One request is read at a time, table after table, chunk after chunk in the order of a key. Where a
+//! chunk's rows stand among the changes is the relay's (`incremental.rs` there). What is noted of a
+//! request lets another run go on behind the last chunk that Kafka has.
+
+mod hand_in;
+mod reader;
+mod request;
+mod table;
+
+pub use hand_in::{Incremental, ReadSettings};
+pub use request::{Noted, Request, State};

@@ -1,0 +1,202 @@
+//! What was asked for, and how far it has come; noted in the progress topic.
+
+use std::collections::BTreeMap;
+
+use pgoutput::Lsn;
+use serde::{Deserialize, Serialize};
+
+use crate::signal::{self, Wanted};
+
+/// By id, what is noted.
+pub type Noted = BTreeMap<String, Request>;
+
+/// A request for the rows of tables.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    /// What its sender calls it.
+    pub id: String,
+    /// Where in the stream it was asked for, to know it again; empty for one from elsewhere.
+    pub at: String,
+    /// Expressions for `schema.table`.
+    pub collections: Vec<String>,
+    /// Conditions by such expressions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub conditions: BTreeMap<String, String>,
+    /// The columns to order rows by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub surrogate_key: Option<String>,
+    /// How it stands.
+    pub state: State,
+    /// Whether it waits to be resumed.
+    #[serde(default)]
+    pub paused: bool,
+    /// The tables that are left, the one under way first; none before they were looked up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<Vec<String>>,
+    /// Of the first of them, the key behind which rows are left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Vec<String>>,
+    /// Rows published so far.
+    pub rows: u64,
+    /// Chunks that Kafka has.
+    pub chunks: u64,
+    /// Tables that were left out, and why.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<String>,
+}
+
+/// How a request stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// It is under way, or waits for its turn.
+    Running,
+    /// Kafka has all its rows.
+    Done,
+    /// Somebody stopped it.
+    Stopped,
+    /// A table was left out.
+    Failed,
+}
+
+impl Request {
+    /// One that was just asked for.
+    #[must_use]
+    pub fn new(id: String, at: String, wanted: Wanted) -> Self {
+        Self {
+            id,
+            at,
+            collections: wanted.collections,
+            conditions: wanted.conditions,
+            surrogate_key: wanted.surrogate_key,
+            state: State::Running,
+            paused: false,
+            tables: None,
+            after: None,
+            rows: 0,
+            chunks: 0,
+            problems: Vec::new(),
+        }
+    }
+
+    /// Of the published tables, those asked for.
+    #[must_use]
+    pub fn choose(&self, published: &[String]) -> Vec<String> {
+        let patterns = self
+            .collections
+            .iter()
+            .filter_map(|it| signal::matching(it));
+        let patterns: Vec<_> = patterns.collect();
+        let wanted = |table: &&String| {
+            let exactly = self.collections.contains(table);
+            exactly || patterns.iter().any(|pattern| pattern.is_match(table))
+        };
+        published.iter().filter(wanted).cloned().collect()
+    }
+
+    /// The condition on this table's rows.
+    #[must_use]
+    pub fn condition(&self, table: &str) -> Option<&str> {
+        let of = |pattern: &str| {
+            pattern == table || signal::matching(pattern).is_some_and(|it| it.is_match(table))
+        };
+        let mut conditions = self.conditions.iter();
+        conditions
+            .find(|(pattern, _)| of(pattern))
+            .map(|(_, filter)| filter.as_str())
+    }
+
+    /// Takes out tables; true if the one under way was among them.
+    pub fn take_out(&mut self, patterns: &[String]) -> bool {
+        let of = |table: &str| {
+            let is = |it: &String| {
+                it == table || signal::matching(it).is_some_and(|it| it.is_match(table))
+            };
+            patterns.iter().any(is)
+        };
+        let Some(tables) = &mut self.tables else {
+            self.collections.retain(|it| !of(it));
+            return false;
+        };
+        let first = tables.first().is_some_and(|table| of(table));
+        tables.retain(|table| !of(table));
+        if first {
+            self.after = None;
+        }
+        first
+    }
+
+    /// The first of its tables is done, or left out for this reason.
+    pub fn end_table(&mut self, problem: Option<String>) {
+        self.after = None;
+        if let Some(tables) = &mut self.tables
+            && !tables.is_empty()
+        {
+            tables.remove(0);
+        }
+        self.problems.extend(problem);
+    }
+
+    /// Whether it is over, and its signal will not come again once the stream goes on at this position.
+    #[must_use]
+    pub fn is_over_at(&self, passed: Lsn) -> bool {
+        let at: Lsn = self.at.parse().unwrap_or_default();
+        self.state != State::Running && at < passed
+    }
+
+    /// Nothing of it is left.
+    pub fn end(&mut self) {
+        self.state = match self.problems.is_empty() {
+            true => State::Done,
+            false => State::Failed,
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(collections: &[&str]) -> Request {
+        let wanted = Wanted {
+            collections: collections.iter().map(|&it| it.to_owned()).collect(),
+            conditions: BTreeMap::from([("public.a.*".to_owned(), "x > 1".to_owned())]),
+            surrogate_key: None,
+        };
+        Request::new("id".to_owned(), String::new(), wanted)
+    }
+
+    #[test]
+    fn tables_are_chosen_by_whole_names() {
+        let published = ["public.a", "public.ab", "public.b"].map(str::to_owned);
+        assert_eq!(request(&["public.a"]).choose(&published), ["public.a"]);
+        assert_eq!(request(&["public.a.*"]).choose(&published), published[..2]);
+        assert!(request(&["a"]).choose(&published).is_empty());
+        assert_eq!(request(&[]).condition("public.ab"), Some("x > 1"));
+        assert_eq!(request(&[]).condition("public.b"), None);
+    }
+
+    #[test]
+    fn tables_are_taken_out() {
+        let mut request = request(&["public.*"]);
+        request.tables = Some(
+            ["public.a", "public.b", "public.c"]
+                .map(str::to_owned)
+                .into(),
+        );
+        request.after = Some(vec!["5".to_owned()]);
+        assert!(!request.take_out(&["public.c".to_owned()]));
+        assert!(request.after.is_some());
+        assert!(request.take_out(&["public.a".to_owned()]));
+        assert_eq!(request.after, None);
+        assert_eq!(
+            request.tables.as_deref(),
+            Some(&["public.b".to_owned()][..])
+        );
+        request.end_table(None);
+        request.end();
+        assert_eq!(request.state, State::Done);
+        let note = serde_json::to_string(&request).unwrap();
+        assert_eq!(serde_json::from_str::<Request>(&note).unwrap(), request);
+    }
+}

@@ -1,0 +1,193 @@
+//! A table that is read in chunks: the key that orders its rows, and the statements.
+
+use std::fmt::Write as _;
+
+use envelope::{Options, RelationDetails, Table};
+use pgwire::command::{quote_identifier, quote_literal};
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+
+use super::reader::Stop;
+use crate::copy::CopyTable;
+use crate::postgres::sql;
+
+/// A column of the key, and its type's name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct KeyColumn {
+    name: String,
+    of_type: String,
+}
+
+/// A table as it was when its reading began.
+pub(super) struct ChunkTable {
+    pub(super) copied: CopyTable,
+    pub(super) details: RelationDetails,
+    pub(super) key: Vec<KeyColumn>,
+    /// Changes with the table's columns.
+    pub(super) fingerprint: String,
+    condition: Option<String>,
+}
+
+/// Rows behind one key, up to another.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Span<'a> {
+    pub(super) after: Option<&'a [String]>,
+    pub(super) to: Option<&'a [String]>,
+}
+
+impl ChunkTable {
+    /// Looks at a published table.
+    pub(super) async fn look(
+        sql: &Client,
+        copied: CopyTable,
+        options: &Options,
+        (surrogate, condition): (Option<&str>, Option<&str>),
+    ) -> Result<Self, Stop> {
+        const DOING: &str = "look at a table to be read in chunks";
+        let (schema, name) = copied.name();
+        if options.is_outbox(schema, name) {
+            return Err(Stop::refused(
+                "its rows are events of an outbox, which are published once",
+            ));
+        }
+        let details = copied.describe(sql).await.map_err(sql::sql(DOING))?;
+        let table = Table::new(&copied.relation(), &details, options);
+        if table.key_columns().next().is_none() {
+            return Err(Stop::refused(
+                "its records have no key, so that a row cannot be told from its newer state: give it a \
+                 primary key, or set message.key.columns",
+            ));
+        }
+        let key = key(sql, copied.oid(), surrogate).await?;
+        let fingerprint = fingerprint(sql, copied.oid()).await?.1;
+        let condition = condition.map(str::to_owned);
+        Ok(Self {
+            copied,
+            details,
+            key,
+            fingerprint,
+            condition,
+        })
+    }
+
+    /// The last key of the next rows, at most so many: one text a column.
+    pub(super) fn bound_statement(&self, span: Span<'_>, rows: usize) -> String {
+        let names = self.names();
+        let texts: Vec<String> = (1..=names.len()).map(|n| format!("k{n}::text")).collect();
+        let aliased: Vec<String> = (1..)
+            .zip(&names)
+            .map(|(n, it)| format!("{it} AS k{n}"))
+            .collect();
+        let backwards: Vec<String> = (1..=names.len()).map(|n| format!("k{n} DESC")).collect();
+        format!(
+            "SELECT ARRAY[{}] FROM (SELECT {} FROM {}{} ORDER BY {} LIMIT {rows}) AS t ORDER BY {} LIMIT 1",
+            texts.join(", "),
+            aliased.join(", "),
+            self.copied.source(),
+            self.filter(span),
+            names.join(", "),
+            backwards.join(", ")
+        )
+    }
+
+    /// The rows of a span.
+    pub(super) fn copy_statement(&self, span: Span<'_>) -> String {
+        self.copied
+            .copy_statement(&self.conditions(span).join(" AND "))
+    }
+
+    fn filter(&self, span: Span<'_>) -> String {
+        let row_filter = self.copied.row_filter().map(|filter| format!("({filter})"));
+        let conditions = row_filter.into_iter().chain(self.conditions(span));
+        let conditions: Vec<String> = conditions.collect();
+        match conditions.is_empty() {
+            true => String::new(),
+            false => format!(" WHERE {}", conditions.join(" AND ")),
+        }
+    }
+
+    fn conditions(&self, span: Span<'_>) -> Vec<String> {
+        let bound = |operator: &str, key: &[String]| {
+            let mut text = format!("({}) {operator} (", self.names().join(", "));
+            for (place, (column, value)) in self.key.iter().zip(key).enumerate() {
+                let comma = if place == 0 { "" } else { ", " };
+                // Writing to a String cannot fail.
+                let _ = write!(text, "{comma}{}::{}", quote_literal(value), column.of_type);
+            }
+            text + ")"
+        };
+        // A line of its own, so that a comment ends with it.
+        let condition = self.condition.iter().map(|text| format!("({text}\n)"));
+        let after = span.after.map(|key| bound(">", key));
+        condition
+            .chain(after)
+            .chain(span.to.map(|key| bound("<=", key)))
+            .collect()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let names = self.key.iter().map(|column| quote_identifier(&column.name));
+        names.collect()
+    }
+}
+
+/// The snapshot of the transaction, and what changes with a table's columns.
+pub(super) async fn fingerprint(sql: &Client, oid: u32) -> Result<(String, String), Stop> {
+    const QUERY: &str = "SELECT pg_catalog.pg_current_snapshot()::text, \
+         coalesce((SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', \
+             a.attname, a.atttypid, a.atttypmod, a.attisdropped, a.attnotnull), ',' ORDER BY a.attnum)) \
+          FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0), '')";
+    let rows = sql.query_typed(QUERY, &[(&oid, Type::OID)]).await;
+    let rows = rows.map_err(sql::sql("take a snapshot of the table"))?;
+    let row = rows.first().ok_or(Stop::Unwanted)?;
+    let get = |place| {
+        row.try_get(place)
+            .map_err(sql::sql("take a snapshot of the table"))
+    };
+    Ok((get(0)?, get(1)?))
+}
+
+/// The columns that order rows: those asked for, if a unique index has them; else the primary key's, else
+/// the replica identity's.
+async fn key(sql: &Client, oid: u32, surrogate: Option<&str>) -> Result<Vec<KeyColumn>, Stop> {
+    const DOING: &str = "look for the table's key";
+    const QUERY: &str = "SELECT i.indisprimary AS is_primary, i.indisreplident AS is_identity, \
+             pg_catalog.array_agg(a.attname::text ORDER BY k.place) AS names, \
+             pg_catalog.array_agg(pg_catalog.format_type(a.atttypid, a.atttypmod) ORDER BY k.place) AS types \
+         FROM pg_catalog.pg_index i \
+         CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place) \
+         JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
+         WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indpred IS NULL \
+           AND i.indexprs IS NULL AND k.place <= i.indnkeyatts \
+         GROUP BY i.indexrelid, i.indisprimary, i.indisreplident \
+         HAVING pg_catalog.bool_and(a.attnotnull) \
+         ORDER BY i.indisprimary DESC, i.indisreplident DESC, i.indexrelid";
+    let rows = sql.query_typed(QUERY, &[(&oid, Type::OID)]).await;
+    let wanted: Option<Vec<String>> = surrogate.map(|text| {
+        let names = text.split(',').map(|name| name.trim().to_owned());
+        names.collect()
+    });
+    for row in rows.map_err(sql::sql(DOING))? {
+        let get = |name| row.try_get::<_, Vec<String>>(name).map_err(sql::sql(DOING));
+        let (names, types) = (get("names")?, get("types")?);
+        let flag = |name| row.try_get::<_, bool>(name).map_err(sql::sql(DOING));
+        let fits = match &wanted {
+            Some(wanted) => *wanted == names,
+            None => flag("is_primary")? || flag("is_identity")?,
+        };
+        if fits {
+            let columns = names.into_iter().zip(types);
+            let columns = columns.map(|(name, of_type)| KeyColumn { name, of_type });
+            return Ok(columns.collect());
+        }
+    }
+    Err(Stop::refused(match wanted {
+        Some(_) => {
+            "no unique index has the columns of surrogate-key, in that order and all NOT NULL"
+        }
+        None => {
+            "it has no primary key and no replica identity index: name the columns of a unique index, \
+                 all NOT NULL, as surrogate-key"
+        }
+    }))
+}

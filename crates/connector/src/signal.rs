@@ -1,0 +1,341 @@
+//! What can be asked of walferry while it runs, in Debezium's words: a row of the signal table, a record of
+//! the signal topic, or a message of `pg_logical_emit_message` says it (Debezium manual, "Sending signals
+//! to a Debezium connector").
+//!
+//! Only words to values. A signal that is not understood is told of and ignored, never obeyed in part.
+
+use std::collections::BTreeMap;
+
+use relay::Signalled;
+use serde::Deserialize;
+use serde_json::Value;
+
+/// A signal that was understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signal {
+    /// What its sender calls it.
+    pub id: String,
+    /// What is to be done.
+    pub action: Action,
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// `execute-snapshot`: rows of tables are to be published.
+    Execute(Wanted),
+    /// `stop-snapshot`: no longer those of these.
+    Stop(Stopped),
+    /// `pause-snapshot`: no more for now.
+    Pause,
+    /// `resume-snapshot`: on again.
+    Resume,
+    /// `log`: this text goes to the log.
+    Log(String),
+}
+
+/// Which rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Expressions that a table's whole `schema.table` matches.
+    pub collections: Vec<String>,
+    /// By such an expression, a condition in SQL.
+    pub conditions: BTreeMap<String, String>,
+    /// The columns to order rows by, instead of the key's.
+    pub surrogate_key: Option<String>,
+}
+
+/// What is to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Everything.
+    All,
+    /// The snapshot that was asked for by this id.
+    Request(String),
+    /// Tables that match one of these.
+    Collections(Vec<String>),
+}
+
+/// Why a signal is ignored. Says nothing of what stood in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SignalError {
+    /// Neither id nor type may be missing.
+    #[error("it has no {0}")]
+    Missing(&'static str),
+    /// No such type.
+    #[error(
+        "its type is none of execute-snapshot, stop-snapshot, pause-snapshot, resume-snapshot, log"
+    )]
+    UnknownType,
+    /// The data is not what the type takes.
+    #[error("its data is not understood (line {line}, column {column}): {expected}")]
+    Malformed {
+        /// Where.
+        line: usize,
+        /// Where in the line.
+        column: usize,
+        /// What should stand there.
+        expected: &'static str,
+    },
+    /// An expression for tables that is none.
+    #[error("data-collections has an item that is no regular expression")]
+    Expression,
+    /// Known, and not built.
+    #[error(
+        "type blocking is not built: leave it out, or write incremental, and rows are published while \
+         the stream goes on"
+    )]
+    Blocking,
+}
+
+impl Signal {
+    /// Reads what stood in the stream.
+    ///
+    /// # Errors
+    /// It is not understood.
+    pub fn of_stream(signalled: &Signalled) -> Result<Self, SignalError> {
+        match signalled {
+            Signalled::Row { id, kind, data } => {
+                let id = id.as_deref().ok_or(SignalError::Missing("id"))?;
+                let kind = kind.as_deref().ok_or(SignalError::Missing("type"))?;
+                Self::parse(id, kind, data.as_deref().unwrap_or_default())
+            }
+            Signalled::Message(content) => Self::of_json(content, None),
+        }
+    }
+
+    /// Reads `{"id":…,"type":…,"data":{…}}`; `id` is for one that has none of its own.
+    ///
+    /// # Errors
+    /// As [`Signal::of_stream`].
+    pub fn of_json(bytes: &[u8], id: Option<String>) -> Result<Self, SignalError> {
+        let whole: Whole = serde_json::from_slice(bytes).map_err(malformed(WHOLE))?;
+        let id = whole.id.or(id).ok_or(SignalError::Missing("id"))?;
+        let kind = whole.kind.ok_or(SignalError::Missing("type"))?;
+        let data = match whole.data {
+            None | Some(Value::Null) => String::new(),
+            // Debezium's tables and tools often hold the data as text.
+            Some(Value::String(text)) => text,
+            Some(data) => data.to_string(),
+        };
+        Self::parse(&id, &kind, &data)
+    }
+
+    /// Reads a signal's three parts.
+    ///
+    /// # Errors
+    /// As [`Signal::of_stream`].
+    pub fn parse(id: &str, kind: &str, data: &str) -> Result<Self, SignalError> {
+        let data = if data.trim().is_empty() { "{}" } else { data };
+        let action = match kind {
+            "execute-snapshot" => Action::Execute(execute(data)?),
+            "stop-snapshot" => Action::Stop(stop(data)?),
+            "pause-snapshot" => Action::Pause,
+            "resume-snapshot" => Action::Resume,
+            "log" => {
+                let log: Log = serde_json::from_str(data).map_err(malformed(LOG))?;
+                Action::Log(log.message)
+            }
+            _ => return Err(SignalError::UnknownType),
+        };
+        let id = id.to_owned();
+        Ok(Self { id, action })
+    }
+}
+
+fn execute(data: &str) -> Result<Wanted, SignalError> {
+    let data: Execute = serde_json::from_str(data).map_err(malformed(EXECUTE))?;
+    match data.kind.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        None | Some("incremental") => {}
+        Some("blocking") => return Err(SignalError::Blocking),
+        Some(_) => {
+            return Err(SignalError::Malformed {
+                line: 1,
+                column: 1,
+                expected: "type is incremental or blocking",
+            });
+        }
+    }
+    if data.collections.is_empty() {
+        return Err(SignalError::Missing("data-collections"));
+    }
+    let conditions = data.conditions.into_iter();
+    let conditions: BTreeMap<String, String> =
+        conditions.map(|it| (it.collection, it.filter)).collect();
+    let mut all = data.collections.iter().chain(conditions.keys());
+    if !all.all(|text| is_expression(text)) {
+        return Err(SignalError::Expression);
+    }
+    Ok(Wanted {
+        collections: data.collections,
+        conditions,
+        surrogate_key: data.surrogate_key.filter(|text| !text.trim().is_empty()),
+    })
+}
+
+fn stop(data: &str) -> Result<Stopped, SignalError> {
+    let data: Stop = serde_json::from_str(data).map_err(malformed(STOP))?;
+    if !data.collections.iter().all(|text| is_expression(text)) {
+        return Err(SignalError::Expression);
+    }
+    Ok(match data.id {
+        Some(id) => Stopped::Request(id),
+        None if data.collections.is_empty() => Stopped::All,
+        None => Stopped::Collections(data.collections),
+    })
+}
+
+fn is_expression(text: &str) -> bool {
+    matching(text).is_some()
+}
+
+/// A table's whole name is to match.
+pub(crate) fn matching(text: &str) -> Option<regex::Regex> {
+    regex::Regex::new(&format!("^(?:{})$", text.trim())).ok()
+}
+
+/// Tells where, and not what: `serde_json`'s own message may quote a value.
+fn malformed(expected: &'static str) -> impl Fn(serde_json::Error) -> SignalError {
+    move |error| SignalError::Malformed {
+        line: error.line(),
+        column: error.column(),
+        expected,
+    }
+}
+
+#[derive(Deserialize)]
+struct Whole {
+    id: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    data: Option<Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Execute {
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(default, rename = "data-collections")]
+    collections: Vec<String>,
+    #[serde(default, rename = "additional-conditions")]
+    conditions: Vec<Condition>,
+    surrogate_key: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Condition {
+    #[serde(rename = "data-collection")]
+    collection: String,
+    filter: String,
+}
+
+#[derive(Deserialize)]
+struct Stop {
+    id: Option<String>,
+    #[serde(default, rename = "data-collections")]
+    collections: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Log {
+    message: String,
+}
+
+const WHOLE: &str = "an object with id, type and data";
+const EXECUTE: &str = "an object with data-collections, a list of texts; type, \
+     additional-conditions (each with data-collection and filter) and surrogate-key may stand beside it";
+const STOP: &str = "an object, with data-collections if not all is to stop";
+const LOG: &str = "an object with message, a text";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn debezium_s_examples_are_understood() {
+        let data = r#"{"data-collections": ["public.orders", "public\\.p.*"], "type": "INCREMENTAL",
+            "additional-conditions": [{"data-collection": "public.orders", "filter": "id > 5"}],
+            "surrogate-key": "code"}"#;
+        let signal = Signal::parse("a1", "execute-snapshot", data).unwrap();
+        let Action::Execute(wanted) = signal.action else {
+            panic!("{signal:?}")
+        };
+        assert_eq!(wanted.collections, ["public.orders", "public\\.p.*"]);
+        assert_eq!(wanted.conditions["public.orders"], "id > 5");
+        assert_eq!(wanted.surrogate_key.as_deref(), Some("code"));
+
+        let stop = |data| Signal::parse("a", "stop-snapshot", data).unwrap().action;
+        assert_eq!(stop(""), Action::Stop(Stopped::All));
+        let one = stop(r#"{"data-collections": ["public.a"], "type": "incremental"}"#);
+        assert_eq!(
+            one,
+            Action::Stop(Stopped::Collections(vec!["public.a".to_owned()]))
+        );
+        let of_id = stop(r#"{"id": "x"}"#);
+        assert_eq!(of_id, Action::Stop(Stopped::Request("x".to_owned())));
+        let action = |kind, data| Signal::parse("a", kind, data).unwrap().action;
+        assert_eq!(
+            action("pause-snapshot", r#"{"type":"incremental"}"#),
+            Action::Pause
+        );
+        assert_eq!(action("resume-snapshot", ""), Action::Resume);
+        let log = action("log", r#"{"message": "hello"}"#);
+        assert_eq!(log, Action::Log("hello".to_owned()));
+    }
+
+    #[test]
+    fn a_message_holds_all_three() {
+        let bytes = br#"{"id":"7","type":"log","data":{"message":"m"}}"#;
+        assert_eq!(Signal::of_json(bytes, None).unwrap().id, "7");
+        let text = br#"{"type":"log","data":"{\"message\":\"m\"}"}"#;
+        let signal = Signal::of_json(text, Some("k".to_owned())).unwrap();
+        assert_eq!(
+            (signal.id, signal.action),
+            ("k".to_owned(), Action::Log("m".to_owned()))
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told_without_its_values() {
+        for (kind, data, reason) in [
+            ("restart", "", "its type is none of"),
+            ("execute-snapshot", "", "no data-collections"),
+            ("execute-snapshot", "{secret", "line 1, column"),
+            (
+                "execute-snapshot",
+                r#"{"data-collections": "secret"}"#,
+                "a list of texts",
+            ),
+            (
+                "execute-snapshot",
+                r#"{"data-collections": ["(secret"]}"#,
+                "no regular expression",
+            ),
+            (
+                "execute-snapshot",
+                r#"{"data-collections": ["a"], "type": "secret"}"#,
+                "incremental or blocking",
+            ),
+            (
+                "execute-snapshot",
+                r#"{"data-collections": ["a"], "type": "BLOCKING"}"#,
+                "not built",
+            ),
+            ("stop-snapshot", "[1]", "an object"),
+            ("log", "{}", "message"),
+        ] {
+            let error = Signal::parse("a", kind, data).unwrap_err().to_string();
+            assert!(error.contains(reason), "{kind} {data}: {error}");
+            assert!(!error.contains("secret"), "{error}");
+        }
+        let nothing = Signalled::Row {
+            id: None,
+            kind: None,
+            data: None,
+        };
+        assert_eq!(Signal::of_stream(&nothing), Err(SignalError::Missing("id")));
+        assert!(Signal::of_json(b"\xff", None).is_err());
+    }
+}

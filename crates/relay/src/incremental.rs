@@ -1,0 +1,369 @@
+//! Rows of a table while the stream goes on: a chunk at a time, each in its place among the changes.
+//!
+//! A chunk's rows travel in the transaction of its own watermark, a logical message that is written
+//! after the rows were read. Before it in the stream stand all transactions that the chunk's snapshot
+//! sees; what others did since the window was opened is noted, and a row that they touched is left
+//! out: its newer state is in the stream already. So nothing old comes after something new.
+//!
+//! ```text
+//!   open_window ──> [ changes are noted ] ──> handle_chunk ──> watermark met ──> rows ──> outcome
+//!        before the snapshot is taken       before the watermark is written
+//! ```
+//!
+//! The chunk is read again when that cannot be told: a transaction stands before the window and is
+//! not seen all the same (it is committed in the log, and not yet for others), the table was altered
+//! in between, or more was changed than is kept.
+
+use std::collections::{HashSet, VecDeque};
+
+use envelope::{Operation, RelationDetails, SnapshotMark, Table};
+use pgoutput::{CopyRow, LogicalMessage, Lsn, Relation};
+
+use crate::error::RelayError;
+use crate::incremental::window::{Window, hash, shape};
+use crate::interface::Now;
+use crate::relay::{Relay, encode};
+use crate::transaction::Replay;
+
+mod snapshot;
+mod window;
+
+pub use snapshot::ChunkSnapshot;
+
+/// The prefix of a watermark's message.
+pub const CHUNK_PREFIX: &str = "walferry.chunk";
+/// The prefix of a signal's message.
+pub const SIGNAL_PREFIX: &str = "walferry.signal";
+/// Messages with such prefixes are ours and no events.
+const OWN_PREFIX: &str = "walferry.";
+
+/// Rows that were read in one snapshot.
+#[derive(Debug)]
+pub struct Chunk {
+    /// The content of its watermark, unlike that of any other.
+    pub name: Vec<u8>,
+    /// Its window, as given to [`Relay::open_window`].
+    pub window: u64,
+    /// What is visible in it.
+    pub snapshot: ChunkSnapshot,
+    /// Lines of COPY's text format.
+    pub lines: Vec<u8>,
+}
+
+/// What became of a chunk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChunkOutcome {
+    /// Kafka has its rows; so many were published, the others are newer in the stream.
+    Done {
+        /// Rows published.
+        rows: u64,
+    },
+    /// It must be read again.
+    Again(Reread),
+}
+
+/// Why a chunk must be read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reread {
+    /// A transaction that came before the window is not visible to it yet.
+    NotVisibleYet,
+    /// The table's columns changed.
+    Altered,
+    /// More was changed meanwhile than is kept.
+    TooMuchChanged,
+}
+
+/// What somebody wants done, as it stood in the stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signalled {
+    /// A row of the signal table: its first three columns.
+    Row {
+        /// What the sender calls it.
+        id: Option<String>,
+        /// What is to be done.
+        kind: Option<String>,
+        /// How.
+        data: Option<String>,
+    },
+    /// The content of a message with [`SIGNAL_PREFIX`].
+    Message(Vec<u8>),
+}
+
+/// Windows, chunks and what is known of transactions.
+#[derive(Debug, Default)]
+pub(crate) struct Incremental {
+    windows: Vec<Window>,
+    /// Handed in, and their watermark is still to come.
+    waiting: Vec<Waiting>,
+    leaving: Option<Leaving>,
+    /// Their rows have left; with the number of the first ticket behind them.
+    left: VecDeque<(u64, u64, ChunkOutcome)>,
+    /// The last transactions of the stream, and how many there were in all.
+    seen: VecDeque<u32>,
+    seen_count: u64,
+    /// With where they stood.
+    pub(crate) signals: VecDeque<(Lsn, Signalled)>,
+    pub(crate) signal_table: Option<(String, String)>,
+    pub(crate) signal_relation: Option<u32>,
+}
+
+/// A chunk, and what its table looked like.
+#[derive(Debug)]
+struct Waiting {
+    chunk: Chunk,
+    table: Table,
+    columns: u16,
+    shape: u64,
+}
+
+/// A chunk whose rows leave.
+#[derive(Debug)]
+struct Leaving {
+    chunk: Chunk,
+    table: Table,
+    columns: u16,
+    touched: HashSet<u128>,
+    at: Lsn,
+    next: usize,
+    rows: u64,
+    row: CopyRow,
+}
+
+impl Incremental {
+    /// Whether the stream stands while a chunk's rows leave.
+    pub(crate) fn blocks_stream(&self) -> bool {
+        self.leaving.is_some()
+    }
+
+    /// A transaction begins.
+    pub(crate) fn saw(&mut self, xid: u32) {
+        if self.seen.len() >= SEEN_MAX {
+            self.seen.pop_front();
+        }
+        self.seen.push_back(xid);
+        self.seen_count += 1;
+    }
+
+    pub(crate) fn has_windows(&self) -> bool {
+        !self.windows.is_empty()
+    }
+
+    /// A change of unknown effect.
+    pub(crate) fn unknown(&mut self, xid: u32) {
+        self.windows.iter_mut().for_each(|it| it.unknown(xid));
+    }
+
+    /// A table was emptied.
+    pub(crate) fn truncated(&mut self, xid: u32, relation: u32) {
+        let of = |it: &&mut Window| it.relation == relation;
+        let windows = self.windows.iter_mut().filter(of);
+        windows.for_each(|it| it.truncated(xid));
+    }
+
+    /// The stream describes a table.
+    pub(crate) fn described(&mut self, relation: &Relation<'_>) {
+        let of = |it: &&mut Window| it.relation == relation.oid;
+        let windows = self.windows.iter_mut().filter(of);
+        windows.for_each(|it| it.described(shape(relation)));
+    }
+
+    /// What stands between a chunk and its rows' leaving, if something does.
+    fn obstacle(&self, window: &Window, chunk: &Chunk, described: u64) -> Option<Reread> {
+        let before = self.seen_count.saturating_sub(window.opened_at);
+        let before = self
+            .seen
+            .len()
+            .saturating_sub(usize::try_from(before).unwrap_or(usize::MAX));
+        let mut early = self.seen.iter().take(before);
+        if !early.all(|xid| chunk.snapshot.sees(*xid)) {
+            return Some(Reread::NotVisibleYet);
+        }
+        window.obstacle(&chunk.snapshot, described)
+    }
+}
+
+impl Relay {
+    /// From now on changes of this table are noted, for a chunk that is yet to be read.
+    pub fn open_window(&mut self, window: u64, relation: u32) {
+        let opened_at = self.incremental.seen_count;
+        let open = Window::new(window, relation, opened_at);
+        self.incremental.windows.push(open);
+    }
+
+    /// The chunk of an open window will not come.
+    pub fn close_window(&mut self, window: u64) {
+        self.incremental.windows.retain(|it| it.id != window);
+        let waiting = &mut self.incremental.waiting;
+        waiting.retain(|it| it.chunk.window != window);
+    }
+
+    /// Takes in a chunk, before its watermark is written.
+    pub fn handle_chunk(
+        &mut self,
+        chunk: Chunk,
+        relation: &Relation<'_>,
+        details: &RelationDetails,
+    ) {
+        let table = Table::new(relation, details, &self.options);
+        if self.catalog.table(relation.oid).is_none() {
+            // Until the stream describes it, which it does before the first change.
+            let known = Table::new(relation, details, &self.options);
+            self.catalog.describe(relation.oid, known);
+        }
+        let columns = u16::try_from(relation.columns.len()).unwrap_or(u16::MAX);
+        self.incremental.waiting.push(Waiting {
+            chunk,
+            table,
+            columns,
+            shape: shape(relation),
+        });
+    }
+
+    /// Inserts into this table are signals and no events.
+    pub fn take_signals_from(&mut self, schema: &str, table: &str) {
+        self.incremental.signal_table = Some((schema.to_owned(), table.to_owned()));
+    }
+
+    /// The next signal of the stream. Taken before [`Relay::poll`], so that what follows from it can be
+    /// stored before the position behind it. With where it stands: a replay gives the same.
+    pub fn take_signal(&mut self) -> Option<(Lsn, Signalled)> {
+        self.incremental.signals.pop_front()
+    }
+
+    /// What became of a chunk, by its window.
+    pub fn chunk_outcome(&mut self) -> Option<(u64, ChunkOutcome)> {
+        let (behind, window, outcome) = *self.incremental.left.front()?;
+        self.ledger.is_settled_before(behind).then(|| {
+            self.incremental.left.pop_front();
+            (window, outcome)
+        })
+    }
+
+    /// Whether the next row of a chunk is to be handled, before the stream goes on.
+    pub fn wants_chunk(&mut self) -> bool {
+        let room = self.is_described() && self.has_room();
+        match &self.incremental.leaving {
+            Some(leaving) => room && self.routed.may_go(leaving.table.topic()),
+            None => false,
+        }
+    }
+
+    /// Handles the next row of the chunk whose watermark was met.
+    ///
+    /// # Errors
+    /// When it holds a value that cannot be published.
+    pub fn handle_chunk_row(&mut self, now: Now) -> Result<(), RelayError> {
+        self.records.clear();
+        self.taken = 0;
+        let (Some(mut leaving), Some(open)) = (self.incremental.leaving.take(), &self.transaction)
+        else {
+            return Ok(());
+        };
+        let rest = leaving.chunk.lines.get(leaving.next..).unwrap_or_default();
+        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
+            let outcome = ChunkOutcome::Done { rows: leaving.rows };
+            let behind = self.ledger.next_ticket();
+            let left = &mut self.incremental.left;
+            left.push_back((behind, leaving.chunk.window, outcome));
+            return Ok(());
+        };
+        let line = rest.get(..end).unwrap_or_default();
+        leaving.next += end + 1;
+        let near = leaving.at;
+        let tuple = leaving.row.decode(line, leaving.columns);
+        let tuple = tuple.map_err(|source| RelayError::Decode { near, source })?;
+        let mut context = open.context(self.settings.start.epoch, near, now.unix_nanos);
+        context.snapshot = SnapshotMark::Incremental;
+        let commit_lsn = open.commit_lsn;
+        let written = self
+            .encoder
+            .read(&leaving.table, &context, tuple, &mut self.records);
+        encode(commit_lsn, written)?;
+        let key = self.records.get(0).and_then(|record| record.key);
+        if key.is_some_and(|key| leaving.touched.contains(&hash(key))) {
+            self.records.clear();
+        } else {
+            leaving.rows += 1;
+        }
+        self.incremental.leaving = Some(leaving);
+        self.number_records();
+        Ok(())
+    }
+
+    /// Whether a message is walferry's own; then it is taken in here, and is no event.
+    pub(crate) fn take_own_message(
+        &mut self,
+        at: Lsn,
+        message: &LogicalMessage<'_>,
+        replay: Replay,
+    ) -> bool {
+        if message.prefix == SIGNAL_PREFIX && replay != Replay::Whole {
+            let content = message.content.to_vec();
+            self.incremental
+                .signals
+                .push_back((message.lsn, Signalled::Message(content)));
+        }
+        if message.prefix == CHUNK_PREFIX && message.transactional && replay == Replay::New {
+            self.meet_watermark(at, message.content);
+        }
+        message.prefix.starts_with(OWN_PREFIX)
+    }
+
+    /// Notes what the records at hand touch.
+    pub(crate) fn note_touched(&mut self, xid: u32) {
+        for record in self.records.iter() {
+            let of = |it: &&mut Window| it.relation == record.relation;
+            for window in self.incremental.windows.iter_mut().filter(of) {
+                match record.key {
+                    Some(key) => window.touched(xid, hash(key)),
+                    // Noted already, whether or not it is an event.
+                    None if record.operation == Operation::Truncate => {}
+                    None => window.unknown(xid),
+                }
+            }
+        }
+    }
+
+    fn meet_watermark(&mut self, at: Lsn, name: &[u8]) {
+        let state = &mut self.incremental;
+        // Of an earlier run, or of somebody else.
+        let Some(place) = state.waiting.iter().position(|it| it.chunk.name == name) else {
+            return;
+        };
+        let Waiting {
+            chunk,
+            table,
+            columns,
+            shape,
+        } = state.waiting.swap_remove(place);
+        let found = state.windows.iter().position(|it| it.id == chunk.window);
+        let Some(window) = found.map(|place| state.windows.swap_remove(place)) else {
+            return;
+        };
+        if let Some(reread) = state.obstacle(&window, &chunk, shape) {
+            let again = ChunkOutcome::Again(reread);
+            state.left.push_back((0, chunk.window, again));
+            return;
+        }
+        let touched = window.touched_unseen(&chunk.snapshot);
+        let (next, rows, row) = (0, 0, CopyRow::new());
+        let mut leaving = Leaving {
+            touched,
+            chunk,
+            table,
+            columns,
+            at,
+            next,
+            rows,
+            row,
+        };
+        if window.is_emptied_unseen(&leaving.chunk.snapshot) {
+            leaving.next = leaving.chunk.lines.len();
+        }
+        state.leaving = Some(leaving);
+    }
+}
+
+/// A transaction can be committed in the log and not for others while it waits for a standby; this many
+/// others may come in between.
+const SEEN_MAX: usize = 65_536;

@@ -1,0 +1,115 @@
+//! What was changed of one table since a moment, and by whom.
+
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+use pgoutput::Relation;
+
+use super::{ChunkSnapshot, Reread};
+
+/// An open window.
+#[derive(Debug)]
+pub(super) struct Window {
+    pub(super) id: u64,
+    pub(super) relation: u32,
+    /// How many transactions had come before.
+    pub(super) opened_at: u64,
+    /// Transactions, and the keys they touched.
+    touched: Vec<(u32, u128)>,
+    /// Transactions that emptied the table.
+    truncated: Vec<u32>,
+    /// Transactions that did who knows what.
+    unknown: Vec<u32>,
+    shapes: Vec<u64>,
+    overflown: bool,
+}
+
+impl Window {
+    pub(super) fn new(id: u64, relation: u32, opened_at: u64) -> Self {
+        Self {
+            id,
+            relation,
+            opened_at,
+            touched: Vec::new(),
+            truncated: Vec::new(),
+            unknown: Vec::new(),
+            shapes: Vec::new(),
+            overflown: false,
+        }
+    }
+
+    pub(super) fn touched(&mut self, xid: u32, key: u128) {
+        if self.touched.len() < TOUCHED_MAX {
+            self.touched.push((xid, key));
+        } else {
+            self.overflown = true;
+        }
+    }
+
+    pub(super) fn truncated(&mut self, xid: u32) {
+        push_new(&mut self.truncated, xid);
+    }
+
+    pub(super) fn unknown(&mut self, xid: u32) {
+        push_new(&mut self.unknown, xid);
+    }
+
+    pub(super) fn described(&mut self, shape: u64) {
+        if self.shapes.last() != Some(&shape) {
+            self.shapes.push(shape);
+        }
+    }
+
+    /// Why the window cannot tell what happened, if it cannot.
+    pub(super) fn obstacle(&self, snapshot: &ChunkSnapshot, shape: u64) -> Option<Reread> {
+        if self.overflown {
+            Some(Reread::TooMuchChanged)
+        } else if self.shapes.iter().any(|it| *it != shape) {
+            Some(Reread::Altered)
+        } else if !self.unknown.iter().all(|xid| snapshot.sees(*xid)) {
+            Some(Reread::NotVisibleYet)
+        } else {
+            None
+        }
+    }
+
+    /// The keys that were touched by what the snapshot does not see.
+    pub(super) fn touched_unseen(&self, snapshot: &ChunkSnapshot) -> HashSet<u128> {
+        let unseen = self.touched.iter().filter(|(xid, _)| !snapshot.sees(*xid));
+        unseen.map(|(_, key)| *key).collect()
+    }
+
+    pub(super) fn is_emptied_unseen(&self, snapshot: &ChunkSnapshot) -> bool {
+        self.truncated.iter().any(|xid| !snapshot.sees(*xid))
+    }
+}
+
+fn push_new(list: &mut Vec<u32>, xid: u32) {
+    if list.last() != Some(&xid) {
+        list.push(xid);
+    }
+}
+
+/// A key's name: two keys with one name would cost a row, so it is long.
+pub(super) fn hash(key: &[u8]) -> u128 {
+    let half = |salt: u8| {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u8(salt);
+        hasher.write(key);
+        u128::from(hasher.finish())
+    };
+    half(1) << 64 | half(2)
+}
+
+/// What a description says of a table's columns.
+pub(super) fn shape(relation: &Relation<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for column in relation.columns.iter() {
+        column.name.hash(&mut hasher);
+        (column.type_oid, column.type_modifier).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+/// Changes kept of one window: 6 MiB.
+const TOUCHED_MAX: usize = 262_144;

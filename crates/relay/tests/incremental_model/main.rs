@@ -1,0 +1,503 @@
+//! Chunks of a table and the stream around them, interleaved at random: writers run beside each other,
+//! commits are seen late, answers come late, and the run is killed at any moment. In the end the topic,
+//! read from its beginning, is the table; and no row that was read comes behind something newer.
+
+mod server;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use envelope::{Operation, Options, RelationDetails};
+use pgoutput::{KeepaliveLsn, Lsn, ServerMessage};
+use proptest::prelude::*;
+use relay::{
+    Chunk, ChunkOutcome, Limits, Now, Output, Progress, Relay, Settings, SnapshotState, Ticket,
+    Timing,
+};
+
+use server::{KEYS, Rows, Server, TABLE, TIME, columns, messages, relation};
+
+/// Keys in a chunk, and chunks under way at once.
+const CHUNK: u64 = 2;
+const UNDER_WAY: usize = 2;
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Begin {
+        key: u64,
+        kind: u64,
+    },
+    Commit {
+        which: usize,
+    },
+    Show {
+        which: usize,
+    },
+    Stream,
+    Keepalive,
+    /// The reader does the next thing for the newest, or the oldest, of its chunks.
+    Read {
+        oldest: bool,
+    },
+    Row,
+    Acknowledge,
+    Stored,
+    Answer,
+    /// kill -9; of what was under way, Kafka has taken this much.
+    Kill {
+        taken: usize,
+        stored: bool,
+    },
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0..KEYS, any::<u64>()).prop_map(|(key, kind)| Step::Begin { key, kind }),
+        8 => any::<usize>().prop_map(|which| Step::Commit { which }),
+        6 => any::<usize>().prop_map(|which| Step::Show { which }),
+        24 => Just(Step::Stream),
+        3 => Just(Step::Keepalive),
+        12 => any::<bool>().prop_map(|oldest| Step::Read { oldest }),
+        6 => Just(Step::Row),
+        12 => Just(Step::Acknowledge),
+        3 => Just(Step::Stored),
+        6 => Just(Step::Answer),
+        1 => (0..4_usize, any::<bool>()).prop_map(|(taken, stored)| Step::Kill { taken, stored }),
+    ]
+}
+
+#[derive(Clone, Debug)]
+struct Written {
+    ticket: Ticket,
+    operation: Operation,
+    key: Option<u64>,
+    after: Option<u64>,
+    /// What it tells is of this turn of the server's.
+    turn: u64,
+}
+
+/// How far the reader is with a chunk.
+#[derive(Debug)]
+enum Stage {
+    Opened,
+    Read(Option<Chunk>),
+    HandedIn,
+    /// Its watermark is written.
+    Awaited,
+}
+
+struct Reading {
+    window: u64,
+    first: u64,
+    stage: Stage,
+}
+
+/// One run, from a start to its kill.
+struct Run {
+    relay: Relay,
+    messages: VecDeque<Vec<u8>>,
+    sent: usize,
+    asked: bool,
+    storing: Option<Progress>,
+    chunks: Vec<Reading>,
+    /// First keys of chunks that are to be read.
+    queue: VecDeque<u64>,
+}
+
+struct World {
+    server: Server,
+    topic: Vec<Written>,
+    acknowledged: usize,
+    durable: Option<Progress>,
+    /// Chunks that Kafka has.
+    done: Vec<u64>,
+    windows: u64,
+    run: Run,
+    seconds: u64,
+    again: usize,
+}
+
+fn now(seconds: u64) -> Now {
+    Now {
+        since_start: Duration::from_secs(seconds),
+        unix_nanos: 1_800_000_000_000_000_000,
+    }
+}
+
+/// The number behind a name in a record's JSON.
+fn number(json: &[u8], name: &str) -> u64 {
+    let text = std::str::from_utf8(json).unwrap();
+    let (_, rest) = text
+        .rsplit_once(name)
+        .unwrap_or_else(|| panic!("{name} in {text}"));
+    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
+impl Run {
+    fn start(durable: Option<&Progress>, slot: u64, done: &[u64], seconds: u64) -> Self {
+        let start = durable.cloned().unwrap_or(Progress {
+            system_identifier: 7,
+            timeline: 1,
+            epoch: 7,
+            commit_end_lsn: Lsn::new(slot),
+            split: None,
+            snapshot: SnapshotState::None,
+            shape: 0,
+        });
+        let mut envelope = Options::new("srv", "db");
+        envelope.skipped_operations.truncate = false;
+        let settings = Settings {
+            envelope,
+            start_is_durable: durable.is_some(),
+            start,
+            two_phase_slot: None,
+            known_commit: None,
+            limits: Limits {
+                in_flight_records: 4,
+                in_flight_bytes: 1 << 20,
+                surely_taken_bytes: usize::MAX,
+            },
+            timing: Timing::for_server(Duration::from_secs(60), None),
+            captures: Box::new(|_, _| true),
+        };
+        let chunks = (0..KEYS).step_by(usize::try_from(CHUNK).unwrap());
+        Self {
+            relay: Relay::new(settings, now(seconds)),
+            messages: VecDeque::new(),
+            sent: 0,
+            asked: false,
+            storing: None,
+            chunks: Vec::new(),
+            queue: chunks.filter(|first| !done.contains(first)).collect(),
+        }
+    }
+}
+
+impl World {
+    /// A table with rows, and a slot that begins behind them.
+    fn new(rows: &[u64], first_xid: u64) -> Self {
+        let mut server = Server::new(first_xid);
+        for key in rows {
+            server.begin(*key, 5);
+            server.commit(0);
+            server.show(0);
+        }
+        server.slot = server.head;
+        let mut world = Self {
+            run: Run::start(None, server.slot, &[], 0),
+            server,
+            topic: Vec::new(),
+            acknowledged: 0,
+            durable: None,
+            done: Vec::new(),
+            windows: 0,
+            seconds: 0,
+            again: 0,
+        };
+        world.settle_down();
+        world
+    }
+
+    /// Whether the step was possible.
+    fn step(&mut self, step: Step) -> bool {
+        let done = match step {
+            Step::Begin { key, kind } => self.server.begin(key, kind),
+            Step::Commit { which } => self.server.commit(which),
+            Step::Show { which } => self.server.show(which),
+            Step::Stream => self.stream(),
+            Step::Keepalive => self.keepalive(),
+            Step::Read { oldest } => self.read(oldest),
+            Step::Row => self.row(),
+            Step::Acknowledge => self.acknowledge(),
+            Step::Stored => self.stored(),
+            Step::Answer => self.answer(),
+            Step::Kill { taken, stored } => {
+                self.kill(taken, stored);
+                true
+            }
+        };
+        self.settle_down();
+        done
+    }
+
+    fn stream(&mut self) -> bool {
+        let run = &mut self.run;
+        while run.messages.is_empty() {
+            let Some(next) = self.server.log.get(run.sent) else {
+                return false;
+            };
+            run.sent += 1;
+            if next.commit_lsn >= self.server.slot {
+                run.messages.extend(messages(next));
+            }
+        }
+        if !run.relay.wants_input() {
+            return false;
+        }
+        let body = run.messages.pop_front().unwrap();
+        run.relay.handle_payload(now(self.seconds), &body).unwrap();
+        true
+    }
+
+    fn keepalive(&mut self) -> bool {
+        let run = &mut self.run;
+        let all_sent = run.messages.is_empty() && run.sent == self.server.log.len();
+        if !all_sent || !run.relay.wants_input() {
+            return false;
+        }
+        let mut body = Vec::new();
+        let keepalive = ServerMessage::Keepalive {
+            wal_end: KeepaliveLsn(Lsn::new(self.server.head)),
+            send_time: TIME,
+            reply_requested: false,
+        };
+        keepalive.encode(&mut body);
+        run.relay.handle_payload(now(self.seconds), &body).unwrap();
+        true
+    }
+
+    fn read(&mut self, oldest: bool) -> bool {
+        let run = &mut self.run;
+        if run.chunks.len() < UNDER_WAY
+            && let Some(first) = run.queue.pop_front()
+        {
+            self.windows += 1;
+            run.relay.open_window(self.windows, TABLE);
+            run.chunks.push(Reading {
+                window: self.windows,
+                first,
+                stage: Stage::Opened,
+            });
+            return true;
+        }
+        let ready = |it: &&mut Reading| !matches!(it.stage, Stage::Awaited);
+        let mut ready: Vec<_> = run.chunks.iter_mut().filter(ready).collect();
+        let place = if oldest { 0 } else { ready.len().max(1) - 1 };
+        let Some(reading) = ready.get_mut(place) else {
+            return false;
+        };
+        let name = format!("slot/{}", reading.window).into_bytes();
+        match &mut reading.stage {
+            Stage::Opened => {
+                let wanted = reading.first..reading.first + CHUNK;
+                let rows = self.server.rows();
+                let rows = rows.range(wanted);
+                let lines: String = rows.map(|(key, v)| format!("{key}\t{v}\n")).collect();
+                reading.stage = Stage::Read(Some(Chunk {
+                    name,
+                    window: reading.window,
+                    snapshot: self.server.snapshot(),
+                    lines: lines.into_bytes(),
+                }));
+            }
+            Stage::Read(chunk) => {
+                let (chunk, columns) = (chunk.take().unwrap(), columns());
+                let (relation, details) = (relation(&columns), RelationDetails::default());
+                run.relay.handle_chunk(chunk, &relation, &details);
+                reading.stage = Stage::HandedIn;
+            }
+            Stage::HandedIn => {
+                self.server.emit(&name);
+                reading.stage = Stage::Awaited;
+            }
+            Stage::Awaited => {}
+        }
+        true
+    }
+
+    fn row(&mut self) -> bool {
+        let wanted = self.run.relay.wants_chunk();
+        if wanted {
+            let now = now(self.seconds);
+            self.run.relay.handle_chunk_row(now).unwrap();
+        }
+        wanted
+    }
+
+    fn acknowledge(&mut self) -> bool {
+        let Some(oldest) = self.topic.get(self.acknowledged) else {
+            return false;
+        };
+        self.run.relay.handle_delivery(oldest.ticket);
+        self.acknowledged += 1;
+        true
+    }
+
+    fn stored(&mut self) -> bool {
+        let Some(progress) = self.run.storing.take() else {
+            return false;
+        };
+        self.durable = Some(progress);
+        self.run.relay.handle_stored();
+        true
+    }
+
+    fn answer(&mut self) -> bool {
+        let asked = std::mem::take(&mut self.run.asked);
+        if asked {
+            let details = RelationDetails::default();
+            self.run.relay.handle_description(&details).unwrap();
+        }
+        asked
+    }
+
+    /// The next reader waits until those are seen that are committed by now.
+    fn kill(&mut self, taken: usize, stored: bool) {
+        self.topic.truncate(self.acknowledged + taken);
+        self.acknowledged = self.topic.len();
+        if let Some(progress) = self.run.storing.take().filter(|_| stored) {
+            self.durable = Some(progress);
+        }
+        while self.server.show(0) {}
+        let (durable, slot) = (self.durable.as_ref(), self.server.slot);
+        self.run = Run::start(durable, slot, &self.done, self.seconds);
+    }
+
+    fn settle_down(&mut self) {
+        self.seconds += 1;
+        self.take_records();
+        while let Some((window, outcome)) = self.run.relay.chunk_outcome() {
+            let of = |it: &Reading| it.window == window;
+            let place = self.run.chunks.iter().position(of).unwrap();
+            let reading = self.run.chunks.remove(place);
+            match outcome {
+                ChunkOutcome::Done { .. } => self.done.push(reading.first),
+                ChunkOutcome::Again(_) => {
+                    self.again += 1;
+                    self.run.queue.push_back(reading.first);
+                }
+            }
+        }
+        let (run, now) = (&mut self.run, now(self.seconds));
+        run.relay.handle_sign_of_life(now);
+        loop {
+            match run.relay.poll(now) {
+                Output::Describe(_) => run.asked = true,
+                Output::StoreProgress(progress) => run.storing = Some(progress),
+                Output::Feedback(feedback) => {
+                    let confirmed = feedback.confirmed().lsn();
+                    self.server.slot = self.server.slot.max(confirmed.as_u64());
+                }
+                Output::Close(closing) => panic!("{closing:?}"),
+                Output::EnsureTopic(topic) => run.relay.handle_topic(topic),
+                Output::WaitUntil(_) => return,
+            }
+        }
+    }
+
+    fn take_records(&mut self) {
+        while let Some((ticket, record)) = self.run.relay.next_record() {
+            let key = record.key.map(|key| number(key, "\"id\":"));
+            let is_row = !matches!(record.operation, Operation::Delete | Operation::Truncate);
+            let value = record.value.filter(|_| is_row);
+            let after = value.map(|value| number(value, "\"v\":"));
+            let id = std::str::from_utf8(record.id).unwrap();
+            let commit_lsn: Lsn = id.split(':').nth(1).unwrap().parse().unwrap();
+            let turn = match record.operation {
+                Operation::Read => after.unwrap(),
+                _ => self.server.turn_of(commit_lsn.as_u64()),
+            };
+            if record.operation == Operation::Read {
+                let of = |it: &&Written| it.key == key || it.key.is_none();
+                let newest = self.topic.iter().filter(of).map(|it| it.turn).max();
+                assert!(newest.is_none_or(|it| it <= turn), "{key:?} is older");
+            }
+            self.topic.push(Written {
+                ticket,
+                operation: record.operation,
+                key,
+                after,
+                turn,
+            });
+        }
+    }
+
+    /// The topic from its beginning.
+    fn fold(&self) -> Rows {
+        let mut rows = BTreeMap::new();
+        for record in &self.topic {
+            match (record.key, record.after) {
+                (Some(key), Some(value)) => {
+                    rows.insert(key, value);
+                }
+                (Some(key), None) => {
+                    rows.remove(&key);
+                }
+                (None, _) => {
+                    assert_eq!(record.operation, Operation::Truncate);
+                    rows.clear();
+                }
+            }
+        }
+        rows
+    }
+
+    /// Lets everything happen that can, until all is read and confirmed.
+    fn come_to_rest(&mut self) {
+        let steps = [
+            Step::Commit { which: 0 },
+            Step::Show { which: 0 },
+            Step::Answer,
+            Step::Stream,
+            Step::Row,
+            Step::Acknowledge,
+            Step::Stored,
+            Step::Read { oldest: true },
+        ];
+        for _ in 0..100_000 {
+            let mut moved = false;
+            for step in steps {
+                moved |= self.step(step);
+            }
+            if !moved {
+                self.step(Step::Keepalive);
+                let all = self.run.queue.is_empty() && self.run.chunks.is_empty();
+                if all && self.server.slot == self.server.head {
+                    return;
+                }
+            }
+        }
+        panic!("it does not come to rest: {:?}", self.run.relay);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_topic_ends_up_as_the_table(
+        rows in proptest::collection::vec(0..KEYS, 0..8),
+        wraps in any::<bool>(),
+        steps in proptest::collection::vec(step(), 0..300),
+    ) {
+        // Ids whose low half wraps around soon, too.
+        let first_xid = if wraps { (1 << 32) - 12 } else { 700 };
+        let mut world = World::new(&rows, first_xid);
+        for step in steps {
+            world.step(step);
+        }
+        world.come_to_rest();
+        prop_assert_eq!(world.fold(), world.server.rows());
+    }
+}
+
+/// A commit that is in the log and not seen yet: the chunk that does not have it is read again.
+#[test]
+fn a_commit_that_nobody_sees_yet() {
+    let mut world = World::new(&[0, 1], 700);
+    assert!(world.server.begin(0, 5));
+    assert!(world.server.commit(0));
+    let flow = [Step::Stream, Step::Answer, Step::Row, Step::Acknowledge];
+    while flow.iter().any(|step| world.step(*step)) {}
+    let newest = world.topic.last().unwrap().after;
+    // Window, rows, chunk, watermark of the first chunk, which has the row's older state.
+    for _ in 0..8 {
+        world.step(Step::Read { oldest: true });
+    }
+    while flow.iter().any(|step| world.step(*step)) {}
+    assert!(world.again >= 1);
+    assert_eq!(world.topic.last().unwrap().after, newest);
+    world.come_to_rest();
+    assert_eq!(world.fold(), world.server.rows());
+}

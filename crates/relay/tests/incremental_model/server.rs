@@ -1,0 +1,296 @@
+//! The server's side: transactions that run beside each other, lock the rows they write, are committed in
+//! the log, and are visible to others a moment later.
+
+use std::collections::BTreeMap;
+
+use pgoutput::{
+    Begin, Cell, ColumnsBuf, Commit, CommitLsn, Delete, EndLsn, Insert, LogicalMessage, Lsn,
+    Message, OidsBuf, OldTuple, PgTimestamp, Relation, RelationColumn, ReplicaIdentity,
+    ServerMessage, Truncate, TupleBuf, Update,
+};
+use relay::{CHUNK_PREFIX, ChunkSnapshot};
+
+pub(crate) const TABLE: u32 = 16_400;
+pub(crate) const TIME: PgTimestamp = PgTimestamp(0);
+pub(crate) const KEYS: u64 = 6;
+
+pub(crate) type Rows = BTreeMap<u64, u64>;
+
+/// What a transaction does; the values grow from one to the next.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    Insert { key: u64, value: u64 },
+    Update { key: u64, value: u64 },
+    Move { from: u64, to: u64, value: u64 },
+    Delete { key: u64 },
+    Truncate,
+    Watermark(Vec<u8>),
+}
+
+impl Change {
+    fn keys(&self) -> Vec<u64> {
+        match self {
+            Self::Insert { key, .. } | Self::Update { key, .. } | Self::Delete { key } => {
+                vec![*key]
+            }
+            Self::Move { from, to, .. } => vec![*from, *to],
+            Self::Truncate => (0..KEYS).collect(),
+            Self::Watermark(_) => Vec::new(),
+        }
+    }
+
+    fn apply(&self, rows: &mut Rows) {
+        match self {
+            Self::Insert { key, value } | Self::Update { key, value } => {
+                rows.insert(*key, *value);
+            }
+            Self::Move { from, to, value } => {
+                rows.remove(from);
+                rows.insert(*to, *value);
+            }
+            Self::Delete { key } => {
+                rows.remove(key);
+            }
+            Self::Truncate => rows.clear(),
+            Self::Watermark(_) => {}
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Transaction {
+    pub(crate) xid: u64,
+    pub(crate) commit_lsn: u64,
+    pub(crate) change: Change,
+    /// When it was written, counted over all transactions: later ones on a key are newer.
+    pub(crate) turn: u64,
+    visible: bool,
+}
+
+/// The server's side, which outlives every run.
+pub(crate) struct Server {
+    pub(crate) log: Vec<Transaction>,
+    running: Vec<Transaction>,
+    pub(crate) head: u64,
+    pub(crate) slot: u64,
+    next_xid: u64,
+    turn: u64,
+}
+
+impl Server {
+    pub(crate) fn new(first_xid: u64) -> Self {
+        Self {
+            log: Vec::new(),
+            running: Vec::new(),
+            head: 1000,
+            slot: 0,
+            next_xid: first_xid,
+            turn: 0,
+        }
+    }
+
+    fn unseen(&self) -> impl Iterator<Item = &Transaction> {
+        let committed = self.log.iter().filter(|it| !it.visible);
+        committed.chain(&self.running)
+    }
+
+    /// A transaction writes something, unless another holds a row of it.
+    pub(crate) fn begin(&mut self, key: u64, kind: u64) -> bool {
+        let rows = self.rows();
+        let value = self.turn + 1;
+        let to = (key + 1 + kind % 3) % KEYS;
+        let change = match (rows.contains_key(&key), kind % 8) {
+            (_, 7) => Change::Truncate,
+            (false, _) => Change::Insert { key, value },
+            (true, 0 | 1) => Change::Delete { key },
+            (true, 2) if to != key && !rows.contains_key(&to) => Change::Move {
+                from: key,
+                to,
+                value,
+            },
+            (true, _) => Change::Update { key, value },
+        };
+        let held: Vec<u64> = self.unseen().flat_map(|it| it.change.keys()).collect();
+        if change.keys().iter().any(|key| held.contains(key)) {
+            return false;
+        }
+        self.start(change);
+        true
+    }
+
+    fn start(&mut self, change: Change) {
+        self.turn += 1;
+        self.running.push(Transaction {
+            xid: self.next_xid,
+            commit_lsn: 0,
+            change,
+            turn: self.turn,
+            visible: false,
+        });
+        self.next_xid += 1;
+    }
+
+    /// One of those that run is committed in the log; others do not see it yet.
+    pub(crate) fn commit(&mut self, which: usize) -> bool {
+        if self.running.is_empty() {
+            return false;
+        }
+        let mut ended = self.running.remove(which % self.running.len());
+        ended.commit_lsn = self.head;
+        self.head += 8;
+        self.log.push(ended);
+        true
+    }
+
+    /// One that is committed becomes visible.
+    pub(crate) fn show(&mut self, which: usize) -> bool {
+        let mut unseen: Vec<_> = self.log.iter_mut().filter(|it| !it.visible).collect();
+        let count = unseen.len();
+        match unseen.get_mut(which.checked_rem(count).unwrap_or(0)) {
+            Some(transaction) => {
+                transaction.visible = true;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// A message in a transaction of its own.
+    pub(crate) fn emit(&mut self, name: &[u8]) {
+        self.start(Change::Watermark(name.to_vec()));
+        self.commit(self.running.len() - 1);
+        if let Some(last) = self.log.last_mut() {
+            last.visible = true;
+        }
+    }
+
+    /// What is visible now.
+    pub(crate) fn rows(&self) -> Rows {
+        let mut rows = Rows::new();
+        let mut visible: Vec<_> = self.log.iter().filter(|it| it.visible).collect();
+        visible.sort_by_key(|it| it.turn);
+        visible.iter().for_each(|it| it.change.apply(&mut rows));
+        rows
+    }
+
+    /// As `pg_current_snapshot()`.
+    pub(crate) fn snapshot(&self) -> ChunkSnapshot {
+        let visible = self.log.iter().filter(|it| it.visible);
+        let xmax = visible.map(|it| it.xid + 1).max();
+        let xmax = xmax.unwrap_or(self.next_xid);
+        let unseen = self.unseen().map(|it| it.xid).filter(|xid| *xid < xmax);
+        let mut unseen: Vec<u64> = unseen.collect();
+        unseen.sort_unstable();
+        let xmin = unseen.first().copied().unwrap_or(xmax);
+        let unseen: Vec<String> = unseen.iter().map(u64::to_string).collect();
+        ChunkSnapshot::parse(&format!("{xmin}:{xmax}:{}", unseen.join(","))).unwrap()
+    }
+
+    /// The newest write of a key in this transaction's place, for records that carry no value.
+    pub(crate) fn turn_of(&self, commit_lsn: u64) -> u64 {
+        let found = self.log.iter().find(|it| it.commit_lsn == commit_lsn);
+        found.expect("a transaction of the log").turn
+    }
+}
+
+pub(crate) fn columns() -> ColumnsBuf {
+    let column = |in_identity, name| RelationColumn {
+        in_identity,
+        name,
+        type_oid: 23,
+        type_modifier: -1,
+    };
+    [column(true, "id"), column(false, "v")]
+        .into_iter()
+        .collect()
+}
+
+pub(crate) fn relation(columns: &ColumnsBuf) -> Relation<'_> {
+    Relation {
+        oid: TABLE,
+        schema: "public",
+        name: "users",
+        replica_identity: ReplicaIdentity::Default,
+        columns: columns.columns(),
+    }
+}
+
+fn row(key: u64, value: Option<u64>) -> TupleBuf {
+    let mut row = TupleBuf::default();
+    row.push(Cell::Text(key.to_string().as_bytes()));
+    match value {
+        Some(value) => row.push(Cell::Text(value.to_string().as_bytes())),
+        None => row.push(Cell::Null),
+    }
+    row
+}
+
+fn wal(message: &Message<'_>) -> Vec<u8> {
+    let (mut payload, mut body) = (Vec::new(), Vec::new());
+    message.encode(&mut payload);
+    let message = ServerMessage::WalData {
+        data_start: Lsn::ZERO,
+        wal_end: Lsn::ZERO,
+        send_time: TIME,
+        payload: &payload,
+    };
+    message.encode(&mut body);
+    body
+}
+
+fn change_message(change: &Change) -> Vec<u8> {
+    let relation = TABLE;
+    match change {
+        Change::Insert { key, value } => wal(&Message::Insert(Insert {
+            relation,
+            new: row(*key, Some(*value)).tuple(),
+        })),
+        Change::Update { key, value } => wal(&Message::Update(Update {
+            relation,
+            old: None,
+            new: row(*key, Some(*value)).tuple(),
+        })),
+        Change::Move { from, to, value } => wal(&Message::Update(Update {
+            relation,
+            old: Some(OldTuple::Key(row(*from, None).tuple())),
+            new: row(*to, Some(*value)).tuple(),
+        })),
+        Change::Delete { key } => wal(&Message::Delete(Delete {
+            relation,
+            old: OldTuple::Key(row(*key, None).tuple()),
+        })),
+        Change::Truncate => {
+            let tables: OidsBuf = [TABLE].into_iter().collect();
+            wal(&Message::Truncate(Truncate {
+                cascade: false,
+                restart_identity: false,
+                relations: tables.oids(),
+            }))
+        }
+        Change::Watermark(name) => wal(&Message::Logical(LogicalMessage {
+            transactional: true,
+            lsn: Lsn::new(1),
+            prefix: CHUNK_PREFIX,
+            content: name,
+        })),
+    }
+}
+
+pub(crate) fn messages(transaction: &Transaction) -> Vec<Vec<u8>> {
+    let commit_lsn = CommitLsn(Lsn::new(transaction.commit_lsn));
+    let columns = columns();
+    vec![
+        wal(&Message::Begin(Begin {
+            commit_lsn,
+            commit_time: TIME,
+            xid: u32::try_from(transaction.xid & 0xFFFF_FFFF).unwrap(),
+        })),
+        wal(&Message::Relation(relation(&columns))),
+        change_message(&transaction.change),
+        wal(&Message::Commit(Commit {
+            commit_lsn,
+            end_lsn: EndLsn(Lsn::new(transaction.commit_lsn + 8)),
+            commit_time: TIME,
+        })),
+    ]
+}
