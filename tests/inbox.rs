@@ -31,6 +31,27 @@ async fn connect(postgres: &PostgresServer) -> Client {
     client
 }
 
+/// One question, in a transaction of its own.
+async fn is_new(client: &mut Client, inbox: &Inbox, id: &str) -> bool {
+    let transaction = client.transaction().await.expect("a transaction");
+    let answer = inbox.is_new(&transaction, id).await.expect("an answer");
+    transaction.commit().await.expect("committed");
+    answer
+}
+
+async fn advance(
+    client: &mut Client,
+    partition: i32,
+    place: &str,
+) -> Result<bool, tokio_postgres::Error> {
+    let transaction = client.transaction().await.expect("a transaction");
+    let inbox = Inbox::new("billing");
+    let answer = inbox.advance(&transaction, "t", partition, position(place));
+    let answer = answer.await?;
+    transaction.commit().await.expect("committed");
+    Ok(answer)
+}
+
 fn position(text: &str) -> Position {
     text.parse().expect("a position")
 }
@@ -43,14 +64,9 @@ fn an_id_is_new_once_a_consumer() {
         Inbox::install(&one).await.expect("installed");
         Inbox::install(&one).await.expect("installed again");
         let inbox = Inbox::new("billing");
-        assert!(inbox.is_new(&one, "a").await.expect("an answer"));
-        assert!(!inbox.is_new(&one, "a").await.expect("an answer"));
-        assert!(
-            Inbox::new("mail")
-                .is_new(&one, "a")
-                .await
-                .expect("an answer")
-        );
+        assert!(is_new(&mut one, &inbox, "a").await);
+        assert!(!is_new(&mut one, &inbox, "a").await);
+        assert!(is_new(&mut one, &Inbox::new("mail"), "a").await);
         // Who asks meanwhile waits: after a rollback it is new, after a commit it is not.
         for (id, commits) in [("b", false), ("c", true)] {
             let first = one.transaction().await.expect("a transaction");
@@ -82,13 +98,41 @@ fn an_id_is_new_once_a_consumer() {
             .isolation_level(IsolationLevel::RepeatableRead);
         let late = late.start().await.expect("a transaction");
         late.query_one("SELECT 1", &[]).await.expect("a snapshot");
-        assert!(inbox.is_new(&one, "d").await.expect("an answer"));
+        assert!(is_new(&mut one, &inbox, "d").await);
         let error = inbox
             .is_new(&late, "d")
             .await
             .expect_err("a serialization failure");
         assert_eq!(error.code().map(|code| code.code()), Some("40001"));
     });
+}
+
+#[test]
+fn several_may_install_it_at_once_and_a_consumer_needs_few_rights() {
+    let postgres = postgres(PostgresOptions::default());
+    runtime().block_on(async {
+        let (mut one, other) = (connect(&postgres).await, connect(&postgres).await);
+        let first = one.transaction().await.expect("a transaction");
+        Inbox::install(&first).await.expect("installed");
+        let ends = async {
+            let waits = "SELECT count(*)::text FROM pg_locks WHERE NOT granted";
+            while query_one(&postgres, waits) == "0" {
+                tokio::task::yield_now().await;
+            }
+            first.commit().await.expect("committed");
+        };
+        let (installed, ()) = tokio::join!(Inbox::install(&other), ends);
+        installed.expect("installed after the other");
+    });
+    // What docs/idempotent-consumer.md says that it needs.
+    sql(
+        &postgres,
+        "CREATE ROLE billing; GRANT USAGE ON SCHEMA walferry_inbox TO billing;
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA walferry_inbox TO billing;
+         SET ROLE billing; SELECT walferry_inbox.is_new('billing', '1');
+         SELECT walferry_inbox.advance('billing', 't', 0, '7:0/FF:0');
+         SELECT walferry_inbox.forget('billing', 't'); SELECT walferry_inbox.clean('1 day')",
+    );
 }
 
 #[test]
@@ -118,9 +162,8 @@ fn ids_are_cleaned_by_age_in_bounded_steps() {
 fn a_position_is_passed_once() {
     let postgres = postgres(PostgresOptions::default());
     runtime().block_on(async {
-        let client = connect(&postgres).await;
+        let mut client = connect(&postgres).await;
         Inbox::install(&client).await.expect("installed");
-        let inbox = Inbox::new("billing");
         for (partition, id, expected) in [
             (0, "7:0/FF:0", true),
             (0, "7:0/FF:0", false),
@@ -130,14 +173,14 @@ fn a_position_is_passed_once() {
             (1, "7:0/1:0", true),
             (0, "8:0/1:0", true),
         ] {
-            let passed = inbox.advance(&client, "t", partition, position(id)).await;
+            let passed = advance(&mut client, partition, id).await;
             assert_eq!(passed.expect("an answer"), expected, "{partition} {id}");
         }
-        let older = inbox.advance(&client, "t", 0, position("7:0/FFFF:0")).await;
+        let older = advance(&mut client, 0, "7:0/FFFF:0").await;
         let error = older.expect_err("another database");
         assert_eq!(error.code().map(|code| code.code()), Some("55000"));
         sql(&postgres, "SELECT walferry_inbox.forget('billing', 't')");
-        let again = inbox.advance(&client, "t", 0, position("7:0/FFFF:0")).await;
+        let again = advance(&mut client, 0, "7:0/FFFF:0").await;
         assert!(again.expect("an answer"));
         assert_eq!(
             query_one(&postgres, "SELECT count(*) FROM walferry_inbox.position"),

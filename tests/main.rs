@@ -23,6 +23,7 @@ mod logical_messages;
 mod new_table;
 mod observation;
 mod outbox;
+mod outbox_init;
 mod partitions;
 mod postgres_outage;
 mod publication_dropped;

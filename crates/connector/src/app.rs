@@ -18,7 +18,7 @@ use crate::cli::{
 use crate::config::{Config, Environment};
 use crate::exit::Exit;
 use crate::observer::Observer;
-use crate::outbox_init::{self, InitError};
+use crate::outbox_init::{self, InitError, Wish};
 use crate::preflight;
 use crate::preflight::report::{Dress, Report};
 use crate::start;
@@ -264,12 +264,19 @@ fn outbox_init(init: &OutboxInit) -> Exit {
         Ok(config) => config,
         Err(error) => return complain(&error, Exit::Usage),
     };
-    let script = match outbox_init::script(&config, init.role.as_deref()) {
+    let wish = Wish {
+        role: init.role.as_deref(),
+        schema: init.schema.as_deref(),
+    };
+    let script = match outbox_init::script(&config, wish) {
         Ok(script) => script,
         Err(error) => return complain(&error, Exit::Usage),
     };
+    for note in &script.notes {
+        tell(note);
+    }
     if !init.apply {
-        return match write!(std::io::stdout().lock(), "{script}") {
+        return match write!(std::io::stdout().lock(), "{}", script.sql) {
             Ok(()) => Exit::Done,
             Err(error) => complain(&error, Exit::Unexpected),
         };
@@ -279,7 +286,7 @@ fn outbox_init(init: &OutboxInit) -> Exit {
         Err(error) => return complain(&error, Exit::Unexpected),
     };
     let applied: Result<(), InitError> =
-        runtime.block_on(Box::pin(outbox_init::apply(&config, &script)));
+        runtime.block_on(Box::pin(outbox_init::apply(&config, &script.sql, tell)));
     runtime.shutdown_background();
     match applied {
         Ok(()) => Exit::Done,
@@ -319,4 +326,9 @@ fn runtime() -> std::io::Result<Runtime> {
 fn complain(error: &dyn std::fmt::Display, exit: Exit) -> Exit {
     let _ = writeln!(std::io::stderr().lock(), "{error}");
     exit
+}
+
+/// To the person at the terminal, beside what goes to stdout.
+fn tell(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
 }

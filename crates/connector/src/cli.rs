@@ -173,7 +173,7 @@ pub struct Snapshot {
 #[derive(Debug, Subcommand)]
 pub enum OutboxCommand {
     /// Print the SQL that a service needs for the configured outbox: functions, table, publication,
-    /// and for messages the slot.
+    /// slot.
     #[command(after_long_help = OUTBOX_INIT_EXAMPLES)]
     Init(OutboxInit),
 }
@@ -187,6 +187,10 @@ pub struct OutboxInit {
     /// The role that the service connects as: gets the rights it needs, and no others.
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
+    /// The schema to put the functions into, one for each outbox; without it that of the table, or
+    /// public.
+    #[arg(long, value_name = "NAME")]
+    pub schema: Option<String>,
     /// Run the SQL in the configured database instead of printing it.
     #[arg(long)]
     pub apply: bool,
@@ -360,7 +364,9 @@ Examples:
   walferry outbox init -c walferry.yaml --role shop | psql …   run it as the owner of the schema
   walferry outbox init -c walferry.yaml --role shop --apply    run it as postgres.url's role
 
-May be run again: what is there stays as it is.";
+  walferry outbox init -c walferry.yaml --role mail --schema mail   for a second service
+
+May be run again: what is there stays as it is. What was made for another outbox is not replaced.";
 
 const COMPLETIONS_EXAMPLES: &str = "\
 Example:

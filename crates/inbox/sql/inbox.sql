@@ -1,5 +1,10 @@
 -- The consumer's side of walferry's events: whether an event is new, answered in the transaction that
--- also has the event's effect. Safe to run again.
+-- also has the event's effect. Safe to run again; by several at once, if each runs it as one transaction
+-- (psql -1).
+DO $inbox$ BEGIN
+    PERFORM pg_advisory_xact_lock(7741967);
+END $inbox$;
+
 CREATE SCHEMA IF NOT EXISTS walferry_inbox;
 
 -- By id: for consumers that read in any order. One row an event, kept for as long as repeats may come.

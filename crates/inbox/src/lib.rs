@@ -18,13 +18,22 @@
 //! Two ways to know an event: by its id ([`Inbox::is_new`]; any order, a row an event, to be cleaned), or
 //! by its position ([`Inbox::advance`]; each partition in order, a row a partition). The same functions
 //! can be called from any language: [`SQL`] makes them.
+//!
+//! A session by itself is no transaction, and would remember the event without its effect. So this is not
+//! accepted:
+//!
+//! ```compile_fail,E0308
+//! # async fn consume(client: &tokio_postgres::Client) -> Result<bool, tokio_postgres::Error> {
+//! inbox::Inbox::new("billing").is_new(client, "an id").await
+//! # }
+//! ```
 
 mod position;
 
 use std::time::Duration;
 
-use tokio_postgres::GenericClient;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{GenericClient, Transaction};
 
 pub use position::{Position, UnreadablePosition};
 
@@ -46,7 +55,7 @@ impl Inbox {
         }
     }
 
-    /// Makes the tables and functions, or brings them up to date.
+    /// Makes the tables and functions, or brings them up to date. Several processes may do it at once.
     ///
     /// # Errors
     /// What the server answered: the role must be able to make a schema.
@@ -62,7 +71,7 @@ impl Inbox {
     /// (40001), after which the transaction is to be tried again.
     pub async fn is_new(
         &self,
-        transaction: &impl GenericClient,
+        transaction: &Transaction<'_>,
         id: &str,
     ) -> Result<bool, tokio_postgres::Error> {
         const QUERY: &str = "SELECT walferry_inbox.is_new($1, $2)";
@@ -78,7 +87,7 @@ impl Inbox {
     /// another database (`55000`; see `walferry_inbox.forget`).
     pub async fn advance(
         &self,
-        transaction: &impl GenericClient,
+        transaction: &Transaction<'_>,
         topic: &str,
         partition: i32,
         position: Position,
