@@ -22,6 +22,7 @@ mod logical_messages;
 mod new_table;
 mod observation;
 mod outbox;
+mod outbox_refusals;
 mod partitions;
 mod postgres_outage;
 mod publication_dropped;

@@ -390,6 +390,9 @@ impl Start<'_> {
             },
             clock.now(),
         );
+        for topic in &self.memory.topics {
+            relay.take_topic(topic);
+        }
         if let Some(Until::Position(position)) = *self.until {
             relay.stop_at(position);
         }
