@@ -274,31 +274,7 @@ fn kills_within_the_load_lose_nothing_and_publish_nothing_that_was_rolled_back()
         .unset("tables.include")
         .set("topics.partitions", "3");
     config.catch_up(LIMIT);
-    let stop = AtomicBool::new(false);
-    thread::scope(|scope| {
-        for session in 0..3 {
-            let (postgres, stop) = (&postgres, &stop);
-            scope.spawn(move || {
-                let mut number = 0;
-                while !stop.load(Ordering::Relaxed) {
-                    number += 1;
-                    write(postgres, session, number);
-                }
-            });
-        }
-        // However a kill fails, the writers end.
-        let _stop = Stop(&stop);
-        for round in 0..8_u32 {
-            let mut walferry = config.start();
-            wait_for("events are published", LIMIT, || {
-                let metrics = walferry.metrics().into_iter();
-                let events = metrics.filter(|(name, _)| name.starts_with("walferry_events_total"));
-                let count: f64 = events.map(|(_, count)| count).sum();
-                (count >= f64::from(1 + 13 * round)).then_some(())
-            });
-            walferry.kill9();
-        }
-    });
+    kill_within_the_load(&config, &postgres);
     config.catch_up(LIMIT);
     let expected = query(&postgres, "SELECT id FROM done ORDER BY 1");
     let mut found: BTreeMap<String, EventId> = BTreeMap::new();
@@ -340,6 +316,35 @@ fn kills_within_the_load_lose_nothing_and_publish_nothing_that_was_rolled_back()
         "no kill fell between a publication and its progress"
     );
     assert_eq!(query_one(&postgres, "SELECT count(*) FROM outbox"), "0");
+}
+
+/// Three sessions write on while walferry is killed again and again.
+fn kill_within_the_load(config: &Config, postgres: &PostgresServer) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for session in 0..3 {
+            let stop = &stop;
+            scope.spawn(move || {
+                let mut number = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    number += 1;
+                    write(postgres, session, number);
+                }
+            });
+        }
+        // However a kill fails, the writers end.
+        let _stop = Stop(&stop);
+        for round in 0..8_u32 {
+            let mut walferry = config.start();
+            wait_for("events are published", LIMIT, || {
+                let metrics = walferry.metrics().into_iter();
+                let events = metrics.filter(|(name, _)| name.starts_with("walferry_events_total"));
+                let count: f64 = events.map(|(_, count)| count).sum();
+                (count >= f64::from(1 + 13 * round)).then_some(())
+            });
+            walferry.kill9();
+        }
+    });
 }
 
 /// A transaction of two events, by row and by message; each fourth is rolled back.

@@ -168,6 +168,31 @@ fn no_event_gets_into_walferrys_own_topics_or_a_captured_tables() {
 }
 
 #[test]
+fn a_publication_of_inserts_alone_will_do_and_is_warned_of() {
+    let postgres = server();
+    let config = config("outbox_inserts", &postgres);
+    let slot = config.slot();
+    sql(
+        &postgres,
+        &format!("CREATE PUBLICATION {slot} FOR TABLE outbox WITH (publish = 'insert')"),
+    );
+    let config = config.set("envelope.skipped.operations", "[ u, d, t ]");
+    let said = String::from_utf8_lossy(&config.check(&["--json"]).stdout).into_owned();
+    assert!(said.contains("are not told of"), "{said}");
+    sql(
+        &postgres,
+        "INSERT INTO outbox VALUES (DEFAULT, 'a', 'k', 'x')",
+    );
+    config.catch_up(LIMIT);
+    sql(
+        &postgres,
+        "INSERT INTO outbox VALUES (DEFAULT, 'a', 'k', 'y'); TRUNCATE outbox",
+    );
+    config.catch_up(LIMIT);
+    assert_eq!(values(&config, &format!("{}.a", config.name())), ["y"]);
+}
+
+#[test]
 fn the_check_looks_for_the_columns() {
     let postgres = server();
     let wrong = config("outbox_columns", &postgres)

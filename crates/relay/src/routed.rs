@@ -39,7 +39,9 @@ impl RoutedTopics {
 
     /// A record leaves for this topic; none before `oldest` is in flight any more.
     pub(crate) fn went(&mut self, ticket: Ticket, topic: &str, oldest: Ticket) {
-        while self.went.pop_front_if(|(gone, _)| *gone < oldest).is_some() {}
+        while self.went.front().is_some_and(|(gone, _)| *gone < oldest) {
+            self.went.pop_front();
+        }
         let number = match self.numbers.get(topic) {
             Some(number) => *number,
             None => {

@@ -229,7 +229,7 @@ fn no_route_leads_into_walferrys_own_topics_or_a_captured_tables() {
     let mut encoder = Encoder::new(options.clone());
     let table = table(&COLUMNS, &options);
     let row = row(&["1", "srv.public.users", "7", "{}"]);
-    let mut insert = |encoder: &mut Encoder| {
+    let insert = |encoder: &mut Encoder| {
         encoder.insert(&table, &context(), row.tuple(), &mut Records::new())
     };
     insert(&mut encoder).unwrap();
