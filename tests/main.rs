@@ -24,6 +24,7 @@ mod new_table;
 mod observation;
 mod outbox;
 mod outbox_init;
+mod outbox_refusals;
 mod partitions;
 mod postgres_outage;
 mod publication_dropped;

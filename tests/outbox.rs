@@ -1,11 +1,14 @@
 //! The transactional outbox: rows of a table, or messages, become events whose topics they name
 //! themselves; what is malformed stops or is kept aside; nothing is lost or made up by kills.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
-use e2e::support::event::Event;
-use e2e::support::topic::{TopicReader, read_topic};
+use e2e::support::event::{Event, EventId};
+use e2e::support::topic::read_topic;
 use e2e::support::walferry::Config;
 use e2e::support::{assert_halts, kafka, postgres, query, query_one, sql, wait_for};
 use serde_json::json;
@@ -202,18 +205,33 @@ fn what_is_malformed_stops_without_a_word_of_it() {
     sql(&postgres, TABLE);
     let config = config("outbox_halt", &postgres);
     config.catch_up(LIMIT);
-    sql(
-        &postgres,
-        "INSERT INTO outbox VALUES (DEFAULT, 'no topic', 's3cret', 't', '{}')",
-    );
-    let mut walferry = config.spawn();
-    assert_halts(&mut walferry, "VALUE_UNREPRESENTABLE", 23);
-    let log = walferry.log();
-    assert!(
-        log.contains("public.outbox") && log.contains("no name of a topic"),
-        "{log}"
-    );
-    assert!(!log.contains("s3cret"), "{log}");
+    for (statement, reason) in MALFORMED {
+        // What is written is kept from the log, whatever it is.
+        sql(
+            &postgres,
+            &statement
+                .replace("'k'", "'s3cret'")
+                .replace("\"k\"", "\"s3cret\""),
+        );
+        let mut walferry = config.spawn();
+        assert_halts(&mut walferry, "VALUE_UNREPRESENTABLE", 23);
+        let log = walferry.log();
+        let place = match statement.starts_with("INSERT") {
+            true => "public.outbox",
+            false => "message of prefix \"outbox\"",
+        };
+        assert!(
+            log.contains(place) && log.contains(reason),
+            "{statement}: {log}"
+        );
+        assert!(!log.contains("s3cret"), "{statement}: {log}");
+        // Kept aside, it lets the next come.
+        let letters = config.another_instance().set(
+            "envelope.event.processing.failure.handling.mode",
+            "dead-letter",
+        );
+        letters.catch_up(LIMIT);
+    }
 }
 
 #[test]
@@ -248,56 +266,120 @@ fn changed_rows_are_counted_or_stop() {
 }
 
 #[test]
-fn kills_lose_nothing_and_publish_nothing_that_was_rolled_back() {
+fn kills_within_the_load_lose_nothing_and_publish_nothing_that_was_rolled_back() {
     let postgres = postgres(PostgresOptions::default());
     sql(&postgres, TABLE);
     sql(&postgres, "CREATE TABLE done (id text PRIMARY KEY)");
-    let config = config("outbox_kills", &postgres).unset("tables.include");
+    let config = config("outbox_kills", &postgres)
+        .unset("tables.include")
+        .set("topics.partitions", "3");
     config.catch_up(LIMIT);
-    for round in 0..6 {
-        let mut walferry = config.start();
-        for n in 0..40 {
-            let (id, end) = (
-                round * 100 + n,
-                if n % 4 == 3 { "ROLLBACK" } else { "COMMIT" },
-            );
-            let key = id % 3;
-            sql(
-                &postgres,
-                &format!(
-                    "BEGIN;
-                     INSERT INTO done VALUES ('m{id}'), ('t{id}');
-                     INSERT INTO outbox VALUES (DEFAULT, 'r{key}', '{key}', 't', '{{\"id\": \"t{id}\"}}');
-                     DELETE FROM outbox;
-                     SELECT pg_logical_emit_message(true, 'outbox',
-                         '{{\"id\": \"m{id}\", \"type\": \"r{key}\", \"key\": \"{key}\",
-                            \"payload\": {{\"id\": \"m{id}\"}}}}');
-                     {end}"
-                ),
-            );
-        }
-        walferry.kill9();
-    }
+    kill_within_the_load(&config, &postgres);
     config.catch_up(LIMIT);
     let expected = query(&postgres, "SELECT id FROM done ORDER BY 1");
-    let mut found: BTreeMap<String, String> = BTreeMap::new();
-    for key in 0..3 {
-        let mut last = 0;
-        for event in topic(&config, &format!("r{key}")) {
+    let mut found: BTreeMap<String, EventId> = BTreeMap::new();
+    let (mut repeats, mut partitions) = (0, BTreeSet::new());
+    for name in 0..2 {
+        // By key: its partition, the newest id, and the newest of each session's numbers.
+        let mut keys: BTreeMap<Vec<u8>, (i32, EventId, BTreeMap<u64, u64>)> = BTreeMap::new();
+        for event in topic(&config, &format!("r{name}")) {
             let id = event.json()["id"].as_str().expect("an id").to_owned();
-            let of = header(&event, "walferry.id").expect("an id").to_owned();
-            let number: i32 = id[1..].parse().expect("a number");
-            match found.insert(id, of.clone()) {
-                Some(before) => assert_eq!(before, of, "a repeat has the id it had"),
-                None => {
-                    assert!(number >= last, "as committed");
-                    last = number;
+            let (of, body) = (event.id(), event.json());
+            if let Some(before) = found.insert(id, of) {
+                assert_eq!(before, of, "a repeat has the id it had");
+                repeats += 1;
+                continue;
+            }
+            let key = event.key.clone().expect("a key");
+            partitions.insert(event.partition);
+            let (session, number) = (body["session"].as_u64(), body["number"].as_u64());
+            let (session, number) = (session.expect("a number"), number.expect("a number"));
+            let first = (event.partition, of, BTreeMap::from([(session, number)]));
+            match keys.entry(key) {
+                Entry::Vacant(entry) => drop(entry.insert(first)),
+                Entry::Occupied(mut entry) => {
+                    let (partition, last, numbers) = entry.get_mut();
+                    assert_eq!(event.partition, *partition, "a key has one partition");
+                    assert!(*last < of, "as committed");
+                    *last = of;
+                    let newest = numbers.insert(session, number);
+                    assert!(newest <= Some(number), "as the session wrote them");
                 }
             }
         }
+        assert_eq!(keys.len(), 5, "several keys a topic");
     }
     assert_eq!(found.into_keys().collect::<Vec<_>>(), expected);
+    assert_eq!(partitions.len(), 3);
+    assert!(
+        repeats > 0,
+        "no kill fell between a publication and its progress"
+    );
     assert_eq!(query_one(&postgres, "SELECT count(*) FROM outbox"), "0");
+}
+
+/// Three sessions write on while walferry is killed again and again.
+fn kill_within_the_load(config: &Config, postgres: &PostgresServer) {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for session in 0..3 {
+            let stop = &stop;
+            scope.spawn(move || {
+                let mut number = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    number += 1;
+                    write(postgres, session, number);
+                }
+            });
+        }
+        // However a kill fails, the writers end.
+        let _stop = Stop(&stop);
+        for round in 0..8_u32 {
+            let mut walferry = config.start();
+            wait_for("events are published", LIMIT, || {
+                let metrics = walferry.metrics().into_iter();
+                let events = metrics.filter(|(name, _)| name.starts_with("walferry_events_total"));
+                let count: f64 = events.map(|(_, count)| count).sum();
+                (count >= f64::from(1 + 13 * round)).then_some(())
+            });
+            walferry.kill9();
+        }
+    });
+}
+
+/// A transaction of two events, by row and by message; each fourth is rolled back.
+fn write(postgres: &PostgresServer, session: u64, number: u64) {
+    let id = format!("{session}-{number}");
+    let (topic, key) = (number % 2, (number / 2 + session) % 5);
+    let end = if number % 4 == 3 {
+        "ROLLBACK"
+    } else {
+        "COMMIT"
+    };
+    let payload =
+        |of: &str| format!(r#"{{"id": "{of}{id}", "session": {session}, "number": {number}}}"#);
+    let (row, message) = (payload("t"), payload("m"));
+    sql(
+        postgres,
+        &format!(
+            "BEGIN;
+             INSERT INTO done VALUES ('m{id}'), ('t{id}');
+             INSERT INTO outbox VALUES (DEFAULT, 'r{topic}', '{key}', 't', '{row}');
+             DELETE FROM outbox WHERE payload->>'id' = 't{id}';
+             SELECT pg_logical_emit_message(true, 'outbox',
+                 '{{\"id\": \"m{id}\", \"type\": \"r{topic}\", \"key\": \"{key}\", \"payload\": {message}}}');
+             {end}"
+        ),
+    );
+}
+
+/// Ends the writers when it goes.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -306,16 +388,102 @@ fn a_topic_that_may_not_be_made_is_named() {
     sql(&postgres, TABLE);
     let config = config("outbox_missing", &postgres);
     config.catch_up(LIMIT);
-    let config = config.set("topics.create", "never");
+    let never = config.another_instance().set("topics.create", "never");
     sql(
         &postgres,
         "INSERT INTO outbox VALUES (DEFAULT, 'nowhere', 'k', 't', '{}')",
     );
-    let mut walferry = config.spawn();
-    let code = walferry.wait_exit(LIMIT);
+    let mut walferry = never.spawn();
+    assert_halts(&mut walferry, "TOPIC_UNUSABLE", 26);
     let log = walferry.log();
-    assert!(code.is_some_and(|code| code != 0), "{log}");
     assert!(log.contains(&format!("{}.nowhere", config.name())), "{log}");
-    let mut reader = TopicReader::new(config.bootstrap_servers(), "x");
-    assert!(reader.read_to_end().is_empty());
+    // It was kept for the topic, and not passed.
+    config.catch_up(LIMIT);
+    assert_eq!(topic(&config, "nowhere").len(), 1);
+}
+
+#[test]
+fn what_is_skipped_or_truncated_is_told_of_an_outbox() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(&postgres, TABLE);
+    let config =
+        config("outbox_skipped", &postgres).set("envelope.skipped.operations", "[ c, u, t ]");
+    config.catch_up(LIMIT);
+    let row = "INSERT INTO outbox VALUES (DEFAULT, 'a', 'k', 't', '{}')";
+    for (word, level) in [("error", "ERROR"), ("warn", "WARN"), ("ignore", "")] {
+        let config = config
+            .another_instance()
+            .set("outbox.table.op.invalid.behavior", word);
+        let mut walferry = config.start();
+        sql(&postgres, row);
+        sql(&postgres, "UPDATE outbox SET payload = '{\"a\": 1}'");
+        sql(&postgres, "TRUNCATE outbox");
+        wait_for("both are counted", LIMIT, || {
+            let mut counted = walferry.metrics().into_iter();
+            counted.find(|(name, count)| name.contains("operation=\"ignored\"") && *count >= 2.0)
+        });
+        walferry.sigterm();
+        assert_eq!(walferry.wait_exit(LIMIT), Some(0));
+        let log = walferry.log();
+        let mut told = log
+            .lines()
+            .filter(|line| line.contains("rows of an outbox table were changed"));
+        match word {
+            "ignore" => assert_eq!(told.next(), None),
+            _ => assert!(told.any(|line| line.contains(level)), "{log}"),
+        }
+    }
+    assert_eq!(topic(&config, "a").len(), 3, "inserts are events");
+    sql(&postgres, "TRUNCATE outbox");
+    let config = config.set("outbox.table.op.invalid.behavior", "fatal");
+    assert_halts(&mut config.spawn(), "VALUE_UNREPRESENTABLE", 23);
+}
+
+#[test]
+fn several_tables_give_events_and_rules_for_captured_tables_leave_them_alone() {
+    let postgres = postgres(PostgresOptions::default());
+    for schema in ["shop", "bank"] {
+        sql(
+            &postgres,
+            &format!(
+                "CREATE SCHEMA {schema}; CREATE TABLE {schema}.outbox (id text PRIMARY KEY,
+                     aggregatetype text, aggregateid text, payload bytea)"
+            ),
+        );
+    }
+    sql(&postgres, "CREATE TABLE users (id int PRIMARY KEY)");
+    let config = config("outbox_several", &postgres);
+    let route = format!("'{}.all'", config.name());
+    let config = config
+        .set("tables.include", "[ \"public.users\" ]")
+        .set("outbox.table", "\"*.outbox\"")
+        .set("outbox.value.converter", "bytes")
+        .set("envelope.unwrap", "true")
+        .set("topics.route.topic.regex", "'.*'")
+        .set("topics.route.topic.replacement", &route)
+        .set("topics.route.key.enforce.uniqueness", "false")
+        .set("topics.partitions", "3")
+        .set("topics.partition.partition.payload.fields", "[ change.id ]")
+        .set("topics.partition.partition.topic.num", "3");
+    config.catch_up(LIMIT);
+    sql(
+        &postgres,
+        "INSERT INTO shop.outbox VALUES ('1', 'a', 'k', '\\x00ff10');
+         INSERT INTO bank.outbox VALUES ('2', 'a', 'k', '\\x68690a');
+         INSERT INTO users VALUES (1)",
+    );
+    config.catch_up(LIMIT);
+    let events = topic(&config, "a");
+    let values: Vec<_> = events.iter().map(|event| event.value.clone()).collect();
+    assert_eq!(values, [Some(vec![0, 255, 16]), Some(b"hi\n".to_vec())]);
+    assert_eq!(header(&events[1], "id"), Some("2"));
+    assert_eq!(events[0].key.as_deref(), Some(&b"k"[..]));
+    assert_eq!(events[0].partition, events[1].partition, "by the key");
+    let users = topic(&config, "all");
+    assert_eq!(users.len(), 1);
+    assert_eq!(
+        users[0].json()["id"],
+        json!(1),
+        "captured tables go by their rules"
+    );
 }

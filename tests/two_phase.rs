@@ -62,7 +62,7 @@ fn prepared_transactions_come_when_they_are_committed() {
     assert_eq!(keys(&config), [1]);
     sql(&postgres, "INSERT INTO users VALUES (4)");
     config.catch_up(LIMIT);
-    // A restart of the server in between loses nothing either: the slot stands before PREPARE.
+    // Both are still to be ended: nothing of them was published.
     let waits = "SELECT count(*) FROM pg_prepared_xacts";
     assert_eq!(query_one(&postgres, waits), "2");
     sql(&postgres, "COMMIT PREPARED 'later'");
@@ -233,6 +233,16 @@ fn what_another_reader_has_left_behind_is_told() {
     assert_halts(&mut walferry, "PREPARED_GONE", 32);
 }
 
+/// The member of this name beside a `gid`, wherever it is.
+fn find<'a>(value: &'a serde_json::Value, name: &str) -> Option<&'a serde_json::Value> {
+    match value {
+        serde_json::Value::Object(members) if members.contains_key("gid") => members.get(name),
+        serde_json::Value::Object(members) => members.values().find_map(|it| find(it, name)),
+        serde_json::Value::Array(items) => items.iter().find_map(|it| find(it, name)),
+        _ => None,
+    }
+}
+
 #[test]
 fn a_forgotten_prepared_transaction_is_named() {
     let (postgres, config) = prepared_slot("two_phase_forgotten");
@@ -253,12 +263,36 @@ fn a_forgotten_prepared_transaction_is_named() {
         Some(1.0)
     );
     assert!(metric(&walferry, "walferry_prepared_oldest_seconds") >= Some(1.0));
+    let owner = query_one(&postgres, "SELECT owner FROM pg_prepared_xacts");
     let (_, status) = walferry.get("/status").expect("the admin page");
     assert!(status.contains("\"gid\":\"left\""), "{status}");
+    assert!(
+        status.contains(&format!("\"owner\":\"{owner}\"")),
+        "{status}"
+    );
+    let log = walferry.log();
+    assert!(
+        log.contains(&format!("transaction that {owner} prepared")),
+        "{log}"
+    );
+    // Nobody else writes: what is kept grows with what the test writes, and is the whole slot's.
+    sql(
+        &postgres,
+        "INSERT INTO users SELECT g, repeat('x', 500) FROM generate_series(1000, 3000) g",
+    );
+    wait_for("the WAL kept for the slot is told", LIMIT, || {
+        let (_, status) = walferry.get("/status")?;
+        let status: serde_json::Value = serde_json::from_str(&status).ok()?;
+        let told = find(&status, "retained_bytes")?.as_u64()?;
+        (told > 1_000_000).then_some(())
+    });
     let said = config.command("status").output().expect("walferry status");
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(
-        said.contains("is streaming") && said.contains("ROLLBACK PREPARED 'left';"),
+        said.contains("is streaming")
+            && said.contains(&format!("by {owner} in postgres"))
+            && said.contains("bytes of WAL in all")
+            && said.contains("ROLLBACK PREPARED 'left';"),
         "{said}"
     );
     let check = config.check(&["--json"]);

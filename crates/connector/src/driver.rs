@@ -249,7 +249,7 @@ impl Driver {
         if let (true, Some(heart)) = (self.batch.heartbeat, &mut self.heart) {
             heart.settled();
         }
-        if let Some(refused) = self.batch.refused.first() {
+        if let Some(refused) = self.batch.culprit() {
             return Err(self.refused(refused));
         }
         self.batch
@@ -451,7 +451,7 @@ fn publish(relay: &mut Relay, producer: &Producer) -> Result<(), End> {
     }
     match refused {
         None => Ok(()),
-        Some((ticket, error @ KafkaError::RecordTooLarge { .. })) => {
+        Some((ticket, error)) if error.is_of_record() => {
             Err(End::Refused(Refusal::of_record(relay, ticket, error)))
         }
         Some((_, error)) => Err(End::Producer(error)),

@@ -116,6 +116,8 @@ impl Refusal {
                 ("a record of no table,".to_owned(), topics)
             }
         };
+        // Events of an outbox name their topics themselves, and a dead letter is not in its table's.
+        let topic = relay.routed_topic(ticket).map_or(topic, str::to_owned);
         let (commit_lsn, ordinal) = (at.commit_lsn.0, at.ordinal);
         let place = format!(
             "{of} record {ordinal} of the transaction committed at {commit_lsn}, to topic {topic}"

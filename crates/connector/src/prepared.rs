@@ -21,7 +21,7 @@ pub struct PreparedTransaction {
     pub owner: String,
     /// Since it was prepared.
     pub age_seconds: u64,
-    /// WAL that the server keeps for the slot by now; none while there is no slot.
+    /// WAL that the server keeps for the slot by now, for whatever reason; none while there is no slot.
     pub retained_bytes: Option<u64>,
 }
 
@@ -88,7 +88,11 @@ impl fmt::Display for PreparedTransaction {
              old. It holds back vacuum, and the WAL since it began"
         )?;
         match retained_bytes {
-            Some(bytes) => write!(f, ": {bytes} bytes are kept for the slot."),
+            // The server tells no parts of it.
+            Some(bytes) => write!(
+                f,
+                ". For the slot {bytes} bytes of WAL are kept in all, those that are not read yet included."
+            ),
             None => f.write_str("; a new slot waits for it."),
         }
     }

@@ -403,6 +403,9 @@ impl Start<'_> {
         if let Some((schema, table)) = &config.signals.table {
             relay.take_signals_from(schema, table);
         }
+        for topic in &self.memory.topics {
+            relay.take_topic(topic);
+        }
         if let Some(Until::Position(position)) = *self.until {
             relay.stop_at(position);
         }

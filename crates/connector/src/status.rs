@@ -141,7 +141,7 @@ fn rates(out: &mut String, status: &Value) {
 fn prepared(out: &mut String, transaction: &Value) {
     let _ = writeln!(
         out,
-        "\n  prepared      {} by {} in {}, {} s ago; {} bytes of WAL are kept since it began",
+        "\n  prepared      {} by {} in {}, {} s ago; the slot keeps {} bytes of WAL in all",
         transaction["gid"],
         word(&transaction["owner"]),
         word(&transaction["database"]),
@@ -221,7 +221,7 @@ mod tests {
               in flight     7 records, 900 bytes
               slot          wal_status reserved
 
-              prepared      "it's" by bank in shop, 3600 s ago; 1024 bytes of WAL are kept since it began
+              prepared      "it's" by bank in shop, 3600 s ago; the slot keeps 1024 bytes of WAL in all
                             COMMIT PREPARED 'it''s';  or  ROLLBACK PREPARED 'it''s';
 
               events by table since the start

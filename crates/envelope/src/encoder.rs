@@ -73,7 +73,7 @@ impl Encoder {
         new: Tuple<'_>,
         out: &mut Records,
     ) -> Result<(), EncodeError> {
-        if self.options.skipped_operations.create {
+        if self.options.skipped_operations.create && !table.is_outbox() {
             return Ok(());
         }
         self.row_appears(Operation::Create, table, context, new, out)
@@ -265,12 +265,12 @@ impl Encoder {
         old: OldTuple<'_>,
         out: &mut Records,
     ) -> Result<(), EncodeError> {
-        if self.options.skipped_operations.delete {
-            return Ok(());
-        }
         if table.is_outbox() {
             // Cleaning up is no event.
             self.count_event(table, context);
+            return Ok(());
+        }
+        if self.options.skipped_operations.delete {
             return Ok(());
         }
         let rows = Rows {
@@ -306,11 +306,11 @@ impl Encoder {
         context: &Context<'_>,
         out: &mut Records,
     ) -> Result<(), EncodeError> {
-        if self.options.skipped_operations.truncate {
-            return Ok(());
-        }
         if table.is_outbox() {
             return self.outbox_change(table, context);
+        }
+        if self.options.skipped_operations.truncate {
+            return Ok(());
         }
         let rows = Rows {
             before: None,
@@ -331,6 +331,13 @@ impl Encoder {
     fn outbox_change(&mut self, table: &Table, context: &Context<'_>) -> Result<(), EncodeError> {
         let taken = self.outbox_other(table, context);
         taken.map_err(|failure| failure.at(table, context))
+    }
+
+    /// Keeps events of an outbox out of a topic that is a captured table's.
+    pub fn take_topic(&mut self, topic: &str) {
+        if let Some(router) = &mut self.outbox {
+            router.take_topic(topic);
+        }
     }
 
     /// The outbox table whose last change was no event, once.

@@ -90,6 +90,18 @@ pub enum EncodeErrorKind {
         /// What is missing.
         what: &'static str,
     },
+    /// An id that tells no event from another.
+    #[error(
+        "an outbox event whose id is empty, so that no consumer would know its repeats; give each event \
+         an id of its own, such as a UUID"
+    )]
+    OutboxEmptyId,
+    /// A route into a topic that is not the events'.
+    #[error(
+        "the value that routes the event leads to a topic that is walferry's own or a captured table's; \
+         see outbox.route.topic.regex and outbox.route.topic.replacement"
+    )]
+    OutboxTopicTaken,
     /// A route to nowhere.
     #[error(
         "the value that routes the event makes no name of a topic that Kafka takes (letters, digits, \
@@ -100,7 +112,7 @@ pub enum EncodeErrorKind {
     #[error("the payload is not JSON, which outbox.table.expand.json.payload promises")]
     OutboxNotJson,
     /// No number of a partition.
-    #[error("the field placed as partition is not the number of one")]
+    #[error("the field placed as partition is not the number of one (0 to 2147483647)")]
     OutboxPartition,
     /// No time.
     #[error("the event's timestamp is not a finite time with a date")]
@@ -123,6 +135,11 @@ pub enum EncodeErrorKind {
     /// Headers of no form.
     #[error("headers is not an object of texts, numbers, booleans and nulls")]
     OutboxHeader,
+    /// Headers that would stand for what walferry says of the event.
+    #[error(
+        "a header of the event has a name that is not its to give: id, or one that begins with walferry."
+    )]
+    OutboxHeaderName,
     /// A message that does not wait for its transaction.
     #[error(
         "the message was sent outside of its transaction, and would be published even if that rolls \

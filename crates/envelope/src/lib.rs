@@ -60,6 +60,7 @@ pub use options::{
 };
 pub use outbox::{
     AdditionalField, InvalidOperation, JsonNulls, Outbox, OutboxFields, OutboxForm, Placement,
+    may_be_header,
 };
 pub use partition::{PartitionField, PartitionRouting};
 pub use records::{Headers, Operation, Record, Records};

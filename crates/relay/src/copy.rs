@@ -143,7 +143,7 @@ impl Relay {
             self.copy.shadowed.push(streamed.clone());
         }
         let table = Table::new(relation, details, &self.options);
-        self.catalog.describe(relation.oid, table);
+        self.describe(relation.oid, table);
     }
 
     /// One row of a table given to [`Relay::handle_copy_table`] before.

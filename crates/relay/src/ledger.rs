@@ -187,6 +187,12 @@ impl Ledger {
         Some(ticket)
     }
 
+    /// No record before this one is in flight.
+    #[must_use]
+    pub fn oldest_ticket(&self) -> Ticket {
+        Ticket(self.first_in_flight)
+    }
+
     /// The open transaction is complete.
     pub fn commit(&mut self, end_lsn: EndLsn) {
         if let Some(open) = self.transactions.back_mut() {

@@ -204,10 +204,22 @@ impl Relay {
             let decoded = Message::decode(&undescribed.message);
             if let Message::Relation(relation) = decoded.map_err(|source| self.malformed(source))? {
                 let table = Table::new(&relation, details, &self.options);
-                self.catalog.describe(relation.oid, table);
+                self.describe(relation.oid, table);
             }
         }
         Ok(())
+    }
+
+    pub(crate) fn describe(&mut self, relation: u32, table: Table) {
+        if !table.is_outbox() {
+            self.encoder.take_topic(table.topic());
+        }
+        self.catalog.describe(relation, table);
+    }
+
+    /// Keeps events of an outbox out of a captured table's topic, before that table is described.
+    pub fn take_topic(&mut self, topic: &str) {
+        self.encoder.take_topic(topic);
     }
 
     /// The topic of the last [`Output::EnsureTopic`] is there.
@@ -239,6 +251,10 @@ impl Relay {
         }
         let size = record.size();
         let ticket = self.ledger.issue(size, record.relation)?;
+        if record.routed || record.operation == Operation::DeadLetter {
+            let oldest = self.ledger.oldest_ticket();
+            self.routed.went(ticket, record.topic, oldest);
+        }
         self.doubtful = (size > self.settings.limits.surely_taken_bytes).then_some(ticket);
         self.totals.records += 1;
         self.totals.record_bytes += size as u64;
@@ -336,6 +352,12 @@ impl Relay {
     pub fn locate(&self, ticket: Ticket) -> Option<(Located, Option<&Table>)> {
         let located = self.ledger.locate(ticket)?;
         Some((located, self.catalog.table(located.relation)))
+    }
+
+    /// The topic of a record in flight, where it is not its table's.
+    #[must_use]
+    pub fn routed_topic(&self, ticket: Ticket) -> Option<&str> {
+        self.routed.topic(ticket)
     }
 
     pub(crate) fn handle_message(

@@ -1,12 +1,19 @@
-//! Topics that changes themselves name (an outbox): the first record of each waits until it is there.
+//! Topics that changes themselves name (an outbox): the first record of each waits until it is there,
+//! and of a record in flight it is known where it went.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use crate::ledger::Ticket;
 
 /// The topics known to be there, and the one that is waited for.
 #[derive(Debug, Default)]
 pub(crate) struct RoutedTopics {
     known: HashSet<String>,
     awaited: Option<Awaited>,
+    /// Of records in flight, oldest first: which of `names` they went to.
+    went: VecDeque<(Ticket, usize)>,
+    names: Vec<String>,
+    numbers: HashMap<String, usize>,
 }
 
 #[derive(Debug)]
@@ -28,6 +35,29 @@ impl RoutedTopics {
             });
         }
         false
+    }
+
+    /// A record leaves for this topic; none before `oldest` is in flight any more.
+    pub(crate) fn went(&mut self, ticket: Ticket, topic: &str, oldest: Ticket) {
+        while self.went.front().is_some_and(|(gone, _)| *gone < oldest) {
+            self.went.pop_front();
+        }
+        let number = match self.numbers.get(topic) {
+            Some(number) => *number,
+            None => {
+                self.names.push(topic.to_owned());
+                self.numbers.insert(topic.to_owned(), self.names.len() - 1);
+                self.names.len() - 1
+            }
+        };
+        self.went.push_back((ticket, number));
+    }
+
+    /// The topic that a record in flight went to.
+    pub(crate) fn topic(&self, ticket: Ticket) -> Option<&str> {
+        let found = self.went.binary_search_by_key(&ticket, |(went, _)| *went);
+        let (_, number) = self.went.get(found.ok()?)?;
+        self.names.get(*number).map(String::as_str)
     }
 
     /// The topic to ask for, once.
@@ -60,5 +90,21 @@ mod tests {
         assert!(topics.may_go("a"));
         assert!(!topics.may_go("b"));
         assert_eq!(topics.question().as_deref(), Some("b"));
+    }
+
+    #[test]
+    fn what_is_in_flight_is_known_by_its_topic_and_the_rest_is_forgotten() {
+        let mut topics = RoutedTopics::default();
+        let ticket = Ticket::from_u64;
+        for (number, topic) in [(3, "a"), (5, "b"), (6, "a")] {
+            topics.went(ticket(number), topic, ticket(2));
+        }
+        let of = |topics: &RoutedTopics, number| topics.topic(ticket(number)).map(str::to_owned);
+        assert_eq!(of(&topics, 5).as_deref(), Some("b"));
+        assert_eq!(of(&topics, 4), None);
+        topics.went(ticket(9), "b", ticket(6));
+        assert_eq!(of(&topics, 5), None);
+        assert_eq!(of(&topics, 6).as_deref(), Some("a"));
+        assert_eq!((topics.went.len(), topics.names.len()), (2, 2));
     }
 }

@@ -260,6 +260,10 @@ pub const FOREIGN: &[Foreign] = &[
     ),
     later("topics.route.schema.name.adjustment.mode"),
     no(
+        "outbox.table.json.payload.empty.array.behavior",
+        "an empty array of an expanded payload stays one",
+    ),
+    no(
         "outbox.tracing.operation.name",
         "walferry makes no spans; tracing.span.context.field hands the context on in headers",
     ),

@@ -206,7 +206,8 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
     let slot = postgres.as_ref().map(|postgres| postgres.slot.as_str());
     let kafka = kafka::read_kafka(reader);
     let topics = kafka::read_topics(reader, name.as_deref(), slot);
-    let outbox = outbox::read(reader);
+    let progress = topics.as_ref().map(|topics| topics.progress.as_str());
+    let outbox = outbox::read(reader, progress);
     let signals = signals::read(reader);
     let tables = read_tables(reader, outbox.as_ref(), signals.as_ref());
     let via_root = reader.word("envelope.publish.via.partition.root");

@@ -1,17 +1,19 @@
 //! The section `outbox`.
 
-use envelope::{Outbox, OutboxFields, Rewrite, TablePattern};
+use envelope::{
+    AdditionalField, Outbox, OutboxFields, Placement, Rewrite, TablePattern, may_be_header,
+};
 
 use super::reader::Reader;
 
-/// None of both: with a problem, or (inside) without an outbox.
-pub(super) fn read(reader: &mut Reader<'_>) -> Option<Option<Outbox>> {
+/// None of both: with a problem, or (inside) without an outbox. Events keep out of the progress topic.
+pub(super) fn read(reader: &mut Reader<'_>, progress: Option<&str>) -> Option<Option<Outbox>> {
     let is_said = reader.is_set("outbox.table") || reader.is_set("outbox.message.prefix");
     let sources = ["outbox.table", "outbox.message.prefix"];
     let tables = reader.parsed_list(sources[0], TablePattern::parse);
     let prefixes = reader.parsed_list(sources[1], |text| Ok(text.to_owned()));
     let fields = read_fields(reader);
-    let additional = reader.parsed_list("outbox.table.fields.additional.placement", str::parse);
+    let additional = reader.parsed_list("outbox.table.fields.additional.placement", placed);
     let missing: Option<String> = reader.word("outbox.table.field.additional.missing");
     let invalid_operation = reader.word("outbox.table.op.invalid.behavior");
     let expand_json = reader.word("outbox.table.expand.json.payload");
@@ -43,8 +45,22 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Option<Outbox>> {
         tombstones: tombstones?,
         keys: keys?,
         values: values?,
+        taken_topics: progress.map(str::to_owned).into_iter().collect(),
     };
     Some(is_said.then_some(outbox))
+}
+
+/// A further column; none may stand for what consumers know events by.
+fn placed(text: &str) -> Result<AdditionalField, String> {
+    let field: AdditionalField = text.parse()?;
+    match field.placement == Placement::Header && !may_be_header(&field.alias) {
+        true => Err(format!(
+            "gives a header the name {}, but id and walferry.* are walferry's own; add an alias: \
+             column:header:alias",
+            field.alias
+        )),
+        false => Ok(field),
+    }
 }
 
 fn read_fields(reader: &mut Reader<'_>) -> Option<OutboxFields> {
@@ -60,7 +76,10 @@ fn read_fields(reader: &mut Reader<'_>) -> Option<OutboxFields> {
     };
     let timestamp = given("outbox.table.field.event.timestamp");
     let schema_version = given("outbox.table.field.event.schema.version");
-    let tracing = given("outbox.tracing.span.context.field");
+    let is_told = reader.is_set("outbox.tracing.span.context.field");
+    let tracing = reader.parsed("outbox.tracing.span.context.field", |text| {
+        Ok(is_told.then(|| text.to_owned()))
+    });
     Some(OutboxFields {
         id: id?,
         key: key?,
@@ -71,4 +90,23 @@ fn read_fields(reader: &mut Reader<'_>) -> Option<OutboxFields> {
         schema_version: schema_version?,
         tracing: tracing?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_further_column_takes_the_name_of_the_events_identity() {
+        assert!(placed("id:header").unwrap_err().contains("add an alias"));
+        assert!(placed("x:header:walferry.id").is_err());
+        for fine in [
+            "id:header:eventId",
+            "id:envelope",
+            "x:envelope:id",
+            "p:partition",
+        ] {
+            assert!(placed(fine).is_ok(), "{fine}");
+        }
+    }
 }

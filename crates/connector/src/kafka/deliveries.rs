@@ -38,6 +38,14 @@ impl Batch {
             && self.fault.is_none()
     }
 
+    /// The record that ends the run: the first that was refused for its own sake, if there is one, since
+    /// Kafka refuses the others of its batch with it.
+    #[must_use]
+    pub fn culprit(&self) -> Option<&Refused> {
+        let own = |refused: &&Refused| refused.error.is_of_record();
+        self.refused.iter().find(own).or(self.refused.first())
+    }
+
     fn clear(&mut self) {
         self.settled.clear();
         self.progress_settled.clear();

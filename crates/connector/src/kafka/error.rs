@@ -164,6 +164,15 @@ impl KafkaError {
         }
     }
 
+    /// Whether it is the record's own fault, whatever becomes of others.
+    #[must_use]
+    pub fn is_of_record(&self) -> bool {
+        matches!(
+            self,
+            Self::RecordTooLarge { .. } | Self::RecordRefused { .. }
+        )
+    }
+
     /// A refused record, by the code of its delivery report.
     #[must_use]
     pub(super) fn of_delivery(ticket: u64, code: Code) -> Self {
@@ -173,9 +182,19 @@ impl KafkaError {
             Code::ClusterAuthorizationFailed => {
                 Self::denied("idempotent writing (IdempotentWrite)")
             }
-            Code::UnknownTopicOrPartition | Code::UnknownTopic | Code::UnknownPartition => {
-                Self::UnknownTopic
-            }
+            Code::UnknownTopicOrPartition | Code::UnknownTopic => Self::UnknownTopic,
+            Code::UnknownPartition => Self::RecordRefused {
+                code,
+                hint: "it is for a partition that the topic does not have: add partitions to the topic \
+                       (kafka-topics --alter), or mend what chooses the partition \
+                       (outbox.table.fields.additional.placement, topics.partition)",
+            },
+            Code::InvalidTimestamp => Self::RecordRefused {
+                code,
+                hint: "its time is further from now than the topic takes: raise the topic's \
+                       `message.timestamp.after.max.ms` or `message.timestamp.before.max.ms`, or mend \
+                       what sets the time (outbox.table.field.event.timestamp)",
+            },
             Code::InvalidTopic => Self::RecordRefused {
                 code,
                 hint: "the topic's name is illegal",
@@ -280,6 +299,8 @@ mod tests {
             (Code::InvalidRecord, Halt::RecordRefused),
             (Code::InvalidTopic, Halt::RecordRefused),
             (Code::PolicyViolation, Halt::RecordRefused),
+            (Code::UnknownPartition, Halt::RecordRefused),
+            (Code::InvalidTimestamp, Halt::RecordRefused),
             (Code::ProducerFenced, Halt::Fenced),
         ] {
             assert_eq!(class(code), Class::Halt(halt), "{code:?}");

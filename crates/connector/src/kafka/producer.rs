@@ -141,11 +141,13 @@ impl Producer {
         for (name, value) in extra {
             headers = headers.insert(Header { key: name, value });
         }
+        // A number beyond Kafka's is no partition of any topic, and must not become the key's choice.
+        let partition = record.partition.map(i32::try_from).transpose();
+        let partition =
+            partition.map_err(|_| KafkaError::of_delivery(ticket, Code::UnknownPartition))?;
         let message = BaseRecord {
             topic: record.topic,
-            partition: record
-                .partition
-                .and_then(|number| i32::try_from(number).ok()),
+            partition,
             payload: record.value,
             key: record.key,
             timestamp: record.timestamp,

@@ -55,7 +55,8 @@ pub fn partition_fields(
     let Some(routing) = &wanted.envelope.partitions else {
         return Vec::new();
     };
-    if !wanted.actions.contains(&Action::Delete) {
+    let skipped = wanted.envelope.skipped_operations.delete;
+    if skipped || !wanted.actions.contains(&Action::Delete) {
         return Vec::new();
     }
     let chosen: Vec<&str> = routing.fields.iter().filter_map(of_old_row).collect();

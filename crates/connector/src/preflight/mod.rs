@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! server.rs  rights.rs  slot.rs  publication.rs  tables.rs  identity.rs  columns.rs
-//! topic_names.rs  column_rules.rs  parts.rs
+//! topic_names.rs  column_rules.rs  outbox_columns.rs  parts.rs
 //!    rows ─────────────────── judge(wanted, rows) ──────────────────────> Finding ──> Report
 //!                                        └──> SetupPlan: what `run` may create
 //! ```
@@ -17,6 +17,7 @@ pub mod finding;
 pub mod identity;
 pub mod kafka;
 mod of_config;
+pub mod outbox_columns;
 pub mod parts;
 pub mod parts_judged;
 pub mod publication;
@@ -239,6 +240,7 @@ impl Facts<'_> {
                 columns,
                 &details.types,
             ));
+            findings.extend(outbox_columns::judge(wanted, &selection.captured, columns));
             if let Some(publication) = &self.publication {
                 findings.extend(publication::judge(
                     wanted,

@@ -1,6 +1,5 @@
 //! The check as a configuration wants it: its patterns and words handed to [`examine`].
 
-use envelope::SkippedOperations;
 use tokio_postgres::Client;
 
 use super::wanted::{
@@ -52,7 +51,7 @@ pub async fn of_config(
         captures: &captures,
         part: &part,
         patterns: &patterns,
-        actions: &actions(config.envelope.skipped_operations),
+        actions: &actions(&config.envelope),
         partitions: match config.publish_via_partition_root {
             true => Partitions::Root,
             false => Partitions::Leaf,
@@ -75,17 +74,14 @@ fn reach(pattern: &str) -> Reach {
     }
 }
 
-/// The operations that must be published for the events that are wanted.
-fn actions(skipped: SkippedOperations) -> Vec<Action> {
-    let skips = |action: &Action| match action {
-        Action::Insert => skipped.create,
-        Action::Update => skipped.update,
-        Action::Delete => skipped.delete,
-        Action::Truncate => skipped.truncate,
-    };
+/// The operations that must be published for the events that are wanted. What is skipped is skipped of
+/// captured tables: rows of an outbox are events all the same, and changes of them are counted.
+fn actions(envelope: &envelope::Options) -> Vec<Action> {
+    let outbox = envelope.outbox.as_ref();
+    let has_outbox = outbox.is_some_and(|outbox| !outbox.tables.is_empty());
     Action::ALL
         .into_iter()
-        .filter(|action| !skips(action))
+        .filter(|action| has_outbox || !action.is_skipped(envelope.skipped_operations))
         .collect()
 }
 
@@ -95,7 +91,11 @@ mod tests {
 
     #[test]
     fn what_is_skipped_need_not_be_published() {
-        let of = |list: &str| actions(list.parse().expect("a list"));
+        let of = |list: &str| {
+            let mut options = envelope::Options::new("p", "d");
+            options.skipped_operations = list.parse().expect("a list");
+            actions(&options)
+        };
         assert_eq!(of("none"), Action::ALL);
         assert_eq!(of("t"), [Action::Insert, Action::Update, Action::Delete]);
         assert_eq!(of("u,d,t"), [Action::Insert]);

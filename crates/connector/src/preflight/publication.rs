@@ -196,13 +196,25 @@ fn operations(wanted: &Wanted<'_>, publication: &Publication) -> Option<Finding>
     let mut all: Vec<Action> = publication.actions.iter().chain(&hidden).copied().collect();
     all.sort();
     let problem = format!("It does not publish {}.", setup::words(&hidden));
-    Some(
-        Finding::error("PUBLICATION_OPERATIONS", subject(wanted), problem).sql(format!(
-            "ALTER PUBLICATION {} SET (publish = '{}');",
-            identifier(wanted.publication),
-            setup::words(&all)
-        )),
-    )
+    let skipped = wanted.envelope.skipped_operations;
+    let is_needed = |action: &Action| *action == Action::Insert || !action.is_skipped(skipped);
+    let finding = match hidden.iter().any(is_needed) {
+        true => Finding::error("PUBLICATION_OPERATIONS", subject(wanted), problem),
+        // Wanted for an outbox alone.
+        false => Finding::warning(
+            "PUBLICATION_OPERATIONS",
+            subject(wanted),
+            format!(
+                "{problem} Rows of an outbox that are changed by these are not told of \
+                 (outbox.table.op.invalid.behavior)."
+            ),
+        ),
+    };
+    Some(finding.sql(format!(
+        "ALTER PUBLICATION {} SET (publish = '{}');",
+        identifier(wanted.publication),
+        setup::words(&all)
+    )))
 }
 
 /// Captured tables that the publication does not publish: their changes would be lost unseen.

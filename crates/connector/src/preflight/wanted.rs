@@ -103,6 +103,17 @@ impl Action {
         }
     }
 
+    /// Whether its events of captured tables are not wanted.
+    #[must_use]
+    pub fn is_skipped(self, skipped: envelope::SkippedOperations) -> bool {
+        match self {
+            Self::Insert => skipped.create,
+            Self::Update => skipped.update,
+            Self::Delete => skipped.delete,
+            Self::Truncate => skipped.truncate,
+        }
+    }
+
     /// UPDATE and DELETE need to name the old row, so they fail on tables without replica identity.
     #[must_use]
     pub fn needs_identity(self) -> bool {

@@ -1,7 +1,7 @@
 //! The parts of one event, from wherever they come, and the record they make.
 
 use super::json::{Json, Mixed, compact, is_json};
-use super::{Outbox, OutboxForm, Topics};
+use super::{Outbox, OutboxForm, Topics, may_be_header};
 use crate::change::Context;
 use crate::encoder::Encoder;
 use crate::error::EncodeErrorKind;
@@ -57,13 +57,18 @@ pub(super) struct Forms<'a> {
 }
 
 impl Router {
-    pub(crate) fn new(options: &Options) -> Option<Box<Self>> {
+    pub(crate) fn new(all: &Options) -> Option<Box<Self>> {
         let router = |options: &Outbox| Self {
             options: options.clone(),
-            topics: Topics::default(),
+            topics: Topics::new(all, options),
             parts: Assembly::default(),
         };
-        options.outbox.as_ref().map(router).map(Box::new)
+        all.outbox.as_ref().map(router).map(Box::new)
+    }
+
+    /// Keeps events out of a topic that is a captured table's.
+    pub(crate) fn take_topic(&mut self, topic: &str) {
+        self.topics.take(topic);
     }
 }
 
@@ -84,6 +89,31 @@ impl Assembly {
         self.timestamp = None;
     }
 
+    /// Sees that the id tells the event from others.
+    pub(super) fn check_id(&self) -> Result<(), EncodeErrorKind> {
+        match self.id.as_slice() {
+            b"\"\"" => Err(EncodeErrorKind::OutboxEmptyId),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds a header that the event itself names.
+    pub(super) fn header(&mut self, name: String, json: Vec<u8>) -> Result<(), EncodeErrorKind> {
+        if !may_be_header(&name) {
+            return Err(EncodeErrorKind::OutboxHeaderName);
+        }
+        self.headers.push((name, json));
+        Ok(())
+    }
+
+    /// The number of the partition, which Kafka takes up to 2^31 - 1.
+    pub(super) fn place(&mut self, number: &str) -> Result<(), EncodeErrorKind> {
+        let number = number.parse().ok();
+        let number = number.filter(|number: &u32| i32::try_from(*number).is_ok());
+        self.partition = Some(number.ok_or(EncodeErrorKind::OutboxPartition)?);
+        Ok(())
+    }
+
     /// `text` in place of the payload, as JSON that is not in quotes.
     pub(super) fn expand(
         &mut self,
@@ -91,7 +121,8 @@ impl Assembly {
         outbox: &Outbox,
         options: &Options,
     ) -> Result<(), EncodeErrorKind> {
-        let debezium = options.compatibility == Compatibility::Debezium;
+        // What is JSON by itself loses nothing where nothing is to be expanded.
+        let debezium = options.compatibility == Compatibility::Debezium && outbox.expand_json;
         let document = matches!(text.first(), Some(b'{' | b'['));
         if debezium && !document {
             return Ok(());

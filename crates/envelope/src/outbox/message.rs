@@ -130,6 +130,7 @@ fn assemble(
         None => Err(EncodeErrorKind::OutboxNull { what }),
     };
     required(member(body, &names.id), "its id", &mut parts.id)?;
+    parts.check_id()?;
     let key = member(body, &names.key).or_else(|| member(body, KEY));
     required(key, "its key", &mut parts.key)?;
     let route = member(body, &names.route).or_else(|| member(body, &names.kind));
@@ -149,6 +150,9 @@ fn assemble(
     {
         let version = text(version)?.parse();
         parts.version = Some(version.map_err(|_| EncodeErrorKind::OutboxVersion)?);
+    }
+    if let Some(context) = member(body, names.tracing()) {
+        parts.properties(&text(context)?)?;
     }
     headers(body, parts)?;
     additional(outbox, body, parts)
@@ -196,7 +200,7 @@ fn headers(body: &Body<'_>, parts: &mut Assembly) -> Result<(), EncodeErrorKind>
             true => json_string(&text(value)?, &mut json),
             false => json.extend_from_slice(value.as_bytes()),
         }
-        parts.headers.push((name, json));
+        parts.header(name, json)?;
     }
     Ok(())
 }
@@ -217,13 +221,10 @@ fn additional(
         let mut json = Vec::new();
         compact(raw.get().as_bytes(), &mut json);
         match field.placement {
-            Placement::Header => parts.headers.push((field.alias.clone(), json)),
+            Placement::Header => parts.header(field.alias.clone(), json)?,
             Placement::Envelope => parts.envelope.push((field.alias.clone(), json, None)),
             Placement::Partition if json == b"null" => {}
-            Placement::Partition => {
-                let number = text(raw.get())?.parse();
-                parts.partition = Some(number.map_err(|_| EncodeErrorKind::OutboxPartition)?);
-            }
+            Placement::Partition => parts.place(&text(raw.get())?)?,
         }
     }
     Ok(())

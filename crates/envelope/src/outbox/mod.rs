@@ -11,9 +11,12 @@ mod assembly;
 mod json;
 mod message;
 mod options;
+mod properties;
 mod row;
+#[cfg(test)]
+mod tests;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 pub(crate) use assembly::Router;
 pub use options::{
@@ -22,26 +25,55 @@ pub use options::{
 pub(crate) use row::Shape;
 
 use crate::error::EncodeErrorKind;
+use crate::options::Options;
 
-/// Topics by the value that routes.
+/// Topics by the value that routes, and those that no event may have.
 #[derive(Debug, Default)]
-struct Topics(HashMap<String, String>);
+struct Topics {
+    found: HashMap<String, String>,
+    taken: HashSet<String>,
+}
 
 impl Topics {
+    /// None found yet; walferry's own are taken.
+    fn new(options: &Options, outbox: &Outbox) -> Self {
+        let own = [
+            options.dead_letter_topic(),
+            options.transaction_topic(),
+            options.heartbeat_topic(),
+            options.message_topic(),
+        ];
+        let given = outbox.taken_topics.iter().cloned();
+        Self {
+            found: HashMap::new(),
+            taken: own.into_iter().chain(given).collect(),
+        }
+    }
+
     /// The topic of a value.
     fn of(&mut self, outbox: &Outbox, route: &str) -> Result<&str, EncodeErrorKind> {
-        if !self.0.contains_key(route) {
+        if !self.found.contains_key(route) {
             let topic = outbox.topic.apply(route);
             let topic = topic.unwrap_or_else(|| route.to_owned());
             if !is_legal(&topic) {
                 return Err(EncodeErrorKind::OutboxTopic);
             }
-            if self.0.len() >= KEPT_TOPICS {
-                self.0.clear();
+            if self.taken.contains(&topic) {
+                return Err(EncodeErrorKind::OutboxTopicTaken);
             }
-            self.0.insert(route.to_owned(), topic);
+            if self.found.len() >= KEPT_TOPICS {
+                self.found.clear();
+            }
+            self.found.insert(route.to_owned(), topic);
         }
-        Ok(self.0.get(route).map_or("", String::as_str))
+        Ok(self.found.get(route).map_or("", String::as_str))
+    }
+
+    /// No event may have it from now on.
+    fn take(&mut self, topic: &str) {
+        if self.taken.insert(topic.to_owned()) {
+            self.found.retain(|_, found| found != topic);
+        }
     }
 }
 
@@ -49,6 +81,13 @@ impl Topics {
 fn is_legal(topic: &str) -> bool {
     let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     (1..=249).contains(&topic.len()) && topic.chars().all(legal) && topic != "." && topic != ".."
+}
+
+/// Whether an event may have a header of this name: what a consumer knows events by is not the
+/// event's to say.
+#[must_use]
+pub fn may_be_header(name: &str) -> bool {
+    name != "id" && !name.starts_with("walferry.")
 }
 
 /// More topics than this are worked out again now and then.

@@ -32,6 +32,8 @@ pub struct Outbox {
     pub keys: OutboxForm,
     /// How payloads are written.
     pub values: OutboxForm,
+    /// Topics that no event may be routed to, besides those that the options of the envelope name.
+    pub taken_topics: Vec<String>,
 }
 
 /// Names of columns, or of members of a message's body.
@@ -51,8 +53,20 @@ pub struct OutboxFields {
     pub timestamp: Option<String>,
     /// `table.field.event.schema.version`.
     pub schema_version: Option<String>,
-    /// `tracing.span.context.field`: properties that become headers.
+    /// `tracing.span.context.field`: properties that become headers. If nothing is said they may be
+    /// missing.
     pub tracing: Option<String>,
+}
+
+impl OutboxFields {
+    /// `tracing.span.context.field` if nothing is said.
+    pub const TRACING: &'static str = "tracingspancontext";
+
+    /// Where a span's context is.
+    #[must_use]
+    pub fn tracing(&self) -> &str {
+        self.tracing.as_deref().unwrap_or(Self::TRACING)
+    }
 }
 
 impl Outbox {

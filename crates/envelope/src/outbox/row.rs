@@ -3,7 +3,7 @@
 use pgoutput::{Cell, Relation, Tuple};
 
 use super::assembly::{Assembly, Forms, Router};
-use super::{Outbox, OutboxForm, Placement};
+use super::{Outbox, OutboxFields, OutboxForm, Placement};
 use crate::change::{Context, SnapshotMark};
 use crate::encoder::Encoder;
 use crate::error::EncodeErrorKind;
@@ -82,7 +82,11 @@ impl Shape {
             route: find(&names.route, "route.by.field")?,
             timestamp: maybe(&names.timestamp, "table.field.event.timestamp")?,
             version: maybe(&names.schema_version, "table.field.event.schema.version")?,
-            tracing: maybe(&names.tracing, "tracing.span.context.field")?,
+            tracing: match &names.tracing {
+                Some(name) => Some(find(name, "tracing.span.context.field")?),
+                // Seldom there, if nobody has said so.
+                None => find(OutboxFields::TRACING, "").ok(),
+            },
             key_wrapping: wrapping(key),
             value_wrapping: wrapping(payload),
             payload_schema: schema(payload).filter(|_| options.schemas),
@@ -231,6 +235,7 @@ fn assemble(
     } = router;
     parts.clear();
     row.required(shape.id, "its id", &mut parts.id)?;
+    parts.check_id().map_err(|kind| failure(shape.id, kind))?;
     row.required(shape.key, "its key", &mut parts.key)?;
     let null = EncodeErrorKind::OutboxNull {
         what: "the value that routes it",
@@ -247,25 +252,23 @@ fn assemble(
         let version = row.utf8(index)?.map(str::parse).transpose();
         parts.version = version.map_err(|_| failure(index, EncodeErrorKind::OutboxVersion))?;
     }
-    if let Some(text) = shape
-        .tracing
-        .map(|index| row.utf8(index))
-        .transpose()?
-        .flatten()
+    if let Some(index) = shape.tracing
+        && let Some(text) = row.utf8(index)?
     {
-        parts.headers.extend(properties(text));
+        let taken = parts.properties(text);
+        taken.map_err(|kind| failure(index, kind))?;
     }
     for (index, placement, alias) in &shape.additional {
         let mut json = Vec::new();
         match placement {
             Placement::Partition => {
-                let number = row.utf8(*index)?.map(str::parse).transpose();
-                let number = number.map_err(|_| failure(*index, EncodeErrorKind::OutboxPartition));
-                parts.partition = number?;
+                let placed = row.utf8(*index)?.map(|number| parts.place(number));
+                placed.transpose().map_err(|kind| failure(*index, kind))?;
             }
             Placement::Header => {
                 row.json(*index, &mut json)?;
-                parts.headers.push((alias.clone(), json));
+                let added = parts.header(alias.clone(), json);
+                added.map_err(|kind| failure(*index, kind))?;
             }
             Placement::Envelope => {
                 row.json(*index, &mut json)?;
@@ -307,16 +310,4 @@ fn payload(
         expanded.map_err(|kind| failure(shape.payload, kind))?;
     }
     Ok(())
-}
-
-/// `name=value` lines, as `java.util.Properties` writes a span's context, as headers.
-fn properties(text: &str) -> impl Iterator<Item = (String, Vec<u8>)> {
-    let lines = text.lines().map(str::trim);
-    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with(['#', '!']));
-    lines.filter_map(|line| {
-        let (name, value) = line.split_once(['=', ':'])?;
-        let mut json = Vec::new();
-        crate::table::json_string(value.trim(), &mut json);
-        Some((name.trim().to_owned(), json))
-    })
 }

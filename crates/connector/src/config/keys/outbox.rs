@@ -139,9 +139,9 @@ pub(super) const KEYS: &[Key] = &[
     key(
         "outbox.tracing.span.context.field",
         Kind::Text,
-        Default::Unset,
-        "A column with a span's context (lines of `name=value`, such as `traceparent=…`), which become \
-         headers.",
+        Default::Is(envelope::OutboxFields::TRACING),
+        "A column with a span's context, as Java's `Properties` writes it (lines of `name=value`, such as \
+         `traceparent=…`), which become headers. It may be missing, unless it is named here.",
     ),
     key(
         "outbox.key.converter",

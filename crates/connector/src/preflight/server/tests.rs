@@ -36,8 +36,8 @@ fn forgotten() -> PreparedTransaction {
 fn a_forgotten_transaction_is_told_with_all_that_is_known_of_it() {
     let finding = super::forgotten(&forgotten());
     let expected = "The transaction that coordinator prepared as \"o'brien\" in database shop is 7200 s \
-                    old. It holds back vacuum, and the WAL since it began: 5000 bytes are kept for the \
-                    slot.";
+                    old. It holds back vacuum, and the WAL since it began. For the slot 5000 bytes of WAL \
+                    are kept in all, those that are not read yet included.";
     assert_eq!(finding.problem, expected);
     assert!(
         finding.fix().contains("COMMIT PREPARED 'o''brien';"),
