@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use e2e::support::compare::{assert_no_repeats, assert_same_rows, fold, table_rows};
 use e2e::support::event::Event;
-use e2e::support::topic::{exists, read_topic};
+use e2e::support::topic::{create_topic, exists, read_topic, write_record};
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::workload::Dice;
 use e2e::support::{kafka, postgres, query_one, sql, wait_for};
@@ -248,6 +248,49 @@ fn the_signal_table_and_signals_that_are_not_understood() {
         events(&config, "signals").is_empty(),
         "signals are no events"
     );
+}
+
+#[test]
+fn the_signal_topic() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(
+        &postgres,
+        "CREATE TABLE orders (id int PRIMARY KEY); INSERT INTO orders SELECT generate_series(1, 40)",
+    );
+    let config = Config::new("signal_topic", &postgres, kafka());
+    let topic = format!("{}-signal", config.name());
+    let config = config.set("envelope.signal.kafka.topic", &topic);
+    create_topic(config.bootstrap_servers(), &topic, 1, &[]);
+    let execute = r#"{"type":"execute-snapshot","data":{"data-collections":["public.orders"]}}"#;
+    let send =
+        |key: &str, value: &str| write_record(config.bootstrap_servers(), &topic, key, value);
+    send(config.name(), execute);
+    let mut walferry = config.start();
+    wait_for("the topic's reader", LIMIT, || {
+        walferry
+            .log()
+            .contains("listening to signals")
+            .then_some(())
+    });
+    send("another", execute);
+    send(config.name(), "not even JSON");
+    send(config.name(), execute);
+    let request = wait_over(&config, &mut walferry, "kafka-3");
+    assert_eq!(
+        (&request["state"], &request["rows"]),
+        (&json!("done"), &json!(40))
+    );
+    walferry.kill9();
+    // What comes while nobody listens is taken later; what was taken, not again.
+    send(config.name(), execute);
+    let mut walferry = config.start();
+    assert_eq!(
+        wait_over(&config, &mut walferry, "kafka-4")["state"],
+        "done"
+    );
+    assert_eq!(reads(&events(&config, "orders")), 80);
+    assert!(walferry.is_running());
+    end(walferry);
 }
 
 #[test]

@@ -20,6 +20,7 @@ use crate::config::{Config, TableFilter};
 use crate::kafka::{KafkaError, Producer, ProgressWriter};
 use crate::postgres::Conninfo;
 use crate::signal::{Action, Signal, Stopped};
+use crate::signal_topic::SignalTopic;
 
 /// What reading needs to know.
 pub struct ReadSettings {
@@ -79,6 +80,7 @@ pub struct Incremental {
     ignored: u64,
     /// Notes to be written.
     notes: Vec<Request>,
+    _topic: Option<SignalTopic>,
 }
 
 /// The reader at work.
@@ -98,6 +100,15 @@ impl Drop for Reading {
 }
 
 impl Incremental {
+    /// Of a run: goes on with what is noted, and listens.
+    #[must_use]
+    pub fn of(config: &Config, conninfo: &Conninfo, noted: Noted) -> Self {
+        Self {
+            _topic: SignalTopic::begin(config, conninfo),
+            ..Self::new(ReadSettings::of(config, conninfo), noted)
+        }
+    }
+
     /// Goes on with what is noted.
     #[must_use]
     pub fn new(settings: ReadSettings, noted: Noted) -> Self {
@@ -119,6 +130,7 @@ impl Incremental {
             ended: ended.into_iter().map(|it| (it.id, it.at)).collect(),
             ignored: 0,
             notes: Vec::new(),
+            _topic: None,
         }
     }
 
