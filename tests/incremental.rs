@@ -233,6 +233,9 @@ fn the_signal_table_and_signals_that_are_not_understood() {
     assert_eq!(wait_over(&config, &mut walferry, "coded")["rows"], 2);
     let log = walferry.log();
     assert_eq!(log.matches("SIGNAL_IGNORED").count(), 4, "{log}");
+    wait_for("the metric", LIMIT, || {
+        (walferry.metrics()["walferry_signals_ignored"] >= 4.0).then_some(())
+    });
     assert!(
         log.contains("a text for the log") && !log.contains("secret"),
         "{log}"
@@ -307,6 +310,12 @@ fn a_snapshot_is_paused_resumed_and_stopped() {
     signal(&postgres, "p", "pause-snapshot", &json!({}));
     wait_for("the pause", LIMIT, || {
         noted(&config, "slow").filter(|it| it["paused"] == true)
+    });
+    wait_for("the page", LIMIT, || {
+        let (_, page) = walferry.get("/status")?;
+        let page: Value = serde_json::from_str(&page).ok()?;
+        (page["snapshots"][0]["paused"] == true && page["snapshots"][0]["id"] == "slow")
+            .then_some(())
     });
     // A restart leaves it paused.
     walferry.kill9();

@@ -14,6 +14,7 @@ mod status_line;
 mod tests;
 mod view;
 
+use crate::incremental::Asked;
 use crate::prepared::PreparedTransaction;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,6 +53,7 @@ struct State {
     /// Tables that are wanted and not published, as of the last look.
     unpublished: usize,
     prepared: Vec<PreparedTransaction>,
+    asked: Asked,
     producer: Option<ProducerStatistics>,
     retries: BTreeMap<Peer, u64>,
     /// Records and bytes published by when, for the rates.
@@ -103,6 +105,7 @@ impl Telemetry {
             slot_confirmed: Lsn::ZERO,
             unpublished: 0,
             prepared: Vec::new(),
+            asked: Asked::default(),
             producer: None,
             retries: BTreeMap::new(),
             history: VecDeque::new(),
@@ -156,6 +159,11 @@ impl Telemetry {
         state.slot = health;
         state.wal_end = wal_end;
         state.slot_confirmed = confirmed;
+    }
+
+    /// The rows that are published beside the stream.
+    pub fn asked(&self, asked: Asked) {
+        self.lock().asked = asked;
     }
 
     /// The transactions that are prepared and not ended.

@@ -212,7 +212,7 @@ pub const FOREIGN: &[Foreign] = &[
         "signals are taken as they come in the stream",
     ),
     later("envelope.signal.kafka.groupId"),
-    later("envelope.signal.kafka.bootstrap.servers"),
+    later("envelope.signal.kafka.bootstrap.<name>"),
     later("envelope.signal.kafka.poll.timeout.ms"),
     later("envelope.signal.consumer.<name>"),
     later("envelope.signal.file"),
