@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use e2e::support::compare::{assert_no_repeats, assert_same_rows, fold, table_rows};
 use e2e::support::event::Event;
-use e2e::support::topic::{exists, read_topic};
+use e2e::support::topic::{create_topic, exists, read_topic, write_record};
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::workload::Dice;
 use e2e::support::{kafka, postgres, query_one, sql, wait_for};
@@ -233,6 +233,9 @@ fn the_signal_table_and_signals_that_are_not_understood() {
     assert_eq!(wait_over(&config, &mut walferry, "coded")["rows"], 2);
     let log = walferry.log();
     assert_eq!(log.matches("SIGNAL_IGNORED").count(), 4, "{log}");
+    wait_for("the metric", LIMIT, || {
+        (walferry.metrics()["walferry_signals_ignored"] >= 4.0).then_some(())
+    });
     assert!(
         log.contains("a text for the log") && !log.contains("secret"),
         "{log}"
@@ -251,6 +254,49 @@ fn the_signal_table_and_signals_that_are_not_understood() {
 }
 
 #[test]
+fn the_signal_topic() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(
+        &postgres,
+        "CREATE TABLE orders (id int PRIMARY KEY); INSERT INTO orders SELECT generate_series(1, 40)",
+    );
+    let config = Config::new("signal_topic", &postgres, kafka());
+    let topic = format!("{}-signal", config.name());
+    let config = config.set("envelope.signal.kafka.topic", &topic);
+    create_topic(config.bootstrap_servers(), &topic, 1, &[]);
+    let execute = r#"{"type":"execute-snapshot","data":{"data-collections":["public.orders"]}}"#;
+    let send =
+        |key: &str, value: &str| write_record(config.bootstrap_servers(), &topic, key, value);
+    send(config.name(), execute);
+    let mut walferry = config.start();
+    wait_for("the topic's reader", LIMIT, || {
+        walferry
+            .log()
+            .contains("listening to signals")
+            .then_some(())
+    });
+    send("another", execute);
+    send(config.name(), "not even JSON");
+    send(config.name(), execute);
+    let request = wait_over(&config, &mut walferry, "kafka-3");
+    assert_eq!(
+        (&request["state"], &request["rows"]),
+        (&json!("done"), &json!(40))
+    );
+    walferry.kill9();
+    // What comes while nobody listens is taken later; what was taken, not again.
+    send(config.name(), execute);
+    let mut walferry = config.start();
+    assert_eq!(
+        wait_over(&config, &mut walferry, "kafka-4")["state"],
+        "done"
+    );
+    assert_eq!(reads(&events(&config, "orders")), 80);
+    assert!(walferry.is_running());
+    end(walferry);
+}
+
+#[test]
 fn a_snapshot_is_paused_resumed_and_stopped() {
     let postgres = postgres(PostgresOptions::default());
     counted_table(&postgres, 30_000);
@@ -264,6 +310,12 @@ fn a_snapshot_is_paused_resumed_and_stopped() {
     signal(&postgres, "p", "pause-snapshot", &json!({}));
     wait_for("the pause", LIMIT, || {
         noted(&config, "slow").filter(|it| it["paused"] == true)
+    });
+    wait_for("the page", LIMIT, || {
+        let (_, page) = walferry.get("/status")?;
+        let page: Value = serde_json::from_str(&page).ok()?;
+        (page["snapshots"][0]["paused"] == true && page["snapshots"][0]["id"] == "slow")
+            .then_some(())
     });
     // A restart leaves it paused.
     walferry.kill9();

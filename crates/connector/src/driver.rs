@@ -397,6 +397,7 @@ impl Driver {
             return;
         }
         self.observe_at = now + OBSERVE_INTERVAL;
+        self.observer.asked(self.incremental.asked());
         self.observer.observe(&self.relay, &self.producer);
     }
 

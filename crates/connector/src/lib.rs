@@ -25,6 +25,7 @@ pub mod questions;
 pub mod resume;
 pub mod secret;
 pub mod signal;
+pub mod signal_topic;
 pub mod slot_watch;
 pub mod start;
 pub mod status;

@@ -13,6 +13,7 @@ use relay::{Limits, Relay};
 use tracing::{error, info, warn};
 
 use crate::config::Config;
+use crate::incremental::Asked;
 use crate::kafka::Producer;
 use crate::preflight::finding::Severity;
 use crate::preflight::report::Report;
@@ -187,6 +188,11 @@ impl Observer {
     /// the slot is confirmed.
     pub fn slot(&self, health: Option<SlotHealth>, wal_end: Lsn, confirmed: Lsn) {
         self.telemetry.slot(health, wal_end, confirmed);
+    }
+
+    /// The rows that are published beside the stream.
+    pub fn asked(&self, asked: Asked) {
+        self.telemetry.asked(asked);
     }
 
     /// The transactions that are prepared and not ended.

@@ -30,7 +30,7 @@ use crate::driver::{Driver, Parts};
 use crate::end::End;
 use crate::halt::{Halt, Halted};
 use crate::heartbeat::Heart;
-use crate::incremental::{Incremental, ReadSettings};
+use crate::incremental::Incremental;
 use crate::kafka::ensure::{Ensured, Making};
 use crate::kafka::{
     self, KafkaError, Producer, ProgressError, ProgressReader, ProgressWriter, Properties, Stored,
@@ -177,7 +177,7 @@ impl Start<'_> {
         let progress = self.progress(&producer, begun)?;
         let noted = compared.take_notes(&progress, &producer)?;
         let requests = compared.take_requests(&progress, &producer)?;
-        let incremental = Incremental::new(ReadSettings::of(self.config, &conninfo), requests);
+        let incremental = Incremental::of(self.config, &conninfo, requests);
         Ok(self.driver(Made {
             stream,
             session: Arc::new(CatalogSession::new(sql, conninfo).await?),

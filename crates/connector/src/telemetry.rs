@@ -15,6 +15,7 @@ mod status_line;
 mod tests;
 mod view;
 
+use crate::incremental::Asked;
 use crate::prepared::PreparedTransaction;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -55,6 +56,7 @@ struct State {
     unpublished: usize,
     prepared: Vec<PreparedTransaction>,
     snapshot: SnapshotGauge,
+    asked: Asked,
     producer: Option<ProducerStatistics>,
     retries: BTreeMap<Peer, u64>,
     /// Records and bytes published by when, for the rates.
@@ -107,6 +109,7 @@ impl Telemetry {
             unpublished: 0,
             prepared: Vec::new(),
             snapshot: SnapshotGauge::default(),
+            asked: Asked::default(),
             producer: None,
             retries: BTreeMap::new(),
             history: VecDeque::new(),
@@ -165,6 +168,11 @@ impl Telemetry {
     /// Where the readers of existing rows count.
     pub fn snapshot(&self) -> SnapshotGauge {
         self.lock().snapshot.clone()
+    }
+
+    /// The rows that are published beside the stream.
+    pub fn asked(&self, asked: Asked) {
+        self.lock().asked = asked;
     }
 
     /// The transactions that are prepared and not ended.

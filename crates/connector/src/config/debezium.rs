@@ -203,7 +203,20 @@ pub const FOREIGN: &[Foreign] = &[
         "false",
     ),
     // Signals, notifications, heartbeat, transaction metadata, topics.
-    later("envelope.signal.<name>"),
+    no(
+        "envelope.signal.enabled.channels",
+        "a door is open when its table or topic is named",
+    ),
+    no(
+        "envelope.signal.poll.interval.ms",
+        "signals are taken as they come in the stream",
+    ),
+    later("envelope.signal.kafka.groupId"),
+    later("envelope.signal.kafka.bootstrap.<name>"),
+    later("envelope.signal.kafka.poll.timeout.ms"),
+    later("envelope.signal.consumer.<name>"),
+    later("envelope.signal.file"),
+    later("envelope.signal.emit.<name>"),
     later("envelope.notification.<name>"),
     later("envelope.heartbeat.action.query"),
     later("envelope.heartbeat.topics.prefix"),

@@ -232,7 +232,10 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
         tables: tables?,
         publish_via_partition_root: via_root?,
         snapshot,
-        copy,
+        copy: CopySettings {
+            signal_table: signals.as_ref().and_then(Signals::table_name),
+            ..copy
+        },
         chunk_rows: chunk_rows?,
         signals: signals?,
         envelope: envelope::Options {

@@ -10,6 +10,8 @@ use super::reader::Reader;
 pub struct Signals {
     /// The table whose inserts are signals: its schema and its name.
     pub table: Option<(String, String)>,
+    /// The Kafka topic whose records are signals.
+    pub topic: Option<String>,
     /// What becomes of tables that begin to match.
     pub new_tables: NewTables,
 }
@@ -46,6 +48,10 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Signals> {
         true => reader.parsed(TABLE, table_name).map(Some),
         false => Some(None),
     };
+    let topic = match reader.is_set(TOPIC) {
+        true => reader.parsed(TOPIC, |text| Ok(text.to_owned())).map(Some),
+        false => Some(None),
+    };
     let new_tables = reader.parsed("tables.new", |text| {
         Ok(match text {
             "stream" => NewTables::Stream,
@@ -55,6 +61,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<Signals> {
     });
     Some(Signals {
         table: table?,
+        topic: topic?,
         new_tables: new_tables?,
     })
 }
@@ -69,3 +76,4 @@ fn table_name(text: &str) -> Result<(String, String), String> {
 }
 
 const TABLE: &str = "envelope.signal.data.collection";
+const TOPIC: &str = "envelope.signal.kafka.topic";

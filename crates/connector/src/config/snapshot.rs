@@ -66,6 +66,8 @@ pub struct CopySettings {
     pub lock_timeout: Duration,
     /// Which of the wanted tables have their rows copied: all of them, or those whose names match.
     pub include: Option<Vec<Regex>>,
+    /// The table of signals, whose rows are none.
+    pub signal_table: Option<String>,
     /// Which come first.
     pub order: TableOrder,
     /// Statements to read tables by, by `schema.table`.
@@ -89,7 +91,9 @@ impl CopySettings {
     #[must_use]
     pub fn includes(&self, qualified_name: &str) -> bool {
         let include = self.include.as_ref();
-        include.is_none_or(|list| list.iter().any(|name| name.is_match(qualified_name)))
+        let are_signals = self.signal_table.as_deref() == Some(qualified_name);
+        !are_signals
+            && include.is_none_or(|list| list.iter().any(|name| name.is_match(qualified_name)))
     }
 }
 
@@ -117,6 +121,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<(SnapshotMode, CopySetting
         readers: readers?,
         lock_timeout: Duration::from_millis(lock_timeout?.unsigned_abs()),
         include: include?,
+        signal_table: None,
         order: order?,
         selects: selects?,
     };

@@ -15,11 +15,12 @@ use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
 use super::reader::{Item, Reader, Sent};
-use super::request::{Noted, Request, State};
+use super::request::{Asked, Noted, Request, State};
 use crate::config::{Config, TableFilter};
 use crate::kafka::{KafkaError, Producer, ProgressWriter};
 use crate::postgres::Conninfo;
 use crate::signal::{Action, Signal, Stopped};
+use crate::signal_topic::SignalTopic;
 
 /// What reading needs to know.
 pub struct ReadSettings {
@@ -79,6 +80,7 @@ pub struct Incremental {
     ignored: u64,
     /// Notes to be written.
     notes: Vec<Request>,
+    _topic: Option<SignalTopic>,
 }
 
 /// The reader at work.
@@ -98,6 +100,15 @@ impl Drop for Reading {
 }
 
 impl Incremental {
+    /// Of a run: goes on with what is noted, and listens.
+    #[must_use]
+    pub fn of(config: &Config, conninfo: &Conninfo, noted: Noted) -> Self {
+        Self {
+            _topic: SignalTopic::begin(config, conninfo),
+            ..Self::new(ReadSettings::of(config, conninfo), noted)
+        }
+    }
+
     /// Goes on with what is noted.
     #[must_use]
     pub fn new(settings: ReadSettings, noted: Noted) -> Self {
@@ -119,6 +130,7 @@ impl Incremental {
             ended: ended.into_iter().map(|it| (it.id, it.at)).collect(),
             ignored: 0,
             notes: Vec::new(),
+            _topic: None,
         }
     }
 
@@ -140,9 +152,13 @@ impl Incremental {
         self.requests.clear();
     }
 
-    /// The requests, the one under way first, and how many signals were not understood.
-    pub fn requests(&self) -> (impl Iterator<Item = &Request>, u64) {
-        (self.requests.iter(), self.ignored)
+    /// How things stand.
+    #[must_use]
+    pub fn asked(&self) -> Asked {
+        Asked {
+            snapshots: self.requests.iter().map(Into::into).collect(),
+            signals_ignored: self.ignored,
+        }
     }
 
     /// Takes in signals, items and outcomes. Before [`Relay::poll`]: notes go ahead of the positions.
@@ -292,20 +308,21 @@ impl Incremental {
                 self.notes.push(request.clone());
                 self.requests.push_back(request);
             }
-            Action::Stop(stopped) => self.stop_some(relay, &stopped),
-            Action::Pause => self.pause(true),
-            Action::Resume => self.pause(false),
+            Action::Stop(stopped) => self.stop_some(relay, &stopped, at),
+            Action::Pause => self.pause(true, at),
+            Action::Resume => self.pause(false, at),
             Action::Log(message) => info!(signal = id, "{message}"),
         }
     }
 
-    fn pause(&mut self, paused: bool) {
-        for request in &mut self.requests {
+    fn pause(&mut self, paused: bool, at: Lsn) {
+        let asked = |request: &&mut Request| request.is_asked_by(at);
+        for request in self.requests.iter_mut().filter(asked) {
             request.paused = paused;
             self.notes.push(request.clone());
         }
-        if let Some(reading) = &self.reading {
-            reading.paused.send_replace(paused);
+        if let (Some(reading), Some(first)) = (&self.reading, self.requests.front()) {
+            reading.paused.send_replace(first.paused);
         }
         let requests = self.requests.len();
         match paused {
@@ -314,7 +331,7 @@ impl Incremental {
         }
     }
 
-    fn stop_some(&mut self, relay: &mut Relay, stopped: &Stopped) {
+    fn stop_some(&mut self, relay: &mut Relay, stopped: &Stopped, at: Lsn) {
         let mut first_changed = false;
         for (place, request) in self.requests.iter_mut().enumerate() {
             let changed = match stopped {
@@ -322,11 +339,13 @@ impl Incremental {
                 Stopped::Request(id) => request.id == *id,
                 Stopped::Collections(patterns) => {
                     let before = request.clone();
-                    request.take_out(patterns);
+                    if request.is_asked_by(at) {
+                        request.take_out(patterns);
+                    }
                     *request != before
                 }
             };
-            if !changed {
+            if !changed || !request.is_asked_by(at) {
                 continue;
             }
             let left = request.tables.as_ref().unwrap_or(&request.collections);

@@ -17,4 +17,4 @@ mod request;
 mod table;
 
 pub use hand_in::{Incremental, ReadSettings};
-pub use request::{Noted, Request, State};
+pub use request::{Asked, Noted, Request, State};

@@ -358,7 +358,11 @@ impl Reader {
         let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
             [(&CHUNK_PREFIX, Type::TEXT), (&name, Type::TEXT)];
         let emitted = sql.query_typed(EMIT, &parameters).await;
-        emitted.map_err(sql::sql("write a watermark"))?;
+        if let Err(error) = emitted.map_err(sql::sql("write a watermark")) {
+            // Perhaps it is written all the same: then it means nothing.
+            self.send(Item::Abandon { window }).await?;
+            return Err(error.into());
+        }
         Ok(Some(read))
     }
 

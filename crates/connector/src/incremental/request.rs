@@ -45,6 +45,41 @@ pub struct Request {
     pub problems: Vec<String>,
 }
 
+/// The requests of a connection, for those who watch: no key and no condition.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Asked {
+    /// The one under way first.
+    pub snapshots: Vec<AskedFor>,
+    /// Signals that were not understood.
+    pub signals_ignored: u64,
+}
+
+/// A request, for those who watch.
+#[derive(Clone, Debug, Serialize)]
+pub struct AskedFor {
+    id: String,
+    /// The table under way.
+    table: Option<String>,
+    tables_left: Option<usize>,
+    rows: u64,
+    chunks: u64,
+    paused: bool,
+}
+
+impl From<&Request> for AskedFor {
+    fn from(request: &Request) -> Self {
+        let tables = request.tables.as_ref();
+        Self {
+            id: request.id.clone(),
+            table: tables.and_then(|tables| tables.first().cloned()),
+            tables_left: tables.map(Vec::len),
+            rows: request.rows,
+            chunks: request.chunks,
+            paused: request.paused,
+        }
+    }
+}
+
 /// How a request stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -144,6 +179,12 @@ impl Request {
         self.state != State::Running && at < passed
     }
 
+    /// Whether a signal at this position comes after it; one that is repeated says nothing of later ones.
+    #[must_use]
+    pub fn is_asked_by(&self, at: Lsn) -> bool {
+        self.at.parse::<Lsn>().unwrap_or_default() <= at
+    }
+
     /// Nothing of it is left.
     pub fn end(&mut self) {
         self.state = match self.problems.is_empty() {
@@ -174,6 +215,21 @@ mod tests {
         assert!(request(&["a"]).choose(&published).is_empty());
         assert_eq!(request(&[]).condition("public.ab"), Some("x > 1"));
         assert_eq!(request(&[]).condition("public.b"), None);
+    }
+
+    #[test]
+    fn a_repeated_signal_says_nothing_of_later_requests() {
+        let mut request = request(&["public.a"]);
+        request.at = "0/20".to_owned();
+        assert!(!request.is_asked_by(Lsn::new(0x10)));
+        assert!(request.is_asked_by(Lsn::new(0x20)));
+        assert!(!request.is_over_at(Lsn::new(0x30)));
+        request.end();
+        assert!(request.is_over_at(Lsn::new(0x30)));
+        assert!(
+            !request.is_over_at(Lsn::new(0x20)),
+            "its signal comes again"
+        );
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod order;
 pub mod producer;
 pub mod progress;
 pub mod properties;
+pub mod signals;
 pub mod topic_reader;
 pub mod topics;
 
@@ -34,5 +35,6 @@ pub use error::{Class, KafkaError};
 pub use producer::{AutoCreation, MadeFor, Producer, Settings, surely_taken_bytes};
 pub use progress::{ProgressError, ProgressReader, ProgressWriter, Stored};
 pub use properties::Properties;
+pub use signals::SignalReader;
 pub use topic_reader::{Partition, ReadEnd, ReadRecord, TopicReader};
 pub use topics::Topics;

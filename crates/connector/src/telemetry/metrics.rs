@@ -255,6 +255,16 @@ fn events(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
         "Tables that are wanted and not in the publication: their changes are not captured.",
         view.unpublished_tables as u64,
     )?;
+    writer.position(
+        "walferry_incremental_snapshots",
+        "Snapshots beside the stream that are under way, wait or are paused.",
+        view.asked.snapshots.len() as u64,
+    )?;
+    writer.position(
+        "walferry_signals_ignored",
+        "Signals of this connection that were not understood.",
+        view.asked.signals_ignored,
+    )?;
     let prepared = &view.prepared_transactions;
     writer.position(
         "walferry_prepared_transactions",

@@ -1,6 +1,7 @@
 //! What is shown of a run at one moment: the page's JSON, the metrics and the status line are made
 //! from it.
 
+use crate::incremental::Asked;
 use crate::prepared::PreparedTransaction;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -49,6 +50,9 @@ pub struct View {
     pub slot: Option<SlotHealth>,
     /// Tables that the configuration wants and the publication leaves out.
     pub unpublished_tables: usize,
+    /// The rows that are published beside the stream.
+    #[serde(flatten)]
+    pub asked: Asked,
     /// Transactions that are prepared and not ended, the oldest first.
     pub prepared_transactions: Vec<PreparedTransaction>,
     /// How far the publication of existing rows has come, if this process reads any.
@@ -171,6 +175,7 @@ impl View {
                 .collect(),
             slot: state.slot.clone(),
             unpublished_tables: state.unpublished,
+            asked: state.asked.clone(),
             prepared_transactions: state.prepared.clone(),
             snapshot: state.snapshot.view(),
             producer: state.producer.clone(),

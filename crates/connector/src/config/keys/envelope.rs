@@ -325,4 +325,11 @@ pub(super) const KEYS: &[Key] = &[
         default: Default::Unset,
         doc: "A table (`schema.table`) whose inserts are signals: columns `id`, `type`, `data`, in that order.",
     },
+    Key {
+        path: "envelope.signal.kafka.topic",
+        kind: Kind::Text,
+        default: Default::Unset,
+        doc: "A topic of one partition whose records are signals: the key is `topics.prefix`, the value \
+              `{\"type\": …, \"data\": …}`. It must be there.",
+    },
 ];

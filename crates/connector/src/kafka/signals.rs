@@ -1,0 +1,127 @@
+//! Reads the topic of signals: one partition, from where the group has committed.
+
+use std::time::Duration;
+
+use rdkafka::Message as _;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError as ClientError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+
+use super::context::Listener;
+use super::error::KafkaError;
+use super::properties::{ClientKind, Properties};
+
+/// A consumer of the topic.
+pub struct SignalReader {
+    consumer: BaseConsumer<Listener>,
+    topic: String,
+    timeout: Duration,
+}
+
+/// One record.
+#[derive(Clone, PartialEq, Eq)]
+pub struct SignalRecord {
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value; empty for none.
+    pub value: Vec<u8>,
+    /// Where it is.
+    pub offset: i64,
+}
+
+impl SignalReader {
+    /// Goes on behind what the group has committed; the first time, at the topic's end, which is committed
+    /// at once. Blocks.
+    ///
+    /// # Errors
+    /// Kafka did not answer, or refused.
+    pub fn open(
+        properties: &Properties,
+        topic: &str,
+        group: &str,
+        timeout: Duration,
+    ) -> Result<Self, KafkaError> {
+        let defaults = [
+            ("group.id", group),
+            ("enable.auto.commit", "false"),
+            ("auto.offset.reset", "earliest"),
+            ("allow.auto.create.topics", "false"),
+        ];
+        let listener = Listener::new(properties.secrets().clone());
+        let consumer = properties
+            .client_config(ClientKind::Consumer, &defaults)
+            .create_with_context(listener)
+            .map_err(|error| KafkaError::of_client(READING, &error, properties.secrets()))?;
+        let reader = Self {
+            consumer,
+            topic: topic.to_owned(),
+            timeout,
+        };
+        let at = reader.position().map_err(|error| reader.explain(&error))?;
+        let assigned = reader
+            .list(at)
+            .and_then(|list| reader.consumer.assign(&list));
+        assigned.map_err(|error| reader.explain(&error))?;
+        Ok(reader)
+    }
+
+    /// The next record, if one comes in this time. Blocks.
+    ///
+    /// # Errors
+    /// Kafka refused.
+    pub fn next(&self, patience: Duration) -> Result<Option<SignalRecord>, KafkaError> {
+        match self.consumer.poll(patience) {
+            None => Ok(None),
+            Some(Ok(message)) => Ok(Some(SignalRecord {
+                key: message.key().map(<[u8]>::to_vec),
+                value: message.payload().unwrap_or_default().to_vec(),
+                offset: message.offset(),
+            })),
+            Some(Err(error)) => match self.explain(&error) {
+                // librdkafka mends its connections by itself.
+                KafkaError::Unreachable { .. } => Ok(None),
+                error => Err(error),
+            },
+        }
+    }
+
+    /// The record at this offset need not come again. Blocks.
+    ///
+    /// # Errors
+    /// Kafka did not answer, or refused.
+    pub fn done(&self, offset: i64) -> Result<(), KafkaError> {
+        let committed = self
+            .list(Offset::Offset(offset + 1))
+            .and_then(|list| self.consumer.commit(&list, CommitMode::Sync));
+        committed.map_err(|error| self.explain(&error))
+    }
+
+    fn position(&self) -> Result<Offset, ClientError> {
+        let asked = self.list(Offset::Invalid)?;
+        let committed = self.consumer.committed_offsets(asked, self.timeout)?;
+        let found = committed
+            .find_partition(&self.topic, 0)
+            .map(|it| it.offset());
+        if let Some(at @ Offset::Offset(_)) = found {
+            return Ok(at);
+        }
+        let (_, end) = self
+            .consumer
+            .fetch_watermarks(&self.topic, 0, self.timeout)?;
+        let at = Offset::Offset(end);
+        self.consumer.commit(&self.list(at)?, CommitMode::Sync)?;
+        Ok(at)
+    }
+
+    fn list(&self, at: Offset) -> Result<TopicPartitionList, ClientError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.topic, 0, at)?;
+        Ok(list)
+    }
+
+    fn explain(&self, error: &ClientError) -> KafkaError {
+        self.consumer.context().explain(READING, error)
+    }
+}
+
+const READING: &str = "reading the topic of signals";

@@ -1,0 +1,102 @@
+//! Signals from a Kafka topic (Debezium's channel `kafka`): each is written into the WAL as a message, and so
+//! stands in the stream like any other.
+//!
+//! The topic has one partition; a record's key is `topics.prefix`, its value the signal without an id. What
+//! was taken is committed under a group of the slot's; what was written before the first start is not read.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use relay::SIGNAL_PREFIX;
+use serde_json::{Value, json};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::sleep;
+use tokio_postgres::types::{ToSql, Type};
+use tracing::{info, warn};
+
+use crate::config::Config;
+use crate::credentials;
+use crate::kafka::SignalReader;
+use crate::kafka::signals::SignalRecord;
+use crate::postgres::Conninfo;
+use crate::postgres::sql::{self, SqlClient};
+
+/// The task that reads; it ends with this handle.
+#[derive(Debug)]
+pub struct SignalTopic(JoinHandle<()>);
+
+impl Drop for SignalTopic {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl SignalTopic {
+    /// Begins to read, if there is such a topic.
+    #[must_use]
+    pub fn begin(config: &Config, conninfo: &Conninfo) -> Option<Self> {
+        let topic = config.signals.topic.clone()?;
+        let (config, conninfo) = (config.clone(), conninfo.clone());
+        Some(Self(tokio::spawn(async move {
+            loop {
+                if let Err(problem) = forward(&config, &topic, &conninfo).await {
+                    warn!(topic, problem, "signals are read again in a moment");
+                }
+                sleep(PAUSE).await;
+            }
+        })))
+    }
+}
+
+/// Reads and writes until something fails.
+async fn forward(config: &Config, topic: &str, conninfo: &Conninfo) -> Result<(), String> {
+    let properties = credentials::properties(config).await.map_err(|it| it.0)?;
+    let group = format!("walferry-signal-{}", config.postgres.slot);
+    let named = topic.to_owned();
+    let opened = spawn_blocking(move || SignalReader::open(&properties, &named, &group, TIMEOUT));
+    let reader = opened.await.map_err(|error| error.to_string())?;
+    let reader = Arc::new(reader.map_err(|error| error.to_string())?);
+    info!(topic, "listening to signals");
+    loop {
+        let waiting = Arc::clone(&reader);
+        let next = spawn_blocking(move || waiting.next(POLL)).await;
+        let next = next.map_err(|error| error.to_string())?;
+        let Some(record) = next.map_err(|error| error.to_string())? else {
+            continue;
+        };
+        if record.key.as_deref() == Some(config.topics.prefix.as_bytes()) {
+            write(&record, conninfo).await?;
+        }
+        let (waiting, offset) = (Arc::clone(&reader), record.offset);
+        let done = spawn_blocking(move || waiting.done(offset)).await;
+        let done = done.map_err(|error| error.to_string())?;
+        done.map_err(|error| error.to_string())?;
+    }
+}
+
+/// Writes a signal into the WAL, as it is: what is wrong with it is told where it is read.
+async fn write(record: &SignalRecord, conninfo: &Conninfo) -> Result<(), String> {
+    const EMIT: &str = "SELECT pg_catalog.pg_logical_emit_message(true, $1, $2)::text";
+    let mut signal: Value = serde_json::from_slice(&record.value).unwrap_or(Value::Null);
+    match signal.as_object_mut() {
+        Some(signal) => {
+            let id = signal.entry("id").or_insert(Value::Null);
+            if !id.is_string() {
+                *id = json!(format!("kafka-{}", record.offset));
+            }
+        }
+        None => signal = Value::Null,
+    }
+    let content = signal.to_string();
+    let sql = SqlClient::connect(conninfo).await;
+    let sql = sql.map_err(|error| error.to_string())?;
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&SIGNAL_PREFIX, Type::TEXT), (&content, Type::TEXT)];
+    let emitted = sql::ask("write the signal", sql.query_typed(EMIT, &parameters)).await;
+    emitted.map(drop).map_err(|error| error.to_string())
+}
+
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// How long one look for a record takes; the task ends no later.
+const POLL: Duration = Duration::from_millis(500);
+const PAUSE: Duration = Duration::from_secs(2);
