@@ -210,23 +210,6 @@ impl Relay {
         Ok(())
     }
 
-    pub(crate) fn describe(&mut self, relation: u32, table: Table) {
-        if !table.is_outbox() {
-            self.encoder.take_topic(table.topic());
-        }
-        self.catalog.describe(relation, table);
-    }
-
-    /// Keeps events of an outbox out of a captured table's topic, before that table is described.
-    pub fn take_topic(&mut self, topic: &str) {
-        self.encoder.take_topic(topic);
-    }
-
-    /// The topic of the last [`Output::EnsureTopic`] is there.
-    pub fn handle_topic(&mut self, topic: String) {
-        self.routed.known(topic);
-    }
-
     /// Kafka has acknowledged a record.
     pub fn handle_delivery(&mut self, ticket: Ticket) {
         self.doubtful = self.doubtful.filter(|doubtful| *doubtful != ticket);
@@ -251,10 +234,7 @@ impl Relay {
         }
         let size = record.size();
         let ticket = self.ledger.issue(size, record.relation)?;
-        if record.routed || record.operation == Operation::DeadLetter {
-            let oldest = self.ledger.oldest_ticket();
-            self.routed.went(ticket, record.topic, oldest);
-        }
+        self.routed.went(ticket, &record, &self.ledger);
         self.doubtful = (size > self.settings.limits.surely_taken_bytes).then_some(ticket);
         self.totals.records += 1;
         self.totals.record_bytes += size as u64;
@@ -352,12 +332,6 @@ impl Relay {
     pub fn locate(&self, ticket: Ticket) -> Option<(Located, Option<&Table>)> {
         let located = self.ledger.locate(ticket)?;
         Some((located, self.catalog.table(located.relation)))
-    }
-
-    /// The topic of a record in flight, where it is not its table's.
-    #[must_use]
-    pub fn routed_topic(&self, ticket: Ticket) -> Option<&str> {
-        self.routed.topic(ticket)
     }
 
     pub(crate) fn handle_message(

@@ -3,7 +3,38 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
-use crate::ledger::Ticket;
+use envelope::{Operation, Record, Table};
+
+#[cfg(doc)]
+use crate::interface::Output;
+use crate::ledger::{Ledger, Ticket};
+use crate::relay::Relay;
+
+impl Relay {
+    /// Knows a table from now on; its topic is no event's.
+    pub(crate) fn describe(&mut self, relation: u32, table: Table) {
+        if !table.is_outbox() {
+            self.encoder.take_topic(table.topic());
+        }
+        self.catalog.describe(relation, table);
+    }
+
+    /// The topic of the last [`Output::EnsureTopic`] is there.
+    pub fn handle_topic(&mut self, topic: String) {
+        self.routed.known(topic);
+    }
+
+    /// Keeps events of an outbox out of a captured table's topic, before that table is described.
+    pub fn take_topic(&mut self, topic: &str) {
+        self.encoder.take_topic(topic);
+    }
+
+    /// The topic of a record in flight, where it is not its table's.
+    #[must_use]
+    pub fn routed_topic(&self, ticket: Ticket) -> Option<&str> {
+        self.routed.topic(ticket)
+    }
+}
 
 /// The topics known to be there, and the one that is waited for.
 #[derive(Debug, Default)]
@@ -37,8 +68,15 @@ impl RoutedTopics {
         false
     }
 
-    /// A record leaves for this topic; none before `oldest` is in flight any more.
-    pub(crate) fn went(&mut self, ticket: Ticket, topic: &str, oldest: Ticket) {
+    /// A record leaves under this ticket.
+    pub(crate) fn went(&mut self, ticket: Ticket, record: &Record<'_>, ledger: &Ledger) {
+        if record.routed || record.operation == Operation::DeadLetter {
+            self.note(ticket, record.topic, ledger.oldest_ticket());
+        }
+    }
+
+    /// None before `oldest` is in flight any more.
+    fn note(&mut self, ticket: Ticket, topic: &str, oldest: Ticket) {
         while self.went.front().is_some_and(|(gone, _)| *gone < oldest) {
             self.went.pop_front();
         }
@@ -97,12 +135,12 @@ mod tests {
         let mut topics = RoutedTopics::default();
         let ticket = Ticket::from_u64;
         for (number, topic) in [(3, "a"), (5, "b"), (6, "a")] {
-            topics.went(ticket(number), topic, ticket(2));
+            topics.note(ticket(number), topic, ticket(2));
         }
         let of = |topics: &RoutedTopics, number| topics.topic(ticket(number)).map(str::to_owned);
         assert_eq!(of(&topics, 5).as_deref(), Some("b"));
         assert_eq!(of(&topics, 4), None);
-        topics.went(ticket(9), "b", ticket(6));
+        topics.note(ticket(9), "b", ticket(6));
         assert_eq!(of(&topics, 5), None);
         assert_eq!(of(&topics, 6).as_deref(), Some("a"));
         assert_eq!((topics.went.len(), topics.names.len()), (2, 2));

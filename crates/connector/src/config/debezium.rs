@@ -295,6 +295,7 @@ mod tests {
         for (path, expected) in [
             ("envelope.post.processors.first", true),
             ("outbox.tracing.operation.name", true),
+            ("outbox.table.json.payload.empty.array.behavior", true),
             ("outbox.tabel", false),
             ("envelope.plugin.names", false),
         ] {

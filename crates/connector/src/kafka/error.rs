@@ -191,7 +191,8 @@ impl KafkaError {
             },
             Code::InvalidTimestamp => Self::RecordRefused {
                 code,
-                hint: "its time is further from now than the topic takes: raise the topic's \
+                hint: "its time, or that of a record of the same batch, is further from now than the \
+                       topic takes: raise the topic's \
                        `message.timestamp.after.max.ms` or `message.timestamp.before.max.ms`, or mend \
                        what sets the time (outbox.table.field.event.timestamp)",
             },

@@ -1,5 +1,6 @@
 //! The check as a configuration wants it: its patterns and words handed to [`examine`].
 
+use envelope::SkippedOperations;
 use tokio_postgres::Client;
 
 use super::wanted::{
@@ -79,9 +80,12 @@ fn reach(pattern: &str) -> Reach {
 fn actions(envelope: &envelope::Options) -> Vec<Action> {
     let outbox = envelope.outbox.as_ref();
     let has_outbox = outbox.is_some_and(|outbox| !outbox.tables.is_empty());
-    Action::ALL
-        .into_iter()
-        .filter(|action| has_outbox || !action.is_skipped(envelope.skipped_operations))
+    wanted_actions(envelope.skipped_operations, has_outbox)
+}
+
+fn wanted_actions(skipped: SkippedOperations, has_outbox: bool) -> Vec<Action> {
+    let all = Action::ALL.into_iter();
+    all.filter(|action| has_outbox || !action.is_skipped(skipped))
         .collect()
 }
 
@@ -91,14 +95,13 @@ mod tests {
 
     #[test]
     fn what_is_skipped_need_not_be_published() {
-        let of = |list: &str| {
-            let mut options = envelope::Options::new("p", "d");
-            options.skipped_operations = list.parse().expect("a list");
-            actions(&options)
-        };
+        let of = |list: &str| wanted_actions(list.parse().expect("a list"), false);
         assert_eq!(of("none"), Action::ALL);
         assert_eq!(of("t"), [Action::Insert, Action::Update, Action::Delete]);
         assert_eq!(of("u,d,t"), [Action::Insert]);
+        // Of an outbox nothing is skipped.
+        let skipped = "c,u,d,t".parse().expect("a list");
+        assert_eq!(wanted_actions(skipped, true), Action::ALL);
     }
 
     #[test]
