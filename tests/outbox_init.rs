@@ -22,6 +22,8 @@ fn config(purpose: &str, postgres: &PostgresServer) -> Config {
     let topic = format!("'{}.${{routedByValue}}'", config.name());
     config
         .set("outbox.table", "public.outbox")
+        // Events that say they are old are deleted by their topic as such.
+        .set("topics.retention.ms", "\"-1\"")
         .set("outbox.message.prefix", "outbox")
         .set("outbox.route.topic.replacement", &topic)
         .set("outbox.value.converter", "string")
