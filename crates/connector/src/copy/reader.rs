@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::OnceCell;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::Item;
 use super::catalog::CopyTable;
@@ -141,7 +141,12 @@ impl Reader<'_> {
         )
         .await?;
         if planned.left.fetch_sub(1, Ordering::AcqRel) == 1 {
-            info!(table = table.qualified_name(), "read the table");
+            let name = table.qualified_name();
+            if self.plan.tables.len() <= TABLES_TOLD_MAX {
+                info!(table = name, "read the table");
+            } else {
+                debug!(table = name, "read the table");
+            }
             send(self.items, Item::TableOver { table: number }).await?;
         }
         Ok(())
@@ -221,6 +226,8 @@ impl Reader<'_> {
     }
 }
 
+/// Of more tables the log tells how far it is, and not each.
+const TABLES_TOLD_MAX: usize = 100;
 /// A batch is worth a channel's price, and small against the limits of what is in flight.
 const BATCH_BYTES: usize = 256 << 10;
 
