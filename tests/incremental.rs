@@ -355,6 +355,55 @@ fn a_snapshot_is_paused_resumed_and_stopped() {
 }
 
 #[test]
+fn a_table_is_altered_and_dropped_meanwhile() {
+    let postgres = postgres(PostgresOptions::default());
+    counted_table(&postgres, 30_000);
+    let config = Config::new("altered", &postgres, kafka());
+    let config = config.set("snapshot.incremental.snapshot.chunk.size", "50");
+    let mut walferry = config.start();
+    execute(&postgres, "moving", "public.big");
+    let more = |than: u64| {
+        wait_for("more chunks", LIMIT, || {
+            let chunks = noted(&config, "moving")?["chunks"].as_u64()?;
+            (chunks > than).then_some(chunks)
+        })
+    };
+    let before = more(0);
+    sql(
+        &postgres,
+        "ALTER TABLE big ADD COLUMN extra int DEFAULT 5, ALTER COLUMN n TYPE numeric(20)",
+    );
+    more(before + 10);
+    sql(&postgres, "DROP TABLE big");
+    let request = wait_over(&config, &mut walferry, "moving");
+    assert_eq!(request["state"], "failed", "{request}");
+    sql(
+        &postgres,
+        "CREATE TABLE after (id int PRIMARY KEY); INSERT INTO after VALUES (1)",
+    );
+    assert!(
+        walferry.log().contains("SNAPSHOT_TABLE_LEFT_OUT"),
+        "{}",
+        walferry.log()
+    );
+    end(walferry);
+    config.catch_up(LIMIT);
+    let events = events(&config, "big");
+    let extra: Vec<bool> = events
+        .iter()
+        .map(|it| it.json()["after"]["extra"] == 5)
+        .collect();
+    let first = extra
+        .iter()
+        .position(|it| *it)
+        .expect("rows of the new shape");
+    assert!(
+        first > 0 && extra[first..].iter().all(|it| *it),
+        "the shape goes back"
+    );
+}
+
+#[test]
 fn new_tables_are_taken_in_and_dropped_ones_forgotten() {
     let postgres = postgres(PostgresOptions::default());
     sql(&postgres, "CREATE TABLE old (id int PRIMARY KEY)");
