@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use envelope::{EncodeError, Encoder, Operation, Options, Record, Records, RelationDetails, Table};
+use envelope::{EncodeError, Encoder, Options, Record, Records, RelationDetails, Table};
 use pgoutput::{
     Begin, Commit, CommitLsn, DecodeError, EndLsn, KeepaliveLsn, Lsn, Message, PgTimestamp,
     Relation, ServerMessage,

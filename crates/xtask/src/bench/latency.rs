@@ -189,6 +189,7 @@ pub(super) fn written_at(value: &[u8]) -> Result<i64> {
     let digits = value
         .iter()
         .skip(start + FIELD.len())
+        .skip_while(|byte| **byte == b' ')
         .take_while(|byte| byte.is_ascii_digit());
     let digits: String = digits.map(|&byte| char::from(byte)).collect();
     digits
