@@ -8,6 +8,7 @@
 //! Deliberately not here: when to write one, and what follows from one; that is the relay's.
 
 mod begun;
+mod note_key;
 mod parts;
 mod reader;
 mod requests;

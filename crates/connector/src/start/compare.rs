@@ -42,9 +42,7 @@ impl Compared {
         }
         Ok(Noted::new())
     }
-}
 
-impl Compared {
     /// What was asked for before; notes of what was over by then are taken back.
     pub(super) fn take_requests(
         &mut self,
@@ -84,7 +82,7 @@ impl Start<'_> {
         let Stored {
             progress,
             begun,
-            noted,
+            mut noted,
             requests,
         } = reader.read().await?;
         if progress.is_some() && before.progress.is_none() {
@@ -107,7 +105,6 @@ impl Start<'_> {
             false => Wanted::Once(self.config.snapshot),
         };
         let slot = row.into_slot(name);
-        let mut noted = noted;
         if stored
             .as_ref()
             .is_some_and(|stored| stored.commit_end_lsn == Lsn::ZERO)

@@ -9,19 +9,19 @@
 use serde::Serialize;
 
 use super::FORMAT;
+use super::note_key::NoteKey;
 
-/// Between the slot and the topic in the record's key. No slot's name has one.
-const SEPARATOR: u8 = b'/';
+/// Between the slot and the topic.
+const KEY: NoteKey = NoteKey(b'/');
 
 /// The record's key.
 pub(super) fn key(slot: &str, topic: &str) -> Vec<u8> {
-    [slot.as_bytes(), &[SEPARATOR], topic.as_bytes()].concat()
+    KEY.of(slot, topic)
 }
 
 /// The topic that a key is about, if it is one of `slot`.
 pub(super) fn topic_of<'a>(slot: &[u8], key: &'a [u8]) -> Option<&'a str> {
-    let topic = key.strip_prefix(slot)?.strip_prefix(&[SEPARATOR])?;
-    std::str::from_utf8(topic).ok()
+    KEY.name(slot, key)
 }
 
 /// The record's value; only that there is one counts.

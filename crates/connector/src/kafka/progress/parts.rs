@@ -5,20 +5,20 @@
 use serde::{Deserialize, Serialize};
 
 use super::FORMAT;
+use super::note_key::NoteKey;
 use crate::copy::Part;
 
-/// Between the slot and the table in the record's key. No slot's name has one.
-const SEPARATOR: u8 = b':';
+/// Between the slot and the table.
+const KEY: NoteKey = NoteKey(b':');
 
 /// The record's key; the table is `schema.table`.
 pub(super) fn key(slot: &str, table: &str) -> Vec<u8> {
-    [slot.as_bytes(), &[SEPARATOR], table.as_bytes()].concat()
+    KEY.of(slot, table)
 }
 
 /// The table that a key is about, if it is one of `slot`.
 pub(super) fn table_of<'a>(slot: &[u8], key: &'a [u8]) -> Option<&'a str> {
-    let table = key.strip_prefix(slot)?.strip_prefix(&[SEPARATOR])?;
-    std::str::from_utf8(table).ok()
+    KEY.name(slot, key)
 }
 
 /// The record's value.

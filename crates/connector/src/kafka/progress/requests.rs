@@ -4,20 +4,20 @@
 use serde::{Deserialize, Serialize};
 
 use super::FORMAT;
+use super::note_key::NoteKey;
 use crate::incremental::Request;
 
-/// Between the slot and the request's id in the record's key. No slot's name has one.
-const SEPARATOR: u8 = b'?';
+/// Between the slot and the request's id.
+const KEY: NoteKey = NoteKey(b'?');
 
 /// The record's key.
 pub(super) fn key(slot: &str, id: &str) -> Vec<u8> {
-    [slot.as_bytes(), &[SEPARATOR], id.as_bytes()].concat()
+    KEY.of(slot, id)
 }
 
 /// The id that a key is about, if it is one of `slot`.
 pub(super) fn id_of<'a>(slot: &[u8], key: &'a [u8]) -> Option<&'a str> {
-    let id = key.strip_prefix(slot)?.strip_prefix(&[SEPARATOR])?;
-    std::str::from_utf8(id).ok()
+    KEY.name(slot, key)
 }
 
 /// The record's value.
