@@ -21,16 +21,7 @@ const TABLE: &str = "CREATE TABLE outbox (id uuid PRIMARY KEY DEFAULT gen_random
 
 /// An outbox of the table and of messages, with topics of its own.
 fn config(purpose: &str, postgres: &PostgresServer) -> Config {
-    let config = Config::new(purpose, postgres, kafka());
-    let topic = format!("'{}.${{routedByValue}}'", config.name());
-    config
-        .set("outbox.table", "public.outbox")
-        // Events that say they are old are deleted by their topic as such.
-        .set("topics.retention.ms", "\"-1\"")
-        .set("outbox.message.prefix", "outbox")
-        .set("outbox.route.topic.replacement", &topic)
-        .set("outbox.value.converter", "string")
-        .set("outbox.key.converter", "string")
+    Config::new(purpose, postgres, kafka()).with_outbox()
 }
 
 fn texts(event: &Event) -> (String, String) {

@@ -18,16 +18,9 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 /// An outbox of the table and of messages, with topics of its own.
 fn config(purpose: &str, postgres: &PostgresServer) -> Config {
-    let config = Config::new(purpose, postgres, kafka()).unset("tables.include");
-    let topic = format!("'{}.${{routedByValue}}'", config.name());
-    config
-        .set("outbox.table", "public.outbox")
-        // Events that say they are old are deleted by their topic as such.
-        .set("topics.retention.ms", "\"-1\"")
-        .set("outbox.message.prefix", "outbox")
-        .set("outbox.route.topic.replacement", &topic)
-        .set("outbox.value.converter", "string")
-        .set("outbox.key.converter", "string")
+    Config::new(purpose, postgres, kafka())
+        .unset("tables.include")
+        .with_outbox()
 }
 
 fn run_init(config: &Config, arguments: &[&str]) -> Output {

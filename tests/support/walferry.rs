@@ -90,6 +90,19 @@ impl Config {
         other.set("admin.listen", &listen)
     }
 
+    /// An outbox of the table `public.outbox` and of messages, whose events go to topics below the name.
+    #[must_use]
+    pub fn with_outbox(self) -> Self {
+        let topic = format!("'{}.${{routedByValue}}'", self.name);
+        self.set("outbox.table", "public.outbox")
+            // Events that say they are old are deleted by their topic as such.
+            .set("topics.retention.ms", "\"-1\"")
+            .set("outbox.message.prefix", "outbox")
+            .set("outbox.route.topic.replacement", &topic)
+            .set("outbox.value.converter", "string")
+            .set("outbox.key.converter", "string")
+    }
+
     /// Takes a key out.
     #[must_use]
     pub fn unset(mut self, key: &str) -> Self {
