@@ -79,7 +79,8 @@ pub enum Stream {
     Heartbeat,
 }
 
-/// The number librdkafka carries with a record: the ticket, its top two bits for the kind.
+/// The number librdkafka carries with a record: the ticket, its top two bits for the kind, the third
+/// for a partition that walferry has chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Opaque(usize);
 
@@ -87,10 +88,11 @@ impl Opaque {
     const PROGRESS: u64 = 1 << 63;
     const NOTE: u64 = 1 << 62;
     const KIND: u64 = Self::PROGRESS | Self::NOTE;
+    const PLACED: u64 = 1 << 61;
 
     pub(super) fn new(stream: Stream, ticket: u64) -> Self {
         debug_assert!(
-            ticket & Self::KIND == 0,
+            ticket & (Self::KIND | Self::PLACED) == 0,
             "tickets are dense, so the top bits are free"
         );
         let bits = match stream {
@@ -102,6 +104,12 @@ impl Opaque {
         // Lossless: the build refuses targets narrower than 64 bits (below).
         #[allow(clippy::cast_possible_truncation)]
         Self(bits as usize)
+    }
+
+    /// A change event for a partition that a row or the configuration names.
+    pub(super) fn placed(ticket: u64) -> Self {
+        #[allow(clippy::cast_possible_truncation)]
+        Self(Self::new(Stream::Record, ticket).0 | Self::PLACED as usize)
     }
 
     pub(super) fn from_raw(raw: usize) -> Self {
@@ -120,7 +128,17 @@ impl Opaque {
             Self::KIND => Stream::Heartbeat,
             _ => Stream::Record,
         };
-        (stream, bits & !Self::KIND)
+        (stream, bits & !(Self::KIND | Self::PLACED))
+    }
+
+    /// What the code of a delivery report means for this record. Where nobody named a partition that is
+    /// not there, it went with its topic: a deletion shows in the client's metadata as the last
+    /// partition's end, a moment before the topic's.
+    pub(super) fn meaning(self, code: Code) -> Code {
+        match code {
+            Code::UnknownPartition if self.0 as u64 & Self::PLACED == 0 => Code::UnknownTopic,
+            code => code,
+        }
     }
 }
 
@@ -150,7 +168,7 @@ impl Tray {
             (None, Stream::Note) => {}
             (_, Stream::Heartbeat) => batch.heartbeat = true,
             (Some(code), _) => {
-                let error = KafkaError::of_delivery(ticket, code);
+                let error = KafkaError::of_delivery(ticket, opaque.meaning(code));
                 batch.refused.push(Refused {
                     ticket,
                     stream,
@@ -198,7 +216,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_ticket_survives_the_pointer(ticket in 0..Opaque::NOTE) {
+        fn a_ticket_survives_the_pointer(ticket in 0..Opaque::PLACED) {
             for stream in [
                 Stream::Record,
                 Stream::Progress,
@@ -208,6 +226,8 @@ mod tests {
                 let raw = Opaque::new(stream, ticket).raw();
                 prop_assert_eq!(Opaque::from_raw(raw).split(), (stream, ticket));
             }
+            let raw = Opaque::placed(ticket).raw();
+            prop_assert_eq!(Opaque::from_raw(raw).split(), (Stream::Record, ticket));
         }
     }
 
@@ -232,6 +252,23 @@ mod tests {
         );
         tray.take(&mut batch);
         assert!(batch.is_empty(), "{batch:?}");
+    }
+
+    #[test]
+    fn a_partition_that_nobody_named_went_with_its_topic() {
+        let refused = |opaque| {
+            let tray = Tray::default();
+            tray.put(opaque, Some(Code::UnknownPartition));
+            let mut batch = Batch::default();
+            tray.take(&mut batch);
+            batch.refused.remove(0).error
+        };
+        for stream in [Stream::Record, Stream::Progress, Stream::Note] {
+            let error = refused(Opaque::new(stream, 1));
+            assert_eq!(error, KafkaError::UnknownTopic, "{stream:?}");
+        }
+        let error = refused(Opaque::placed(1));
+        assert!(error.is_of_record(), "{error}");
     }
 
     #[tokio::test]

@@ -145,6 +145,10 @@ impl Producer {
         let partition = record.partition.map(i32::try_from).transpose();
         let partition =
             partition.map_err(|_| KafkaError::of_delivery(ticket, Code::UnknownPartition))?;
+        let opaque = match partition {
+            Some(_) => Opaque::placed(ticket),
+            None => Opaque::new(Stream::Record, ticket),
+        };
         let message = BaseRecord {
             topic: record.topic,
             partition,
@@ -152,7 +156,7 @@ impl Producer {
             key: record.key,
             timestamp: record.timestamp,
             headers: Some(headers),
-            delivery_opaque: Opaque::new(Stream::Record, ticket).raw(),
+            delivery_opaque: opaque.raw(),
         };
         self.send(ticket, message)
     }
@@ -220,13 +224,14 @@ impl Producer {
     ) -> Result<(), KafkaError> {
         // Counted before it is handed over, since it may be back before `send` returns.
         self.sent.fetch_add(1, Ordering::Relaxed);
+        let opaque = Opaque::from_raw(message.delivery_opaque);
         self.inner.send(message).map_err(|(error, _)| {
             self.sent.fetch_sub(1, Ordering::Relaxed);
             match error.rdkafka_error_code() {
                 Some(Code::Fatal) => self
                     .fatal()
                     .unwrap_or_else(|| KafkaError::of_delivery(ticket, Code::Fatal)),
-                Some(code) => KafkaError::of_delivery(ticket, code),
+                Some(code) => KafkaError::of_delivery(ticket, opaque.meaning(code)),
                 None => KafkaError::of_client("publishing", &error, self.context.secrets()),
             }
         })
