@@ -11,6 +11,8 @@
 
 mod compare;
 mod error;
+mod examine;
+mod open;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -24,11 +26,10 @@ use tracing::{info, warn};
 use crate::cli::Until;
 use crate::clock::Clock;
 use crate::config::{Config, Create, SnapshotMode};
-use crate::copy::{self, Copy, Noted, Snapshot, Source};
+use crate::copy::{self, Copy, Noted, Source};
 use crate::credentials::{self, Unreadable};
 use crate::driver::{Driver, Parts};
 use crate::end::End;
-use crate::halt::{Halt, Halted};
 use crate::heartbeat::Heart;
 use crate::incremental::Incremental;
 use crate::kafka::ensure::{Ensured, Making};
@@ -40,16 +41,8 @@ use crate::observer::Observer;
 use crate::ownership::Slot;
 use crate::postgres::slots;
 use crate::postgres::sql::{SqlClient, within};
-use crate::postgres::{
-    CatalogSession, Conninfo, CreatedSlot, PostgresError, ReplicationSession, ReplicationStream,
-};
-use crate::preflight;
-use crate::preflight::Examination;
-use crate::preflight::finding::{Finding, Severity};
-use crate::preflight::report::Report;
-use crate::preflight::setup::SetupPlan;
-use crate::preflight::wanted::StoredProgress;
-use crate::resume::{self, Identity, Resume};
+use crate::postgres::{CatalogSession, Conninfo, PostgresError, ReplicationStream};
+use crate::resume::{Identity, Resume};
 use crate::slot_watch::SlotWatch;
 use crate::telemetry::Peer;
 
@@ -240,85 +233,6 @@ impl Start<'_> {
         }
     }
 
-    /// A replication session with the server, the server, and the slot if it is there; all of it fits
-    /// what is stored.
-    async fn opened(
-        &self,
-        conninfo: &Conninfo,
-        sql: &SqlClient,
-        stored: &Stored,
-    ) -> Result<(ReplicationSession, Server, Option<slots::SlotRow>), StartError> {
-        let mut session = ReplicationSession::connect(conninfo).await?;
-        let server = Server::identify(&mut session).await?;
-        let slot = &self.config.postgres.slot;
-        let seen = slots::look(sql, slot).await?;
-        if let Some(progress) = &stored.progress {
-            resume::same_cluster(server.identity, progress).map_err(StartError::Halted)?;
-        }
-        let seen = self.without_lost(sql, seen).await?;
-        let is_gone = seen.is_none() && self.config.snapshot != SnapshotMode::WhenNeeded;
-        if let Some(progress) = stored.progress.as_ref().filter(|_| is_gone) {
-            return Err(StartError::Halted(resume::slot_is_gone(slot, progress)));
-        }
-        Ok((session, server, seen))
-    }
-
-    /// A slot whose WAL the server has not kept is dropped, if rows are to be published again then.
-    async fn without_lost(
-        &self,
-        sql: &SqlClient,
-        seen: Option<slots::SlotRow>,
-    ) -> Result<Option<slots::SlotRow>, StartError> {
-        let Some(row) = seen else { return Ok(None) };
-        if self.config.snapshot != SnapshotMode::WhenNeeded || !row.is_lost() {
-            return Ok(Some(row));
-        }
-        let slot = &self.config.postgres.slot;
-        warn!(
-            slot,
-            "the server has not kept what the slot needs: it is made anew, and all rows published"
-        );
-        slots::drop_lost(sql, slot).await?;
-        Ok(None)
-    }
-
-    /// A publication is not made behind stored progress.
-    fn publication_is_kept(&self, stored: &Progress, plan: &SetupPlan) -> Result<(), StartError> {
-        if plan.create_publication.is_none() {
-            return Ok(());
-        }
-        let publication = &self.config.postgres.publication;
-        let halted = resume::publication_is_gone(publication, stored);
-        Err(StartError::Halted(halted))
-    }
-
-    /// Makes the slot, if it may be made; nothing tells that there was one.
-    async fn new_slot(
-        &self,
-        slot: Slot<'_>,
-        session: &mut ReplicationSession,
-    ) -> Result<Source, StartError> {
-        if self.config.postgres.create == Create::Never {
-            let name = slot.name;
-            let seen = format!("slot {name} does not exist, and postgres.create is never");
-            return Err(StartError::Halted(Halted::new(Halt::SlotUnusable, seen)));
-        }
-        let made = slot.create(session, self.config.snapshot).await?;
-        Ok(self.rows_of(&made, slot.conninfo).await?)
-    }
-
-    /// Takes over the snapshot of a new slot, before anything else is done with its session.
-    async fn rows_of(
-        &self,
-        made: &CreatedSlot,
-        conninfo: &Conninfo,
-    ) -> Result<Source, PostgresError> {
-        match self.config.snapshot.copies() {
-            true => Snapshot::import(conninfo, made).await.map(Source::Taken),
-            false => Ok(Source::Present(conninfo.clone())),
-        }
-    }
-
     /// Begins to read the rows that are there, if they are to be published.
     fn copy(&self, rows: Source, noted: Noted, state: SnapshotState) -> Option<Copy> {
         let wanted = copy::Wanted {
@@ -445,84 +359,6 @@ impl Start<'_> {
             making,
         ))
     }
-
-    /// An ordinary session, and what the check of Postgres found; no check at a reconnection.
-    async fn examined(
-        &self,
-        conninfo: &Conninfo,
-    ) -> Result<(SqlClient, Option<Examination>), StartError> {
-        let sql = SqlClient::connect(conninfo).await?;
-        if self.memory.checked {
-            return Ok((sql, None));
-        }
-        let (name, unknown) = (&self.memory.application_name, StoredProgress::Unknown);
-        let examining = preflight::of_config(self.config, name, unknown, &sql);
-        let found = within(CHECK_TIMEOUT, "check the server", async {
-            Ok(examining.await)
-        });
-        let found = Box::pin(found).await?;
-        if sql.is_closed() {
-            // What could not be read then is no finding.
-            let doing = "check the server";
-            return Err(PostgresError::Closed { doing }.into());
-        }
-        Ok((sql, Some(found)))
-    }
-
-    /// All complaints at once, of both servers; remembers the topics that are wanted, and gives what
-    /// is to be created.
-    async fn judged(
-        &mut self,
-        found: Option<Examination>,
-        stored: &Stored,
-        topics: &Ensured,
-    ) -> Result<SetupPlan, StartError> {
-        let Some(found) = found else {
-            return Ok(SetupPlan::default());
-        };
-        let of_topics = preflight::kafka::topics_of_config(
-            self.config,
-            &found.captured,
-            stored.never_again(),
-            topics.topics(),
-        )
-        .await;
-        let plan = found.plan;
-        let publishes = plan.create_publication.is_some() || plan.add_tables.is_some();
-        let mut findings = found.findings;
-        findings.extend(of_topics.findings);
-        findings.retain(|finding| !is_for_later(finding, publishes, self.config.snapshot));
-        let report = Report::new(findings);
-        self.observer.checked(&report);
-        if report.refusal().is_some() {
-            return Err(StartError::Refused(report));
-        }
-        let captured = found.captured.into_iter().filter_map(|table| table.topic);
-        // Several tables may be routed to one.
-        let captured: BTreeSet<String> = captured.collect();
-        self.memory.topics = captured.into_iter().collect();
-        Ok(plan)
-    }
-}
-
-/// What the replication session tells of the server.
-struct Server {
-    identity: Identity,
-    /// `wal_sender_timeout`; zero when it is off.
-    sender_timeout: Duration,
-}
-
-impl Server {
-    async fn identify(session: &mut ReplicationSession) -> Result<Self, PostgresError> {
-        let identity = session.identify_system().await?;
-        Ok(Self {
-            identity: Identity {
-                system_identifier: identity.system_identifier,
-                timeline: identity.timeline,
-            },
-            sender_timeout: session.wal_sender_timeout().await?.unwrap_or_default(),
-        })
-    }
 }
 
 /// What may be under way, where `topic_bytes_min` is the smallest `max.message.bytes` that is known.
@@ -569,22 +405,6 @@ struct Made {
     timing: Timing,
     /// Where the slot stands, if `two_phase` is on for it.
     two_phase_slot: Option<Lsn>,
-}
-
-/// Findings that the start itself handles better: a slot in use and a sender that is not free yet
-/// are waited for, a Kafka that does not answer is asked again, what is missing is made; and a table
-/// without identity that somebody else has published is broken already, with or without this run.
-fn is_for_later(finding: &Finding, publishes: bool, mode: SnapshotMode) -> bool {
-    match finding.code {
-        "SLOT_LOST" | "SLOT_RECREATED" => mode == SnapshotMode::WhenNeeded,
-        "SLOT_ACTIVE" | "SENDERS_FULL" => true,
-        code if code.starts_with("KAFKA_") => true,
-        "PK_MISSING" | "IDENTITY_NOTHING" | "IDENTITY_INDEX_GONE" => !publishes,
-        // It is looked for again first.
-        "TOPIC_GONE" => true,
-        "TOPIC_MISSING" => finding.severity == Severity::Info,
-        _ => false,
-    }
 }
 
 /// Bounds each question to Kafka at the start.

@@ -1,0 +1,108 @@
+//! The check before the first connection: what the start refuses, and what it makes.
+
+use std::collections::BTreeSet;
+
+use relay::Progress;
+
+use super::{CHECK_TIMEOUT, Start, StartError};
+use crate::config::SnapshotMode;
+use crate::kafka::Stored;
+use crate::kafka::ensure::Ensured;
+use crate::postgres::sql::{SqlClient, within};
+use crate::postgres::{Conninfo, PostgresError};
+use crate::preflight::finding::{Finding, Severity};
+use crate::preflight::report::Report;
+use crate::preflight::setup::SetupPlan;
+use crate::preflight::wanted::StoredProgress;
+use crate::preflight::{self, Examination};
+use crate::resume;
+
+impl Start<'_> {
+    /// An ordinary session, and what the check of Postgres found; no check at a reconnection.
+    pub(super) async fn examined(
+        &self,
+        conninfo: &Conninfo,
+    ) -> Result<(SqlClient, Option<Examination>), StartError> {
+        let sql = SqlClient::connect(conninfo).await?;
+        if self.memory.checked {
+            return Ok((sql, None));
+        }
+        let (name, unknown) = (&self.memory.application_name, StoredProgress::Unknown);
+        let examining = preflight::of_config(self.config, name, unknown, &sql);
+        let found = within(CHECK_TIMEOUT, "check the server", async {
+            Ok(examining.await)
+        });
+        let found = Box::pin(found).await?;
+        if sql.is_closed() {
+            // What could not be read then is no finding.
+            let doing = "check the server";
+            return Err(PostgresError::Closed { doing }.into());
+        }
+        Ok((sql, Some(found)))
+    }
+
+    /// All complaints at once, of both servers; remembers the topics that are wanted, and gives what
+    /// is to be created.
+    pub(super) async fn judged(
+        &mut self,
+        found: Option<Examination>,
+        stored: &Stored,
+        topics: &Ensured,
+    ) -> Result<SetupPlan, StartError> {
+        let Some(found) = found else {
+            return Ok(SetupPlan::default());
+        };
+        let of_topics = preflight::kafka::topics_of_config(
+            self.config,
+            &found.captured,
+            stored.never_again(),
+            topics.topics(),
+        )
+        .await;
+        let plan = found.plan;
+        let publishes = plan.create_publication.is_some() || plan.add_tables.is_some();
+        let mut findings = found.findings;
+        findings.extend(of_topics.findings);
+        findings.retain(|finding| !is_for_later(finding, publishes, self.config.snapshot));
+        let report = Report::new(findings);
+        self.observer.checked(&report);
+        if report.refusal().is_some() {
+            return Err(StartError::Refused(report));
+        }
+        let captured = found.captured.into_iter().filter_map(|table| table.topic);
+        // Several tables may be routed to one.
+        let captured: BTreeSet<String> = captured.collect();
+        self.memory.topics = captured.into_iter().collect();
+        Ok(plan)
+    }
+
+    /// A publication is not made behind stored progress.
+    pub(super) fn publication_is_kept(
+        &self,
+        stored: &Progress,
+        plan: &SetupPlan,
+    ) -> Result<(), StartError> {
+        if plan.create_publication.is_none() {
+            return Ok(());
+        }
+        let publication = &self.config.postgres.publication;
+        let halted = resume::publication_is_gone(publication, stored);
+        Err(StartError::Halted(halted))
+    }
+}
+
+/// Findings that the start itself handles better: a slot in use and a sender that is not free yet
+/// are waited for, a Kafka that does not answer is asked again, what is missing is made; and a table
+/// without identity that somebody else has published is broken already, with or without this run.
+fn is_for_later(finding: &Finding, publishes: bool, mode: SnapshotMode) -> bool {
+    match finding.code {
+        "SLOT_LOST" | "SLOT_RECREATED" => mode == SnapshotMode::WhenNeeded,
+        "SLOT_ACTIVE" | "SENDERS_FULL" => true,
+        code if code.starts_with("KAFKA_") => true,
+        "PK_MISSING" | "IDENTITY_NOTHING" | "IDENTITY_INDEX_GONE" => !publishes,
+        // It is looked for again first.
+        "TOPIC_GONE" => true,
+        "TOPIC_MISSING" => finding.severity == Severity::Info,
+        _ => false,
+    }
+}
