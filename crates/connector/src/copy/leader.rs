@@ -113,12 +113,7 @@ async fn read_all(
             ));
         }
     }
-    let first = Reader {
-        sql: &sql,
-        plan: &plan,
-        items,
-    };
-    first.read().await?;
+    Reader::new(&sql, &plan, items).await?.read().await?;
     while let Some(ended) = others.join_next().await {
         ended.unwrap_or(Err(Stop::Unwanted))?;
     }
@@ -147,13 +142,7 @@ async fn join(
     };
     let _cut = Cut(sql.abort_handle());
     let (plan, items) = (&*plan, &items);
-    Reader {
-        sql: &sql,
-        plan,
-        items,
-    }
-    .read()
-    .await
+    Reader::new(&sql, plan, items).await?.read().await
 }
 
 /// What is left to read of all of them.
