@@ -262,17 +262,19 @@ fn settle(session: &Session, sides: &mut [Side]) -> Result<()> {
 fn wait_incremental(side: &mut Side, rows: usize) -> Result<()> {
     let since = Instant::now();
     loop {
-        let records = topics::read(&side.place.bootstrap_servers, &side.place.prefix)?;
-        let found = records.iter().filter(|record| record.is_incremental());
-        let found = found.count();
-        if found >= rows {
+        // A topic that is being made has no leader yet.
+        let read = topics::read(&side.place.bootstrap_servers, &side.place.prefix);
+        let asked =
+            |records: Vec<topics::Record>| records.iter().filter(|it| it.is_incremental()).count();
+        let found = read.map(asked);
+        if found.as_ref().is_ok_and(|found| *found >= rows) {
             return Ok(());
         }
         if since.elapsed() > SAY_LIMIT {
-            let failure = side.failure().unwrap_or_default();
+            let (name, failure) = (side.name(), side.failure().unwrap_or_default());
             bail!(
-                "{} published {found} rows of incremental snapshots, not {rows} {failure}",
-                side.name()
+                "{name} published {} rows of incremental snapshots, not {rows} {failure}",
+                found?
             );
         }
         std::thread::sleep(10 * POLL);
