@@ -287,12 +287,18 @@ impl CopyTable {
 
     /// The statement that reads the rows which meet a condition; all of them without one.
     pub(crate) fn copy_statement(&self, condition: &str) -> String {
-        self.statement("", condition)
+        self.statement("", condition, self.order.as_deref().map(quote_identifier))
+    }
+
+    /// The same, in the order of these columns, which are quoted.
+    pub(crate) fn copy_statement_by(&self, condition: &str, columns: &[String]) -> String {
+        self.statement("", condition, Some(columns.join(", ")))
     }
 
     /// All its rows; before each row's columns stands where it lies: its table, and its `ctid` there.
     pub(crate) fn located_copy_statement(&self) -> String {
-        self.statement("tableoid::pg_catalog.regclass, ctid, ", "")
+        let order = self.order.as_deref().map(quote_identifier);
+        self.statement("tableoid::pg_catalog.regclass, ctid, ", "", order)
     }
 
     /// The publication's row filter.
@@ -305,7 +311,7 @@ impl CopyTable {
         (&self.schema, &self.name)
     }
 
-    fn statement(&self, before: &str, condition: &str) -> String {
+    fn statement(&self, before: &str, condition: &str, order: Option<String>) -> String {
         let columns: Vec<String> = self
             .columns
             .columns()
@@ -326,8 +332,7 @@ impl CopyTable {
             None => self.source(),
         };
         let columns = columns.join(", ");
-        let order = self.order.as_deref().map(quote_identifier);
-        let order = order.map_or_else(String::new, |column| format!(" ORDER BY {column}"));
+        let order = order.map_or_else(String::new, |columns| format!(" ORDER BY {columns}"));
         format!("COPY (SELECT {before}{columns} FROM {source}{filter}{order}) TO STDOUT")
     }
 }
@@ -375,6 +380,11 @@ mod tests {
             table(false, None, &["id"]).located_copy_statement(),
             "COPY (SELECT tableoid::pg_catalog.regclass, ctid, \"id\" \
              FROM ONLY \"public\".\"we \"\"ird\") TO STDOUT"
+        );
+        assert_eq!(
+            table(false, None, &["id"])
+                .copy_statement_by("id > 5", &["b".to_owned(), "a".to_owned()]),
+            r#"COPY (SELECT "id" FROM ONLY "public"."we ""ird" WHERE id > 5 ORDER BY b, a) TO STDOUT"#
         );
         assert_eq!(
             table(false, None, &[]).copy_statement(""),
