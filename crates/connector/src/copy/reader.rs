@@ -39,13 +39,13 @@ pub(super) struct PlannedTable {
     pub(super) left: AtomicUsize,
 }
 
-/// Which rows of a table.
+/// Which rows of a table are read in one go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Span {
-    /// Those in these blocks.
-    Blocks(Blocks),
-    /// All that a transaction from this one on has written.
-    Since(u64),
+pub(super) struct Span {
+    /// Those in these blocks,
+    pub(super) blocks: Blocks,
+    /// and before them all that a transaction from this one on has written.
+    pub(super) since: Option<u64>,
 }
 
 /// How tables are kept from being dropped or rewritten.
@@ -75,18 +75,26 @@ impl Plan {
     }
 }
 
-impl Span {
-    /// As a condition in SQL; empty for all rows.
-    fn condition(self) -> String {
-        match self {
-            Self::Blocks(blocks) => blocks.to_string(),
-            // `xmin` is the low half of a transaction's id.
-            Self::Since(since) => {
-                let low = since & 0xFFFF_FFFF;
-                format!("pg_catalog.age(xmin) <= pg_catalog.age('{low}'::pg_catalog.xid)")
-            }
-        }
+/// What is left of a table, and, if some of it was read before, from which transaction on its rows are
+/// looked through again: with the last piece and before it, so that whoever finds no piece left knows
+/// that this is done, too.
+pub(super) fn spans(pieces: Vec<Blocks>, since: Option<u64>) -> Vec<Span> {
+    let span = |blocks| Span {
+        blocks,
+        since: None,
+    };
+    let mut spans: Vec<Span> = pieces.into_iter().map(span).collect();
+    if let Some(last) = spans.last_mut() {
+        last.since = since;
     }
+    spans
+}
+
+/// The rows that a transaction from this one on has written, as a condition in SQL.
+fn written_since(since: u64) -> String {
+    // `xmin` is the low half of a transaction's id.
+    let low = since & 0xFFFF_FFFF;
+    format!("pg_catalog.age(xmin) <= pg_catalog.age('{low}'::pg_catalog.xid)")
 }
 
 /// A session in the snapshot's transaction.
@@ -125,12 +133,11 @@ impl Reader<'_> {
             .described
             .get_or_try_init(|| self.describe(number, table));
         described.await?;
-        let rows = self.read_rows(number, table, span).await?;
-        self.plan.rows.fetch_add(rows, Ordering::Relaxed);
-        let blocks = match span {
-            Span::Blocks(blocks) => Some(blocks),
-            Span::Since(_) => None,
-        };
+        let Span { blocks, since } = span;
+        if let Some(since) = since {
+            self.read_rows(number, table, &written_since(since)).await?;
+        }
+        self.read_rows(number, table, &blocks.to_string()).await?;
         self.plan.gauge.read_piece(number);
         send(
             self.items,
@@ -181,12 +188,17 @@ impl Reader<'_> {
         .await
     }
 
-    /// Sends the rows in batches; tells how many there were.
-    async fn read_rows(&self, number: usize, table: &CopyTable, span: Span) -> Result<u64, Stop> {
+    /// Sends the rows that meet a condition, in batches.
+    async fn read_rows(
+        &self,
+        number: usize,
+        table: &CopyTable,
+        condition: &str,
+    ) -> Result<(), Stop> {
         const DOING: &str = "read its rows";
         let failed =
             |error| CopyError::of(&table.qualified_name(), Step::Read, sql::sql(DOING)(error));
-        let statement = table.copy_statement(&span.condition());
+        let statement = table.copy_statement(condition);
         let lines = self.sql.copy_out(&statement).await.map_err(failed)?;
         let mut lines = pin!(lines);
         let mut batch = Vec::new();
@@ -213,7 +225,8 @@ impl Reader<'_> {
             }
         }
         self.flush(number, &mut batch, rows - flushed).await?;
-        Ok(rows)
+        self.plan.rows.fetch_add(rows, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn flush(&self, table: usize, batch: &mut Vec<u8>, rows: u64) -> Result<(), Stop> {
@@ -236,11 +249,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_is_a_condition() {
-        assert_eq!(Span::Blocks(Blocks::ALL).condition(), "");
+    fn what_was_written_since_is_a_condition() {
         assert_eq!(
-            Span::Since((3 << 32) + 735).condition(),
+            written_since((3 << 32) + 735),
             "pg_catalog.age(xmin) <= pg_catalog.age('735'::pg_catalog.xid)"
         );
+    }
+
+    #[test]
+    fn no_table_is_done_before_what_was_written_since_is_read() {
+        let pieces = vec![Blocks(0, 4), Blocks(8, Blocks::END)];
+        let [first, last] = spans(pieces, Some(7))[..] else {
+            panic!("two pieces");
+        };
+        assert_eq!((first.since, last.since), (None, Some(7)));
+        assert_eq!(spans(Vec::new(), Some(7)), []);
     }
 }
