@@ -38,6 +38,7 @@ mod secrets;
 mod servers;
 mod shutdown;
 mod snapshot;
+mod snapshot_care;
 mod snapshot_large;
 mod snapshot_modes;
 mod snapshot_resume;

@@ -40,13 +40,13 @@ pub(super) struct PlannedTable {
     pub(super) left: AtomicUsize,
 }
 
-/// Which rows of a table.
+/// Which rows of a table are read in one go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Span {
-    /// Those in these blocks.
-    Blocks(Blocks),
-    /// All that a transaction from this one on has written.
-    Since(u64),
+pub(super) struct Span {
+    /// Those in these blocks,
+    pub(super) blocks: Blocks,
+    /// and before them all that a transaction from this one on has written.
+    pub(super) since: Option<u64>,
 }
 
 /// How tables are kept from being dropped or rewritten.
@@ -76,18 +76,26 @@ impl Plan {
     }
 }
 
-impl Span {
-    /// As a condition in SQL; empty for all rows.
-    fn condition(self) -> String {
-        match self {
-            Self::Blocks(blocks) => blocks.to_string(),
-            // `xmin` is the low half of a transaction's id.
-            Self::Since(since) => {
-                let low = since & 0xFFFF_FFFF;
-                format!("pg_catalog.age(xmin) <= pg_catalog.age('{low}'::pg_catalog.xid)")
-            }
-        }
+/// What is left of a table, and, if some of it was read before, from which transaction on its rows are
+/// looked through again: with the last piece and before it, so that whoever finds no piece left knows
+/// that this is done, too.
+pub(super) fn spans(pieces: Vec<Blocks>, since: Option<u64>) -> Vec<Span> {
+    let span = |blocks| Span {
+        blocks,
+        since: None,
+    };
+    let mut spans: Vec<Span> = pieces.into_iter().map(span).collect();
+    if let Some(last) = spans.last_mut() {
+        last.since = since;
     }
+    spans
+}
+
+/// The rows that a transaction from this one on has written, as a condition in SQL.
+fn written_since(since: u64) -> String {
+    // `xmin` is the low half of a transaction's id.
+    let low = since & 0xFFFF_FFFF;
+    format!("pg_catalog.age(xmin) <= pg_catalog.age('{low}'::pg_catalog.xid)")
 }
 
 /// A session in the snapshot's transaction.
@@ -145,13 +153,14 @@ impl<'a> Reader<'a> {
         span: Span,
     ) -> Result<(), Stop> {
         let table = &planned.table;
-        let statement = self.begin_piece(number, planned, span).await?;
-        let rows = self.read_rows(number, table, &statement).await?;
-        self.plan.rows.fetch_add(rows, Ordering::Relaxed);
-        let blocks = match span {
-            Span::Blocks(blocks) => Some(blocks),
-            Span::Since(_) => None,
-        };
+        let Span { blocks, since } = span;
+        let statement = self.begin_piece(number, planned, blocks).await?;
+        if let Some(since) = since {
+            let again = table.copy_statement(&written_since(since));
+            let again = self.sql.prepare(&again).await.map_err(not_read(table))?;
+            self.read_rows(number, table, &again).await?;
+        }
+        self.read_rows(number, table, &statement).await?;
         self.plan.gauge.read_piece(number);
         send(
             self.items,
@@ -181,7 +190,7 @@ impl<'a> Reader<'a> {
         &self,
         number: usize,
         planned: &PlannedTable,
-        span: Span,
+        blocks: Blocks,
     ) -> Result<Statement, Stop> {
         let table = &planned.table;
         let takes_lock = self.plan.locks == Locks::EachPiece;
@@ -199,7 +208,7 @@ impl<'a> Reader<'a> {
         let described = planned
             .described
             .get_or_try_init(|| self.describe(number, table));
-        let statement = table.copy_statement(&span.condition());
+        let statement = table.copy_statement(&blocks.to_string());
         let (begun, rewritten, described, statement) = tokio::join!(
             self.sql.batch_execute(&begin),
             rewritten,
@@ -226,13 +235,13 @@ impl<'a> Reader<'a> {
         .await
     }
 
-    /// Sends the rows in batches; tells how many there were.
+    /// Sends the rows in batches.
     async fn read_rows(
         &self,
         number: usize,
         table: &CopyTable,
         statement: &Statement,
-    ) -> Result<u64, Stop> {
+    ) -> Result<(), Stop> {
         let failed = not_read(table);
         let lines = self.sql.copy_out(statement).await.map_err(&failed)?;
         let mut lines = pin!(lines);
@@ -260,7 +269,8 @@ impl<'a> Reader<'a> {
             }
         }
         self.flush(number, &mut batch, rows - flushed).await?;
-        Ok(rows)
+        self.plan.rows.fetch_add(rows, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn flush(&self, table: usize, batch: &mut Vec<u8>, rows: u64) -> Result<(), Stop> {
@@ -291,11 +301,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_is_a_condition() {
-        assert_eq!(Span::Blocks(Blocks::ALL).condition(), "");
+    fn what_was_written_since_is_a_condition() {
         assert_eq!(
-            Span::Since((3 << 32) + 735).condition(),
+            written_since((3 << 32) + 735),
             "pg_catalog.age(xmin) <= pg_catalog.age('735'::pg_catalog.xid)"
         );
+    }
+
+    #[test]
+    fn no_table_is_done_before_what_was_written_since_is_read() {
+        let pieces = vec![Blocks(0, 4), Blocks(8, Blocks::END)];
+        let [first, last] = spans(pieces, Some(7))[..] else {
+            panic!("two pieces");
+        };
+        assert_eq!((first.since, last.since), (None, Some(7)));
+        assert_eq!(spans(Vec::new(), Some(7)), []);
     }
 }
