@@ -1,5 +1,5 @@
-//! What a kill leaves of a copy or a chunk in a topic of six partitions is no gap to `walferry verify`, which still finds
-//! one in the transactions beside it.
+//! What a kill leaves of a copy or a chunk in a topic of six partitions is neither a gap nor disorder to `walferry
+//! verify`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
