@@ -51,3 +51,4 @@ mod transaction_metadata;
 mod two_phase;
 mod types;
 mod verify;
+mod verify_snapshots;

@@ -3,6 +3,8 @@
 //! read from its beginning, is the table; and no row that was read comes behind something newer.
 
 mod server;
+#[path = "../table/mod.rs"]
+mod table;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -11,11 +13,11 @@ use envelope::{Operation, Options, RelationDetails};
 use pgoutput::{KeepaliveLsn, Lsn, ServerMessage};
 use proptest::prelude::*;
 use relay::{
-    Chunk, ChunkOutcome, Limits, Now, Output, Progress, Relay, Settings, SnapshotState, Ticket,
-    Timing,
+    Chunk, ChunkOutcome, Limits, Output, Progress, Relay, Settings, SnapshotState, Ticket, Timing,
 };
 
 use server::{KEYS, Rows, Server, TABLE, TIME, columns, messages, relation};
+use table::{now, number};
 
 /// Keys in a chunk, and chunks under way at once.
 const CHUNK: u64 = 2;
@@ -115,23 +117,6 @@ struct World {
     run: Run,
     seconds: u64,
     again: usize,
-}
-
-fn now(seconds: u64) -> Now {
-    Now {
-        since_start: Duration::from_secs(seconds),
-        unix_nanos: 1_800_000_000_000_000_000,
-    }
-}
-
-/// The number behind a name in a record's JSON.
-fn number(json: &[u8], name: &str) -> u64 {
-    let text = std::str::from_utf8(json).unwrap();
-    let (_, rest) = text
-        .rsplit_once(name)
-        .unwrap_or_else(|| panic!("{name} in {text}"));
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap()
 }
 
 impl Run {
