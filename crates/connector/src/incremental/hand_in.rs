@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
+use super::place::Server;
 use super::reader::{Item, Reader, Sent};
 use super::request::{Asked, Noted, Request, State};
 use crate::config::{Config, TableFilter};
@@ -277,6 +278,7 @@ impl Incremental {
             items: sender,
             outcomes: came_back,
             paused: watched,
+            server: Server::Primary,
         };
         self.reading = Some(Reading {
             items,

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   signal ──> Request ──> reader: window, rows, watermark ──> [channel] ──> Incremental ──> Relay
-//!   signal.rs   request.rs    reader.rs, table.rs                  hand_in.rs
+//!   signal.rs   request.rs    reader.rs, table.rs, place.rs        hand_in.rs
 //!                   │                                                   │
 //!                   └────────── progress topic <── what Kafka has ──────┘
 //! ```
@@ -11,10 +11,13 @@
 //! chunk's rows stand among the changes is the relay's (`incremental.rs` there). What is noted of a
 //! request lets another run go on behind the last chunk that Kafka has.
 
+mod beforehand;
 mod hand_in;
+mod place;
 mod reader;
 mod request;
 mod table;
 
+pub use beforehand::objection;
 pub use hand_in::{Incremental, ReadSettings};
 pub use request::{Asked, Noted, Request, State};

@@ -7,13 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use relay::{CHUNK_PREFIX, Chunk, ChunkOutcome, ChunkSnapshot};
+use relay::{CHUNK_PREFIX, Chunk, ChunkOutcome, ChunkSnapshot, Watermark};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::sleep;
 use tokio_postgres::types::Type;
 use tracing::{info, warn};
 
 use super::hand_in::ReadSettings;
+use super::place::{self, Server};
 use super::request::Request;
 use super::table::{self, ChunkTable, Span};
 use crate::copy;
@@ -71,6 +72,8 @@ pub(super) struct Reader {
     pub(super) items: mpsc::Sender<Sent>,
     pub(super) outcomes: mpsc::UnboundedReceiver<(u64, ChunkOutcome)>,
     pub(super) paused: watch::Receiver<bool>,
+    /// Looked at again in each session.
+    pub(super) server: Server,
 }
 
 /// A chunk that was read.
@@ -128,11 +131,7 @@ impl Reader {
     async fn read_tables(&mut self) -> Result<(), Stop> {
         let sql = SqlClient::connect(&self.settings.conninfo).await?;
         let _cut = Cut(&sql);
-        if is_standby(&sql).await? {
-            return Err(Stop::refused(
-                "a standby takes no watermark: ask the primary's walferry, or make the slot there",
-            ));
-        }
+        self.server = Server::of(&sql).await?;
         self.wait_for_running(&sql).await?;
         if self.request.tables.is_none() {
             let chosen = self.request.choose(&self.published(&sql).await?);
@@ -351,9 +350,13 @@ impl Reader {
                 return Err(stop);
             }
         };
-        let name = String::from_utf8_lossy(&chunk.name).into_owned();
+        let watermark = chunk.watermark.clone();
         let table = Arc::clone(table);
         self.send(Item::Chunk { chunk, table }).await?;
+        let Watermark::Message(name) = watermark else {
+            return Ok(Some(read));
+        };
+        let name = String::from_utf8_lossy(&name).into_owned();
         const EMIT: &str = "SELECT pg_catalog.pg_logical_emit_message(true, $1, $2)::text";
         let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
             [(&CHUNK_PREFIX, Type::TEXT), (&name, Type::TEXT)];
@@ -376,6 +379,7 @@ impl Reader {
         const DOING: &str = "read a chunk of the table";
         let failed = sql::sql(DOING);
         let settings = &self.settings;
+        let replayed = self.server.replayed(sql).await?;
         // Locked before the snapshot is taken: what it then sees, nobody rewrites.
         let begin = format!(
             "SET row_security = off; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
@@ -388,6 +392,7 @@ impl Reader {
         if fingerprint != table.fingerprint {
             return Err(Stop::Altered);
         }
+        let seen = self.server.replayed(sql).await?;
         let to = match span.to {
             Some(to) => Some(to.to_vec()),
             None => {
@@ -413,13 +418,17 @@ impl Reader {
             count += 1;
         }
         sql.batch_execute("COMMIT").await.map_err(&failed)?;
-        let snapshot = ChunkSnapshot::parse(&snapshot).ok_or(PostgresError::Answer {
-            command: "SELECT",
-            field: "pg_current_snapshot",
-        })?;
-        let (read_bytes, id) = (bytes.len(), &self.request.id);
+        let (watermark, snapshot) = match replayed.zip(seen) {
+            Some((before, seen)) => {
+                let position = place::behind_snapshot(sql, seen).await?;
+                let watermark = Watermark::Position(position);
+                (watermark, ChunkSnapshot::Replayed(before))
+            }
+            None => self.by_message(&snapshot, window)?,
+        };
+        let read_bytes = bytes.len();
         let chunk = Chunk {
-            name: format!("{}/{id}/{}/{window}", settings.slot, settings.nonce).into_bytes(),
+            watermark,
             window,
             snapshot,
             lines: bytes,
@@ -432,11 +441,17 @@ impl Reader {
         };
         Ok(Some((chunk, read)))
     }
-}
 
-async fn is_standby(sql: &SqlClient) -> Result<bool, Stop> {
-    const DOING: &str = "ask whether the server is a standby";
-    ask_one(sql, DOING, "SELECT pg_catalog.pg_is_in_recovery()", &[]).await
+    /// The content of the message that is to be written, and what the snapshot sees.
+    fn by_message(&self, snapshot: &str, window: u64) -> Result<(Watermark, ChunkSnapshot), Stop> {
+        let (settings, id) = (&self.settings, &self.request.id);
+        let name = format!("{}/{id}/{}/{window}", settings.slot, settings.nonce);
+        let snapshot = ChunkSnapshot::parse(snapshot).ok_or(PostgresError::Answer {
+            command: "SELECT",
+            field: "pg_current_snapshot",
+        })?;
+        Ok((Watermark::Message(name.into_bytes()), snapshot))
+    }
 }
 
 async fn ask_one<T: for<'a> tokio_postgres::types::FromSql<'a>>(

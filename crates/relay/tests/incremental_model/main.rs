@@ -1,6 +1,8 @@
 //! Chunks of a table and the stream around them, interleaved at random: writers run beside each other,
 //! commits are seen late, answers come late, and the run is killed at any moment. In the end the topic,
-//! read from its beginning, is the table; and no row that was read comes behind something newer.
+//! read from its beginning, is the table; and no row that was read comes behind something newer, or in front
+//! of something that it has already. No two records ever share an id. On a standby there is no watermark
+//! but what it has replayed.
 
 mod server;
 
@@ -11,11 +13,11 @@ use envelope::{Operation, Options, RelationDetails};
 use pgoutput::{KeepaliveLsn, Lsn, ServerMessage};
 use proptest::prelude::*;
 use relay::{
-    Chunk, ChunkOutcome, Limits, Now, Output, Progress, Relay, Settings, SnapshotState, Ticket,
-    Timing,
+    Chunk, ChunkOutcome, ChunkSnapshot, Limits, Now, Output, Progress, Relay, Settings,
+    SnapshotState, Ticket, Timing, Watermark,
 };
 
-use server::{KEYS, Rows, Server, TABLE, TIME, columns, messages, relation};
+use server::{KEYS, Kind, Rows, Server, TABLE, TIME, columns, messages, relation};
 
 /// Keys in a chunk, and chunks under way at once.
 const CHUNK: u64 = 2;
@@ -38,6 +40,8 @@ enum Step {
     /// The reader does the next thing for the newest, or the oldest, of its chunks.
     Read {
         oldest: bool,
+        /// On a standby: rows are read on another, so many commits behind.
+        lag: usize,
     },
     Row,
     Acknowledge,
@@ -50,6 +54,10 @@ enum Step {
     },
 }
 
+fn lag() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => Just(0_usize), 1 => 1..4_usize]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0..KEYS, any::<u64>()).prop_map(|(key, kind)| Step::Begin { key, kind }),
@@ -57,7 +65,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => any::<usize>().prop_map(|which| Step::Show { which }),
         24 => Just(Step::Stream),
         3 => Just(Step::Keepalive),
-        12 => any::<bool>().prop_map(|oldest| Step::Read { oldest }),
+        12 => (any::<bool>(), lag()).prop_map(|(oldest, lag)| Step::Read { oldest, lag }),
         6 => Just(Step::Row),
         12 => Just(Step::Acknowledge),
         3 => Just(Step::Stored),
@@ -74,12 +82,21 @@ struct Written {
     after: Option<u64>,
     /// What it tells is of this turn of the server's.
     turn: u64,
+    /// LSN and ordinal of its id.
+    id: (u64, u64),
 }
 
 /// How far the reader is with a chunk.
 #[derive(Debug)]
 enum Stage {
     Opened,
+    /// On a standby: this was replayed before; perhaps it is another that is behind, and stays there.
+    Asked {
+        before: u64,
+        is_behind: bool,
+    },
+    /// On a standby: read, and this was replayed then, or later.
+    Unsure(Option<Chunk>, u64),
     Read(Option<Chunk>),
     HandedIn,
     /// Its watermark is written.
@@ -115,6 +132,8 @@ struct World {
     run: Run,
     seconds: u64,
     again: usize,
+    /// All that was ever handed out, by id: operation, key, value.
+    ids: BTreeMap<(u64, u64), (Operation, Option<u64>, Option<u64>)>,
 }
 
 fn now(seconds: u64) -> Now {
@@ -144,6 +163,7 @@ impl Run {
             split: None,
             snapshot: SnapshotState::None,
             shape: 0,
+            chunk_ordinals: 0,
         });
         let mut envelope = Options::new("srv", "db");
         envelope.skipped_operations.truncate = false;
@@ -176,14 +196,15 @@ impl Run {
 
 impl World {
     /// A table with rows, and a slot that begins behind them.
-    fn new(rows: &[u64], first_xid: u64) -> Self {
-        let mut server = Server::new(first_xid);
+    fn new(kind: Kind, rows: &[u64], first_xid: u64) -> Self {
+        let mut server = Server::new(kind, first_xid);
         for key in rows {
             server.begin(*key, 5);
             server.commit(0);
-            server.show(0);
+            while server.show(0) {}
         }
         server.slot = server.head;
+        server.replayed = server.head;
         let mut world = Self {
             run: Run::start(None, server.slot, &[], 0),
             server,
@@ -194,6 +215,7 @@ impl World {
             windows: 0,
             seconds: 0,
             again: 0,
+            ids: BTreeMap::new(),
         };
         world.settle_down();
         world
@@ -207,7 +229,7 @@ impl World {
             Step::Show { which } => self.server.show(which),
             Step::Stream => self.stream(),
             Step::Keepalive => self.keepalive(),
-            Step::Read { oldest } => self.read(oldest),
+            Step::Read { oldest, lag } => self.read(oldest, lag),
             Step::Row => self.row(),
             Step::Acknowledge => self.acknowledge(),
             Step::Stored => self.stored(),
@@ -224,7 +246,8 @@ impl World {
     fn stream(&mut self) -> bool {
         let run = &mut self.run;
         while run.messages.is_empty() {
-            let Some(next) = self.server.log.get(run.sent) else {
+            let next = self.server.log.get(run.sent);
+            let Some(next) = next.filter(|next| self.server.can_send(next)) else {
                 return false;
             };
             run.sent += 1;
@@ -242,13 +265,14 @@ impl World {
 
     fn keepalive(&mut self) -> bool {
         let run = &mut self.run;
-        let all_sent = run.messages.is_empty() && run.sent == self.server.log.len();
+        let next = self.server.log.get(run.sent);
+        let all_sent = run.messages.is_empty() && !next.is_some_and(|it| self.server.can_send(it));
         if !all_sent || !run.relay.wants_input() {
             return false;
         }
         let mut body = Vec::new();
         let keepalive = ServerMessage::Keepalive {
-            wal_end: KeepaliveLsn(Lsn::new(self.server.head)),
+            wal_end: KeepaliveLsn(Lsn::new(self.server.sent_end())),
             send_time: TIME,
             reply_requested: false,
         };
@@ -257,7 +281,7 @@ impl World {
         true
     }
 
-    fn read(&mut self, oldest: bool) -> bool {
+    fn read(&mut self, oldest: bool, lag: usize) -> bool {
         let run = &mut self.run;
         if run.chunks.len() < UNDER_WAY
             && let Some(first) = run.queue.pop_front()
@@ -279,17 +303,43 @@ impl World {
         };
         let name = format!("slot/{}", reading.window).into_bytes();
         match &mut reading.stage {
-            Stage::Opened => {
+            Stage::Opened if self.server.kind == Kind::Standby => {
+                let before = self.server.behind(lag);
+                let is_behind = before < self.server.replayed;
+                reading.stage = Stage::Asked { before, is_behind };
+            }
+            Stage::Opened | Stage::Asked { .. } => {
                 let wanted = reading.first..reading.first + CHUNK;
-                let rows = self.server.rows();
+                let rows = match reading.stage {
+                    Stage::Asked {
+                        before,
+                        is_behind: true,
+                    } => self.server.rows_before(before),
+                    _ => self.server.rows(),
+                };
                 let rows = rows.range(wanted);
                 let lines: String = rows.map(|(key, v)| format!("{key}\t{v}\n")).collect();
-                reading.stage = Stage::Read(Some(Chunk {
-                    name,
+                let mut chunk = Chunk {
+                    watermark: Watermark::Message(name),
                     window: reading.window,
                     snapshot: self.server.snapshot(),
                     lines: lines.into_bytes(),
-                }));
+                };
+                reading.stage = match reading.stage {
+                    Stage::Asked { before, .. } => {
+                        chunk.snapshot = ChunkSnapshot::Replayed(Lsn::new(before));
+                        Stage::Unsure(Some(chunk), self.server.replayed)
+                    }
+                    _ => Stage::Read(Some(chunk)),
+                };
+            }
+            Stage::Unsure(chunk, seen) => {
+                if self.server.replayed <= *seen && !self.server.is_still() {
+                    return false;
+                }
+                let mut chunk = chunk.take().unwrap();
+                chunk.watermark = Watermark::Position(Lsn::new(self.server.replayed));
+                reading.stage = Stage::Read(Some(chunk));
             }
             Stage::Read(chunk) => {
                 let (chunk, columns) = (chunk.take().unwrap(), columns());
@@ -298,7 +348,9 @@ impl World {
                 reading.stage = Stage::HandedIn;
             }
             Stage::HandedIn => {
-                self.server.emit(&name);
+                if self.server.kind == Kind::Primary {
+                    self.server.emit(&name);
+                }
                 reading.stage = Stage::Awaited;
             }
             Stage::Awaited => {}
@@ -349,7 +401,7 @@ impl World {
         if let Some(progress) = self.run.storing.take().filter(|_| stored) {
             self.durable = Some(progress);
         }
-        while self.server.show(0) {}
+        while self.server.kind == Kind::Primary && self.server.show(0) {}
         let (durable, slot) = (self.durable.as_ref(), self.server.slot);
         self.run = Run::start(durable, slot, &self.done, self.seconds);
     }
@@ -393,15 +445,34 @@ impl World {
             let value = record.value.filter(|_| is_row);
             let after = value.map(|value| number(value, "\"v\":"));
             let id = std::str::from_utf8(record.id).unwrap();
-            let commit_lsn: Lsn = id.split(':').nth(1).unwrap().parse().unwrap();
+            let mut parts = id.split(':').skip(1);
+            let commit_lsn: Lsn = parts.next().unwrap().parse().unwrap();
+            let id = (commit_lsn.as_u64(), parts.next().unwrap().parse().unwrap());
+            let told = (record.operation, key, after);
+            let is_new = !self.ids.contains_key(&id);
+            assert_eq!(
+                *self.ids.entry(id).or_insert(told),
+                told,
+                "one id, two records"
+            );
             let turn = match record.operation {
                 Operation::Read => after.unwrap(),
                 _ => self.server.turn_of(commit_lsn.as_u64()),
             };
+            let of = |it: &&Written| it.key == key || it.key.is_none();
+            let before = || self.topic.iter().filter(of);
             if record.operation == Operation::Read {
-                let of = |it: &&Written| it.key == key || it.key.is_none();
-                let newest = self.topic.iter().filter(of).map(|it| it.turn).max();
+                let newest = before().map(|it| it.turn).max();
                 assert!(newest.is_none_or(|it| it <= turn), "{key:?} is older");
+                let highest = before().map(|it| it.id).max();
+                assert!(highest < Some(id), "who keeps the highest id skips it");
+            } else if is_new {
+                let reads = before().filter(|it| it.operation == Operation::Read);
+                let newest = reads.map(|it| it.turn).max();
+                assert!(
+                    newest.is_none_or(|it| it < turn),
+                    "{key:?} had that already"
+                );
             }
             self.topic.push(Written {
                 ticket,
@@ -409,6 +480,7 @@ impl World {
                 key,
                 after,
                 turn,
+                id,
             });
         }
     }
@@ -443,7 +515,10 @@ impl World {
             Step::Row,
             Step::Acknowledge,
             Step::Stored,
-            Step::Read { oldest: true },
+            Step::Read {
+                oldest: true,
+                lag: 0,
+            },
         ];
         for _ in 0..100_000 {
             let mut moved = false;
@@ -463,17 +538,19 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
     #[test]
     fn the_topic_ends_up_as_the_table(
+        on_standby in any::<bool>(),
         rows in proptest::collection::vec(0..KEYS, 0..8),
         wraps in any::<bool>(),
         steps in proptest::collection::vec(step(), 0..300),
     ) {
         // Ids whose low half wraps around soon, too.
         let first_xid = if wraps { (1 << 32) - 12 } else { 700 };
-        let mut world = World::new(&rows, first_xid);
+        let kind = if on_standby { Kind::Standby } else { Kind::Primary };
+        let mut world = World::new(kind, &rows, first_xid);
         for step in steps {
             world.step(step);
         }
@@ -482,10 +559,41 @@ proptest! {
     }
 }
 
+/// Nothing moves on a standby that nobody writes to: chunk after chunk stands at one place, also those that
+/// are read once more after a kill, and each record has an id of its own.
+#[test]
+fn chunks_at_one_place_share_no_ids() {
+    let flow = [
+        Step::Read {
+            oldest: true,
+            lag: 0,
+        },
+        Step::Keepalive,
+        Step::Row,
+        Step::Acknowledge,
+        Step::Stored,
+    ];
+    for rounds in 0..40 {
+        // Without the last step nothing becomes durable before the kill.
+        for flow in [&flow[..], &flow[..4]] {
+            let mut world = World::new(Kind::Standby, &[0, 1, 2, 3, 4, 5], 700);
+            for _ in 0..rounds {
+                for step in flow {
+                    world.step(*step);
+                }
+            }
+            let (taken, stored) = (1, false);
+            world.kill(taken, stored);
+            world.come_to_rest();
+            assert_eq!(world.fold(), world.server.rows());
+        }
+    }
+}
+
 /// A commit that is in the log and not seen yet: the chunk that does not have it is read again.
 #[test]
 fn a_commit_that_nobody_sees_yet() {
-    let mut world = World::new(&[0, 1], 700);
+    let mut world = World::new(Kind::Primary, &[0, 1], 700);
     assert!(world.server.begin(0, 5));
     assert!(world.server.commit(0));
     let flow = [Step::Stream, Step::Answer, Step::Row, Step::Acknowledge];
@@ -493,7 +601,10 @@ fn a_commit_that_nobody_sees_yet() {
     let newest = world.topic.last().unwrap().after;
     // Window, rows, chunk, watermark of the first chunk, which has the row's older state.
     for _ in 0..8 {
-        world.step(Step::Read { oldest: true });
+        world.step(Step::Read {
+            oldest: true,
+            lag: 0,
+        });
     }
     while flow.iter().any(|step| world.step(*step)) {}
     assert!(world.again >= 1);
