@@ -196,6 +196,33 @@ fn kills_in_the_middle_cost_a_few_chunks() {
 }
 
 #[test]
+fn several_sessions_read_one_table() {
+    let postgres = postgres(PostgresOptions::default());
+    counted_table(&postgres, 4_000);
+    let config = Config::new("incremental_side", &postgres, kafka())
+        .set("snapshot.snapshot.max.threads", "3");
+    let mut walferry = config.start();
+    // Takes its time once a chunk.
+    let slow = json!([{ "data-collection": "public.big",
+                        "filter": "(SELECT true FROM pg_sleep(0.3))" }]);
+    let data = json!({ "data-collections": ["public.big"], "additional-conditions": slow });
+    signal(&postgres, "side", "execute-snapshot", &data);
+    wait_for("three sessions that read at once", LIMIT, || {
+        assert!(walferry.is_running(), "{}", walferry.log());
+        let reading = "SELECT count(*) FROM pg_stat_activity
+                       WHERE state = 'active' AND query LIKE 'COPY (SELECT%big%'";
+        (query_one(&postgres, reading) == "3").then_some(())
+    });
+    let over = wait_over(&config, &mut walferry, "side");
+    assert_eq!(
+        (&over["state"], &over["rows"]),
+        (&json!("done"), &json!(4_000))
+    );
+    end(walferry);
+    assert_eq!(assert_equals_table(&config, &postgres).len(), 4_000);
+}
+
+#[test]
 fn the_signal_table_and_signals_that_are_not_understood() {
     let postgres = postgres(PostgresOptions::default());
     sql(

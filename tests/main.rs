@@ -39,6 +39,8 @@ mod secrets;
 mod servers;
 mod shutdown;
 mod snapshot;
+mod snapshot_care;
+mod snapshot_large;
 mod snapshot_modes;
 mod snapshot_resume;
 mod standby;

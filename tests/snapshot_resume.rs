@@ -158,6 +158,39 @@ fn rows_that_moved_into_what_is_done_keep_their_large_values() {
     assert_same_rows(&fold(&events), &table_rows(&postgres, "big", &["id"]));
 }
 
+/// As before, and the next run is killed once no piece is left: what moved was read before that.
+#[test]
+fn rows_that_moved_are_read_before_the_last_piece_is_noted() {
+    let postgres = postgres(PostgresOptions::default());
+    big_table(&postgres, 100_000);
+    sql(
+        &postgres,
+        "ALTER TABLE big ALTER note SET STORAGE EXTERNAL;
+         INSERT INTO big SELECT g, repeat('large ', 2000) FROM generate_series(100001, 102000) g",
+    );
+    let config =
+        config("resume_noted", &postgres, kafka()).set("snapshot.snapshot.max.threads", "1");
+    let mut walferry = config.start();
+    kill_when_more_is_noted(&config, &mut walferry, &[]);
+    sql(&postgres, "DELETE FROM big WHERE id <= 10000");
+    sql(&postgres, "VACUUM (TRUNCATE off) big");
+    sql(&postgres, "UPDATE big SET n = 1 WHERE id > 100000");
+    let mut walferry = config.start();
+    wait_for("the last piece", LIMIT, || {
+        assert!(walferry.is_running(), "{}", walferry.log());
+        let done = noted(&config, "big");
+        let whole = done == [(0, u64::from(u32::MAX))];
+        let forgotten = walferry.log().contains("are handed over");
+        (whole || forgotten).then_some(())
+    });
+    walferry.kill9();
+    config.catch_up(LIMIT);
+    assert_same_rows(
+        &fold(&events(&config, "big")),
+        &table_rows(&postgres, "big", &["id"]),
+    );
+}
+
 #[test]
 fn a_table_that_was_rewritten_meanwhile_is_read_from_its_beginning() {
     let postgres = postgres(PostgresOptions::default());

@@ -131,7 +131,16 @@ fn what_the_primary_must_do_is_said() {
         config.bootstrap_servers(),
         &beats
     ));
-    // A new table: the statements in the log, run on the primary, take it in with its rows.
+    end(walferry);
+}
+
+#[test]
+fn a_new_table_is_the_primarys_to_take_in() {
+    let (primary, standby) = pair("CREATE TABLE users (id int PRIMARY KEY)");
+    let config = Config::new("standby_young", &standby, kafka());
+    publish(&primary, &standby, &config, "users");
+    let walferry = start(&config, &primary, &standby);
+    // Nobody tells the server that the table is there: it is found by looking.
     sql(
         &primary,
         "CREATE TABLE young (id int PRIMARY KEY); INSERT INTO young SELECT generate_series(1, 40)",

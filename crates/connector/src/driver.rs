@@ -140,7 +140,12 @@ impl Driver {
             let finished = timeout(FINISH_TIMEOUT, stream.finish()).await;
             tracing::debug!(?finished, "ended the replication stream");
         }
-        self.producer.close(CLOSE_TIMEOUT, &mut self.batch).await;
+        let patience = match end {
+            // The next leg begins behind what is noted.
+            End::Paused(_) => self.drain_timeout,
+            _ => CLOSE_TIMEOUT,
+        };
+        self.producer.close(patience, &mut self.batch).await;
         (end, self.relay.positions().confirmed)
     }
 
@@ -173,6 +178,7 @@ impl Driver {
         self.look_at_session();
         self.take_deliveries()?;
         self.note_copied()?;
+        self.pause_copy()?;
         // What waited for the acknowledgement of a large record.
         publish(&mut self.relay, &self.producer)?;
         self.beat();
@@ -224,6 +230,7 @@ impl Driver {
         while let Some(piece) = self.relay.copied_piece() {
             if let Some((table, part)) = copy.notes().done(piece) {
                 written = written.and(self.progress.note(&self.producer, &table, part));
+                copy.noted();
             }
         }
         if self.relay.is_copy_durable() {
@@ -237,6 +244,20 @@ impl Driver {
             }
         }
         written.map_err(|error| self.progress_refused(error))
+    }
+
+    /// Ends this connection where the server keeps too much WAL; the next goes on with the copy.
+    fn pause_copy(&mut self) -> Result<(), End> {
+        if self.ending.is_some() {
+            return Ok(());
+        }
+        match self.copy.as_mut().and_then(Copy::pause) {
+            Some(paused) => {
+                self.observer.pausing(&paused);
+                Err(End::Paused(paused))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Hands to the relay what came back from Kafka.

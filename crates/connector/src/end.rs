@@ -4,7 +4,7 @@ use std::fmt;
 
 use relay::{Closing, KnownCommit, Relay, RelayError, Ticket};
 
-use crate::copy::CopyError;
+use crate::copy::{CopyError, Paused};
 use crate::kafka::KafkaError;
 use crate::postgres::PostgresError;
 
@@ -21,6 +21,8 @@ pub enum End {
     Lost(Lost),
     /// The rows that were there before cannot be read.
     Copy(CopyError),
+    /// The reading of these rows pauses, so that the stream may go on.
+    Paused(Paused),
     /// Kafka refused a record.
     Refused(Refusal),
     /// The producer has stopped for good, or a topic is not to be had.

@@ -13,6 +13,7 @@ use relay::{Limits, Relay};
 use tracing::{error, info, warn};
 
 use crate::config::Config;
+use crate::copy::Paused;
 use crate::incremental::Asked;
 use crate::kafka::Producer;
 use crate::preflight::finding::Severity;
@@ -68,6 +69,18 @@ impl Observer {
     /// Rows that were there before are to be published first.
     pub fn copying(&self) {
         self.telemetry.enter(Stage::Snapshot, None);
+    }
+
+    /// The server keeps too much WAL meanwhile.
+    pub fn pausing(&self, paused: &Paused) {
+        let Paused {
+            kept,
+            limit,
+            pieces,
+            ..
+        } = paused;
+        warn!(kept, limit, pieces, "{paused}");
+        self.telemetry.snapshot().pause();
     }
 
     /// They are, and changes follow.

@@ -26,7 +26,7 @@ use tracing::{info, warn};
 use crate::cli::Until;
 use crate::clock::Clock;
 use crate::config::{Config, Create, SnapshotMode};
-use crate::copy::{self, Copy, Noted, Source};
+use crate::copy::{self, Copy, KeptWal, Noted, Source};
 use crate::credentials::{self, Unreadable};
 use crate::driver::{Driver, Parts};
 use crate::end::End;
@@ -68,6 +68,8 @@ pub struct Memory {
     topics: Vec<String>,
     /// The commit of a prepared transaction that is to be read again.
     known_commit: Option<KnownCommit>,
+    /// How much of the copy the next leg publishes at least; see `copy/kept_wal.rs`.
+    pieces_min: u64,
 }
 
 impl Memory {
@@ -80,6 +82,9 @@ impl Memory {
         }
         if let End::Prepared(Some(known)) = end {
             self.known_commit = Some(known.clone());
+        }
+        if let End::Paused(paused) = end {
+            self.pieces_min = paused.pieces_min;
         }
         self.silence_max = match end {
             End::Lost(lost) if lost.is_silence() && !progressed => {
@@ -234,7 +239,13 @@ impl Start<'_> {
     }
 
     /// Begins to read the rows that are there, if they are to be published.
-    fn copy(&self, rows: Source, noted: Noted, state: SnapshotState) -> Option<Copy> {
+    fn copy(&self, rows: Source, noted: Noted, session: &Arc<CatalogSession>) -> Copy {
+        let kept = KeptWal::watch(
+            Arc::clone(session),
+            &self.config.postgres.slot,
+            self.config.copy.wal_max,
+            self.memory.pieces_min,
+        );
         let wanted = copy::Wanted {
             publication: self.config.postgres.publication.clone(),
             tables: self.config.tables.clone(),
@@ -243,7 +254,7 @@ impl Start<'_> {
             is_all: self.config.snapshot == SnapshotMode::InitialOnly,
             gauge: self.observer.snapshot(),
         };
-        (state == SnapshotState::Running).then(|| Copy::begin(rows, wanted, noted))
+        Copy::begin(rows, wanted, noted, kept)
     }
 
     async fn data_topics(&self, topics: &mut Ensured) -> Result<(), KafkaError> {
@@ -330,16 +341,17 @@ impl Start<'_> {
             relay.stop_at(start.end);
         }
         let (slot, session) = (&config.postgres.slot, made.session);
+        let copies = snapshot == SnapshotState::Running;
         info!(slot, at = %start.end, "streaming");
         Driver::new(Parts {
             stream: made.stream,
+            copy: copies.then(|| self.copy(made.rows, made.noted, &session)),
             slot_watch: SlotWatch::begin(Arc::clone(&session), config, self.observer.clone()),
             session,
             producer: made.producer,
             topics: made.topics,
             relay,
             clock,
-            copy: self.copy(made.rows, made.noted, snapshot),
             incremental: made.incremental,
             progress: made.progress,
             observer: self.observer.clone(),

@@ -79,6 +79,7 @@ pub fn text(status: &Value) -> String {
     let mut out = format!("{name} is {stage} for {seconds} s{reason}\n\n");
     ladder(&mut out, status);
     rates(&mut out, status);
+    snapshot(&mut out, &status["snapshot"]);
     for transaction in list(&status["prepared_transactions"]) {
         prepared(&mut out, transaction);
     }
@@ -135,6 +136,19 @@ fn rates(out: &mut String, status: &Value) {
         let parts: Vec<String> = slot.iter().map(part).collect();
         let _ = writeln!(out, "  slot          {}", parts.join(", "));
     }
+}
+
+/// The rows that are there, while this process reads them or has done so.
+fn snapshot(out: &mut String, snapshot: &Value) {
+    if snapshot.is_null() {
+        return;
+    }
+    let (read, tables) = (word(&snapshot["tables_read"]), word(&snapshot["tables"]));
+    let (rows, pauses) = (word(&snapshot["rows"]), word(&snapshot["pauses"]));
+    let _ = writeln!(
+        out,
+        "  snapshot      {read} of {tables} tables, {rows} rows, paused {pauses} times"
+    );
 }
 
 /// A transaction that waits, with the statements that end it.
@@ -202,6 +216,7 @@ mod tests {
             "lag_bytes": 33_554_448, "lag_seconds": 0.25, "records_per_second": 12.4, "bytes_per_second": 800.0,
             "in_flight": {"records": 7, "bytes": 900},
             "slot": {"wal_status": "reserved"},
+            "snapshot": {"tables": 3, "tables_read": 1, "rows": 12, "pauses": 2},
             "prepared_transactions": [{"gid": "it's", "database": "shop", "owner": "bank",
                                        "age_seconds": 3600, "retained_bytes": 1024}],
             "tables": [{"table": "public.users", "total": 3}]
@@ -220,6 +235,7 @@ mod tests {
               rate          12 records/s, 800 bytes/s
               in flight     7 records, 900 bytes
               slot          wal_status reserved
+              snapshot      1 of 3 tables, 12 rows, paused 2 times
 
               prepared      "it's" by bank in shop, 3600 s ago; the slot keeps 1024 bytes of WAL in all
                             COMMIT PREPARED 'it''s';  or  ROLLBACK PREPARED 'it''s';

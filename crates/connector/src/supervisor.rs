@@ -67,6 +67,7 @@ pub async fn supervise(
         };
         match next {
             Next::Stop(outcome) => return outcome,
+            Next::AtOnce => {}
             Next::Again(peer, reason) => {
                 let pause = pauses.next(begun.elapsed());
                 observer.retrying(peer, &reason, pause);
@@ -91,6 +92,8 @@ fn stopped(until: Option<Until>) -> Outcome {
 #[derive(Debug)]
 enum Next {
     Stop(Outcome),
+    /// As was meant.
+    AtOnce,
     /// With who was lost, and the reason for the log.
     Again(Peer, String),
 }
@@ -120,6 +123,7 @@ fn next_after(end: End, until: bool) -> Next {
             Some(halt) => Next::halt(halt, &error),
             None => Next::Again(Peer::Postgres, error.to_string()),
         },
+        End::Paused(_) => Next::AtOnce,
         End::Refused(refusal) => after_refusal(&refusal),
         End::Producer(error) => after_kafka(&error),
         End::ProducerUnfit { topic, reason } => Next::Again(

@@ -26,6 +26,19 @@ pub struct Context<'a> {
     pub now_unix_nanos: i64,
 }
 
+impl Context<'_> {
+    /// `source.txId`: a row of an incremental snapshot is of no transaction.
+    pub(crate) fn tx_id(&self) -> Option<u32> {
+        let known = Some(self.xid).filter(|xid| *xid != 0);
+        known.filter(|_| self.snapshot != SnapshotMark::Incremental)
+    }
+
+    /// `source.lsn`: nor does it have a position; where it was published is in the sequence.
+    pub(crate) fn lsn(&self) -> Option<Lsn> {
+        Some(self.data_start).filter(|_| self.snapshot != SnapshotMark::Incremental)
+    }
+}
+
 /// `source.snapshot`, in Debezium's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SnapshotMark {
@@ -47,6 +60,11 @@ pub enum SnapshotMark {
 }
 
 impl SnapshotMark {
+    /// Whether it came among the stream's transactions, whose commit its sequence then tells.
+    pub(crate) const fn is_in_stream(self) -> bool {
+        matches!(self, Self::Streaming | Self::Incremental)
+    }
+
     /// Debezium's word.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -98,7 +98,10 @@ impl Source {
         out.extend_from_slice(&self.before_table);
         out.extend_from_slice(table);
         out.extend_from_slice(&self.before_lsn);
-        out.extend_from_slice(position);
+        match context.lsn() {
+            Some(_) => out.extend_from_slice(position),
+            None => out.extend_from_slice(b"null"),
+        }
         out.extend_from_slice(&self.after_lsn);
     }
 
@@ -124,7 +127,7 @@ impl Source {
         out.extend_from_slice(context.snapshot.as_str().as_bytes());
         out.push(b'"');
         out.extend_from_slice(&self.database);
-        if context.snapshot == SnapshotMark::Streaming {
+        if context.snapshot.is_in_stream() {
             out.extend_from_slice(b"\\\"");
             write_integer(context.commit_lsn.0.as_u64(), out);
             out.extend_from_slice(b"\\\"");
@@ -144,9 +147,9 @@ impl Source {
         let out = &mut self.before_lsn;
         out.clear();
         out.extend_from_slice(b",\"txId\":");
-        match context.xid {
-            0 => out.extend_from_slice(b"null"),
-            xid => write_integer(xid, out),
+        match context.tx_id() {
+            None => out.extend_from_slice(b"null"),
+            Some(xid) => write_integer(xid, out),
         }
         out.extend_from_slice(b",\"lsn\":");
 
@@ -195,11 +198,9 @@ impl Transaction {
 /// Appends `"[\"COMMIT\",\"CHANGE\"]"`, a string.
 pub(crate) fn write_sequence(context: &Context<'_>, out: &mut Vec<u8>) {
     let change = context.data_start.as_u64();
-    let sequence = match context.snapshot {
-        SnapshotMark::Streaming => {
-            format!("[\"{}\",\"{change}\"]", context.commit_lsn.0.as_u64())
-        }
-        _ => format!("[null,\"{change}\"]"),
+    let sequence = match context.snapshot.is_in_stream() {
+        true => format!("[\"{}\",\"{change}\"]", context.commit_lsn.0.as_u64()),
+        false => format!("[null,\"{change}\"]"),
     };
     json_string(&sequence, out);
 }

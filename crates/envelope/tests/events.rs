@@ -4,8 +4,8 @@
 #![allow(clippy::disallowed_methods, reason = "the recordings are files")]
 
 use envelope::{
-    Context, DecimalHandling, EncodeError, EncodeErrorKind, Encoder, Options, Records,
-    RelationDetails, SnapshotMark, Table, TimePrecision, TypeDetails, TypeKind,
+    AddedField, Context, DecimalHandling, EncodeError, EncodeErrorKind, Encoder, Options, Records,
+    RelationDetails, SnapshotMark, Table, TimePrecision, TypeDetails, TypeKind, Unwrap,
 };
 use expect_test::expect;
 use pgoutput::{
@@ -157,6 +157,39 @@ fn snapshot_rows_are_debeziums() {
         assert_eq!((record.topic, record.key), (topic, key));
         assert_eq!(std::str::from_utf8(record.value.unwrap()).unwrap(), value);
     }
+}
+
+#[test]
+fn a_row_asked_for_while_streaming_has_its_place_in_the_sequence_alone() {
+    let mut options = Options::new("srv", "db");
+    let value = |options: &Options| {
+        let columns = [("id", INT, -1)];
+        let table = table("t", ReplicaIdentity::Default, &columns, Vec::new(), options);
+        let context = Context {
+            snapshot: SnapshotMark::Incremental,
+            ..context()
+        };
+        let mut copy = CopyRow::new();
+        let mut records = Records::new();
+        let row = copy.decode(b"1\n", 1).unwrap();
+        Encoder::new(options.clone())
+            .read(&table, &context, row, &mut records)
+            .unwrap();
+        String::from_utf8(records.get(0).unwrap().value.unwrap().to_vec()).unwrap()
+    };
+    expect![[r#"{"before":null,"after":{"id":1},"source":{"version":"3.6.3.Final","connector":"postgresql","name":"srv","ts_ms":946684800000,"snapshot":"incremental","db":"db","sequence":"[\"97500059720\",\"97500057600\"]","ts_us":946684800000000,"ts_ns":946684800000000000,"schema":"public","table":"t","txId":null,"lsn":null,"xmin":null,"origin":null,"origin_lsn":null},"transaction":null,"op":"r","ts_ms":1000,"ts_us":1000000,"ts_ns":1000000001}"#]]
+        .assert_eq(&value(&options));
+    let fields = ["txId", "lsn", "sequence"];
+    options.unwrap = Some(Unwrap {
+        fields: fields
+            .map(|field| AddedField::parse(field, "__").unwrap())
+            .into(),
+        ..Unwrap::default()
+    });
+    expect![[
+        r#"{"id":1,"__txId":null,"__lsn":null,"__sequence":"[\"97500059720\",\"97500057600\"]"}"#
+    ]]
+    .assert_eq(&value(&options));
 }
 
 /// The context that gives the recorded value's positions and times.

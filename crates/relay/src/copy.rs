@@ -6,9 +6,9 @@
 //! no change in between is missing (a row of an interrupted copy may have been deleted since).
 //!
 //! ```text
-//!   Expected ──> After(point) ──> Due(point) ──> Rows(point) ──> Over(point)
-//!       │     the stream goes on      it stands         ^     it goes on
-//!       └───────────── a slot made at the point ────────┘
+//!   Later <──> Expected ──> After(point) ──> Due(point) ──> Rows(point) ──> Over(point)
+//!   it goes on     │     the stream goes on      it stands         ^     it goes on
+//!                  └───────────── a slot made at the point ────────┘
 //! ```
 //!
 //! Until all rows are acknowledged, what is acknowledged stays before the point, and the stored
@@ -45,6 +45,8 @@ pub(crate) struct Copying {
 enum Stage {
     /// There is none in this run.
     No,
+    /// There will be one, and its snapshot is not being taken yet: the stream goes on.
+    Later,
     /// There will be one; its point is not known yet.
     Expected,
     /// The stream goes first, up to the point.
@@ -82,7 +84,7 @@ impl Copying {
         match self.stage {
             Stage::No => false,
             Stage::Over(point) => confirmed < point,
-            Stage::Expected | Stage::After(_) | Stage::Due(_) | Stage::Rows(_) => true,
+            _ => true,
         }
     }
 
@@ -105,6 +107,21 @@ impl Copying {
 }
 
 impl Relay {
+    /// The copy's snapshot is taken later, and the stream goes on until [`Relay::expect_copy`].
+    pub fn copy_later(&mut self) {
+        if self.copy.stage == Stage::Expected {
+            self.copy.stage = Stage::Later;
+            self.hurry(true);
+        }
+    }
+
+    /// The copy's snapshot is taken now, of a point that the stream must not pass meanwhile.
+    pub fn expect_copy(&mut self) {
+        if self.copy.stage == Stage::Later {
+            self.copy.stage = Stage::Expected;
+        }
+    }
+
     /// The copy's snapshot is of this point, and the slot is older: the stream is wanted up to
     /// there, and then the rows, when [`Relay::copy_due`] tells so.
     pub fn copy_at(&mut self, point: Lsn) {
@@ -201,7 +218,8 @@ impl Relay {
     /// Whether something of the copy may be handed in: its point, or its next row.
     #[must_use]
     pub fn wants_copy(&self) -> bool {
-        matches!(self.copy.stage, Stage::Expected | Stage::Rows(_)) && self.has_room()
+        let stage = self.copy.stage;
+        matches!(stage, Stage::Later | Stage::Expected | Stage::Rows(_)) && self.has_room()
     }
 
     /// All rows were handed in; the stream is wanted now.

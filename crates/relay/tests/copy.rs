@@ -334,6 +334,30 @@ fn an_older_slot_streams_up_to_the_point_and_goes_on_behind_it() {
 }
 
 #[test]
+fn the_stream_goes_on_until_the_snapshot_is_taken_and_stands_meanwhile() {
+    let mut bench = Bench::new(0);
+    assert!(!bench.relay.wants_input(), "the point is not known");
+    bench.relay.copy_later();
+    bench.begin(800);
+    bench.insert_and_commit(800);
+    bench.acknowledge_all();
+    assert!(matches!(bench.stored.last(), Some((808, Running, _))));
+    bench.begin(900);
+    bench.relay.expect_copy();
+    assert!(!bench.relay.wants_input(), "also within a transaction");
+    bench.relay.copy_at(POINT);
+    bench.insert_and_commit(900);
+    bench.begin(1000);
+    assert_eq!(bench.relay.copy_due(), Some(POINT));
+    bench.begin_copy();
+    bench.rows(1);
+    bench.relay.copy_later();
+    assert!(!bench.relay.wants_input(), "it is too late for that");
+    bench.end_copy();
+    assert_eq!(bench.ids(), ["7:0/320:0", "7:0/384:0", "7:0/3E7:0"]);
+}
+
+#[test]
 fn a_position_beyond_the_point_is_not_stored_before_the_rows_are_there() {
     let mut bench = Bench::new(500);
     bench.relay.copy_at(POINT);

@@ -64,6 +64,8 @@ pub struct CopySettings {
     pub readers: Option<usize>,
     /// How long a lock may be waited for.
     pub lock_timeout: Duration,
+    /// How much WAL the server may keep meanwhile, in bytes; none: as the server's own limit tells.
+    pub wal_max: Option<u64>,
     /// Which of the wanted tables have their rows copied: all of them, or those whose names match.
     pub include: Option<Vec<Regex>>,
     /// The table of signals, whose rows are none.
@@ -105,6 +107,10 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<(SnapshotMode, CopySetting
         false => Some(None),
     };
     let lock_timeout: Option<i64> = reader.count("snapshot.snapshot.lock.timeout.ms");
+    let wal_max = match reader.is_set(WAL_MAX) {
+        true => reader.bytes(WAL_MAX).map(Some),
+        false => Some(None),
+    };
     let include = match reader.is_set(INCLUDE) {
         true => reader.parsed_list(INCLUDE, whole).map(Some),
         false => Some(None),
@@ -120,6 +126,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<(SnapshotMode, CopySetting
     let settings = CopySettings {
         readers: readers?,
         lock_timeout: Duration::from_millis(lock_timeout?.unsigned_abs()),
+        wal_max: wal_max?,
         include: include?,
         signal_table: None,
         order: order?,
@@ -180,5 +187,6 @@ fn whole(text: &str) -> Result<Regex, String> {
 }
 
 const THREADS: &str = "snapshot.snapshot.max.threads";
+const WAL_MAX: &str = "snapshot.wal.max.bytes";
 const INCLUDE: &str = "snapshot.snapshot.include.collection.list";
 const SELECTS: &str = "snapshot.snapshot.select.statement.overrides";

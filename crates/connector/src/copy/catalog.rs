@@ -7,7 +7,7 @@ use envelope::RelationDetails;
 use pgoutput::{ColumnsBuf, Relation, RelationColumn, ReplicaIdentity};
 use pgwire::command::quote_identifier;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, Statement};
 
 use super::pieces::{Blocks, Done};
 use crate::config::TableFilter;
@@ -153,25 +153,38 @@ pub(crate) async fn published(
     Ok(tables.into_iter().map(name).collect())
 }
 
-/// Names of tables whose storage is not the snapshot's any more: an ALTER TABLE that rewrote one
-/// since would show it empty to the snapshot, without an error. Sure once they are locked.
-///
-/// # Errors
-/// What the server answered.
-pub(super) async fn rewritten(
-    client: &Client,
-    tables: &[u32],
-) -> Result<Vec<String>, tokio_postgres::Error> {
-    const QUERY: &str = "SELECT c.oid::pg_catalog.regclass::text FROM pg_catalog.pg_class c \
-         WHERE c.oid IN (SELECT o FROM unnest($1) AS o UNION ALL \
-              SELECT p.relid FROM unnest($1) AS o \
-              CROSS JOIN LATERAL pg_catalog.pg_partition_tree(o::pg_catalog.regclass) p) \
-           AND c.relfilenode <> 0 \
-           AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)";
-    let rows = client
-        .query_typed(QUERY, &[(&tables, Type::OID_ARRAY)])
-        .await?;
-    rows.iter().map(|row| row.try_get(0)).collect()
+/// Asks for names of tables whose storage is not the snapshot's any more: an ALTER TABLE that rewrote
+/// one since would show it empty to the snapshot, without an error. Sure once they are locked.
+pub(super) struct Rewritten(Statement);
+
+impl Rewritten {
+    /// For this session.
+    ///
+    /// # Errors
+    /// What the server answered.
+    pub(super) async fn prepare(client: &Client) -> Result<Self, tokio_postgres::Error> {
+        const QUERY: &str = "SELECT c.oid::pg_catalog.regclass::text FROM pg_catalog.pg_class c \
+             WHERE c.oid IN (SELECT o FROM unnest($1) AS o UNION ALL \
+                  SELECT p.relid FROM unnest($1) AS o \
+                  CROSS JOIN LATERAL pg_catalog.pg_partition_tree(o::pg_catalog.regclass) p) \
+               AND c.relfilenode <> 0 \
+               AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)";
+        let prepared = client.prepare_typed(QUERY, &[Type::OID_ARRAY]).await;
+        prepared.map(Self)
+    }
+
+    /// Which of these tables, in the session that this was prepared for.
+    ///
+    /// # Errors
+    /// What the server answered.
+    pub(super) async fn of(
+        &self,
+        client: &Client,
+        tables: &[u32],
+    ) -> Result<Vec<String>, tokio_postgres::Error> {
+        let rows = client.query(&self.0, &[&tables]).await?;
+        rows.iter().map(|row| row.try_get(0)).collect()
+    }
 }
 
 impl CopyTable {
@@ -216,9 +229,13 @@ impl CopyTable {
         &self,
         client: &Client,
     ) -> Result<RelationDetails, tokio_postgres::Error> {
+        sql::describe(client, self.oid, &self.types()).await
+    }
+
+    /// Its columns' types.
+    pub(super) fn types(&self) -> Vec<u32> {
         let columns = self.columns.columns();
-        let types: Vec<u32> = columns.iter().map(|column| column.type_oid).collect();
-        sql::describe(client, self.oid, &types).await
+        columns.iter().map(|column| column.type_oid).collect()
     }
 
     pub(crate) fn oid(&self) -> u32 {
@@ -270,12 +287,18 @@ impl CopyTable {
 
     /// The statement that reads the rows which meet a condition; all of them without one.
     pub(crate) fn copy_statement(&self, condition: &str) -> String {
-        self.statement("", condition)
+        self.statement("", condition, self.order.as_deref().map(quote_identifier))
+    }
+
+    /// The same, in the order of these columns, which are quoted.
+    pub(crate) fn copy_statement_by(&self, condition: &str, columns: &[String]) -> String {
+        self.statement("", condition, Some(columns.join(", ")))
     }
 
     /// All its rows; before each row's columns stands where it lies: its table, and its `ctid` there.
     pub(crate) fn located_copy_statement(&self) -> String {
-        self.statement("tableoid::pg_catalog.regclass, ctid, ", "")
+        let order = self.order.as_deref().map(quote_identifier);
+        self.statement("tableoid::pg_catalog.regclass, ctid, ", "", order)
     }
 
     /// The publication's row filter.
@@ -288,7 +311,7 @@ impl CopyTable {
         (&self.schema, &self.name)
     }
 
-    fn statement(&self, before: &str, condition: &str) -> String {
+    fn statement(&self, before: &str, condition: &str, order: Option<String>) -> String {
         let columns: Vec<String> = self
             .columns
             .columns()
@@ -309,8 +332,7 @@ impl CopyTable {
             None => self.source(),
         };
         let columns = columns.join(", ");
-        let order = self.order.as_deref().map(quote_identifier);
-        let order = order.map_or_else(String::new, |column| format!(" ORDER BY {column}"));
+        let order = order.map_or_else(String::new, |columns| format!(" ORDER BY {columns}"));
         format!("COPY (SELECT {before}{columns} FROM {source}{filter}{order}) TO STDOUT")
     }
 }
@@ -358,6 +380,11 @@ mod tests {
             table(false, None, &["id"]).located_copy_statement(),
             "COPY (SELECT tableoid::pg_catalog.regclass, ctid, \"id\" \
              FROM ONLY \"public\".\"we \"\"ird\") TO STDOUT"
+        );
+        assert_eq!(
+            table(false, None, &["id"])
+                .copy_statement_by("id > 5", &["b".to_owned(), "a".to_owned()]),
+            r#"COPY (SELECT "id" FROM ONLY "public"."we ""ird" WHERE id > 5 ORDER BY b, a) TO STDOUT"#
         );
         assert_eq!(
             table(false, None, &[]).copy_statement(""),

@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use super::Item;
 use super::catalog::CopyTable;
 use super::error::CopyError;
+use super::kept_wal::{KeptWal, Paused};
 use super::leader::{self, Wanted};
 use super::marks::{Placed, Places};
 use super::notes::{Noted, Notes};
@@ -36,6 +37,9 @@ pub struct Copy {
     point: Lsn,
     xid: u32,
     is_all: bool,
+    kept: KeptWal,
+    /// Rows come, and are not all handed in.
+    is_reading: bool,
     reader: AbortHandle,
 }
 
@@ -75,11 +79,12 @@ pub enum Handed {
 impl Copy {
     /// Begins to read what is not done by these notes.
     #[must_use]
-    pub fn begin(source: Source, wanted: Wanted, noted: Noted) -> Self {
+    pub fn begin(source: Source, wanted: Wanted, noted: Noted, kept: KeptWal) -> Self {
         let (sender, items) = mpsc::channel(BATCHES);
         let notes = Notes::new(noted.clone());
         let is_all = wanted.is_all;
-        let reader = tokio::spawn(leader::read(source, wanted, noted, sender)).abort_handle();
+        let reading = leader::read(source, wanted, noted, kept.room(), sender);
+        let reader = tokio::spawn(reading).abort_handle();
         Self {
             items,
             came: None,
@@ -92,6 +97,8 @@ impl Copy {
             point: Lsn::ZERO,
             xid: 0,
             is_all,
+            kept,
+            is_reading: false,
             reader,
         }
     }
@@ -99,6 +106,19 @@ impl Copy {
     /// What is noted of it.
     pub fn notes(&mut self) -> &mut Notes {
         &mut self.notes
+    }
+
+    /// A piece more is noted.
+    pub fn noted(&mut self) {
+        self.kept.noted();
+    }
+
+    /// Whether the reading is to pause, since the server keeps too much WAL meanwhile.
+    pub fn pause(&mut self) -> Option<Paused> {
+        match self.is_reading {
+            true => self.kept.pause(),
+            false => None,
+        }
     }
 
     /// Ends the reading; what Kafka has of it is still to be noted.
@@ -115,9 +135,10 @@ impl Copy {
     }
 
     /// Begins, when the stream has come to the snapshot's point and stands there.
-    pub fn begin_when_due(&self, relay: &mut Relay, now: Now) {
+    pub fn begin_when_due(&mut self, relay: &mut Relay, now: Now) {
         if let Some(point) = relay.copy_due() {
             relay.begin_copy(now, point, self.xid);
+            self.is_reading = true;
         }
     }
 
@@ -217,9 +238,18 @@ impl Copy {
                 (self.point, self.xid, self.tables) = (point, xid, tables);
                 self.notes.begin(point, since);
                 match slot {
-                    SlotAge::New => relay.begin_copy(now, point, xid),
+                    SlotAge::New => {
+                        relay.begin_copy(now, point, xid);
+                        self.is_reading = true;
+                    }
                     SlotAge::Older => relay.copy_at(point),
                 }
+            }
+            Item::Later => relay.copy_later(),
+            Item::Stand(standing) => {
+                relay.expect_copy();
+                // Nobody listens any more when the reading has ended.
+                let _ = standing.send(());
             }
             Item::Table { table, details } => {
                 if let Some(table) = self.tables.get(table) {
@@ -234,8 +264,8 @@ impl Copy {
                 self.batch = Some(Batch { table, lines, at });
             }
             Item::Piece { table, blocks } => {
-                let of = self.tables.get(table).zip(blocks);
-                let number = of.map(|(table, blocks)| self.notes.number(table, blocks));
+                let of = self.tables.get(table);
+                let number = of.map(|table| self.notes.number(table, blocks));
                 let at_once = number.and_then(|number| self.places.end_piece(table, number));
                 self.due.extend(at_once.map(Due::Piece));
             }
@@ -243,6 +273,7 @@ impl Copy {
                 self.due.extend(self.places.end_table(table).map(Due::Row));
             }
             Item::Over { rows } => {
+                self.is_reading = false;
                 self.due.extend(self.places.finish().map(Due::Row));
                 self.due.push_back(Due::Over { rows });
             }

@@ -5,17 +5,18 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use tokio::sync::OnceCell;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::{OnceCell, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
 use super::Item;
 use super::catalog::CopyTable;
 use super::error::CopyError;
+use super::kept_wal::Room;
 use super::notes::Noted;
 use super::pieces::Done;
-use super::reader::{Locks, Plan, PlannedTable, Reader, Span};
+use super::reader::{Locks, Plan, PlannedTable, Reader, spans};
 use super::snapshot::{self, Snapshot, Source};
 use super::tables;
 use crate::config::{CopySettings, TableFilter};
@@ -44,8 +45,8 @@ pub struct Wanted {
 pub(super) type Items = Sender<Result<Item, CopyError>>;
 
 /// Reads everything that is not done, or to the first error.
-pub(super) async fn read(source: Source, wanted: Wanted, noted: Noted, items: Items) {
-    if let Err(Stop::Failed(error)) = read_all(source, &wanted, &noted, &items).await {
+pub(super) async fn read(source: Source, wanted: Wanted, noted: Noted, room: Room, items: Items) {
+    if let Err(Stop::Failed(error)) = read_all(source, &wanted, &noted, room, &items).await {
         // Nobody may be listening any more, which is well.
         let _ = items.send(Err(error)).await;
     }
@@ -73,8 +74,12 @@ async fn read_all(
     source: Source,
     wanted: &Wanted,
     noted: &Noted,
+    room: Room,
     items: &Items,
 ) -> Result<(), Stop> {
+    if let Source::Present(_) = source {
+        stream_first(room, items).await?;
+    }
     let snapshot = Snapshot::of(source).await.map_err(CopyError::beginning)?;
     let Snapshot {
         sql,
@@ -113,12 +118,7 @@ async fn read_all(
             ));
         }
     }
-    let first = Reader {
-        sql: &sql,
-        plan: &plan,
-        items,
-    };
-    first.read().await?;
+    Reader::new(&sql, &plan, items).await?.read().await?;
     while let Some(ended) = others.join_next().await {
         ended.unwrap_or(Err(Stop::Unwanted))?;
     }
@@ -129,6 +129,18 @@ async fn read_all(
     let rows = plan.rows();
     plan.gauge.end();
     send(items, Item::Over { rows }).await
+}
+
+/// Where the server keeps much WAL already, the stream goes on until it need not any more.
+async fn stream_first(mut room: Room, items: &Items) -> Result<(), Stop> {
+    if !room.is_short().await {
+        return Ok(());
+    }
+    send(items, Item::Later).await?;
+    room.freed().await;
+    let (standing, stands) = oneshot::channel();
+    send(items, Item::Stand(standing)).await?;
+    stands.await.map_err(|_| Stop::Unwanted)
 }
 
 /// Another reader of the snapshot. Where the server has no room for it, the others do without.
@@ -147,13 +159,7 @@ async fn join(
     };
     let _cut = Cut(sql.abort_handle());
     let (plan, items) = (&*plan, &items);
-    Reader {
-        sql: &sql,
-        plan,
-        items,
-    }
-    .read()
-    .await
+    Reader::new(&sql, plan, items).await?.read().await
 }
 
 /// What is left to read of all of them.
@@ -168,11 +174,8 @@ fn plan(tables: &[Arc<CopyTable>], noted: &Noted, locks: Locks, gauge: SnapshotG
         let part = part.filter(|part| part.storage == table.size.storage);
         let done = part.map_or(&nothing, |part| &part.done);
         let pieces = table.pieces(done);
-        let again = part.filter(|_| table.size.outside && !done.is_empty() && !pieces.is_empty());
-        let spans = pieces.into_iter().map(Span::Blocks);
-        let spans: Vec<Span> = spans
-            .chain(again.map(|part| Span::Since(part.since)))
-            .collect();
+        let again = part.filter(|_| table.size.outside && !done.is_empty());
+        let spans = spans(pieces, again.map(|part| part.since));
         if !spans.is_empty() {
             bytes += table.size.bytes;
         }

@@ -7,15 +7,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::OnceCell;
+use tokio_postgres::Statement;
 use tracing::{debug, info};
 
 use super::Item;
-use super::catalog::CopyTable;
+use super::catalog::{CopyTable, Rewritten};
 use super::error::{CopyError, Step};
 use super::leader::{Items, Stop, send};
 use super::pieces::Blocks;
-use super::tables::{lock, unchanged};
-use crate::postgres::sql::{self, SqlClient};
+use super::tables::{lock, not_locked, unchanged};
+use crate::postgres::sql::{self, Describe, SqlClient};
 use crate::telemetry::SnapshotGauge;
 
 /// What all readers share.
@@ -39,13 +40,13 @@ pub(super) struct PlannedTable {
     pub(super) left: AtomicUsize,
 }
 
-/// Which rows of a table.
+/// Which rows of a table are read in one go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Span {
-    /// Those in these blocks.
-    Blocks(Blocks),
-    /// All that a transaction from this one on has written.
-    Since(u64),
+pub(super) struct Span {
+    /// Those in these blocks,
+    pub(super) blocks: Blocks,
+    /// and before them all that a transaction from this one on has written.
+    pub(super) since: Option<u64>,
 }
 
 /// How tables are kept from being dropped or rewritten.
@@ -75,35 +76,67 @@ impl Plan {
     }
 }
 
-impl Span {
-    /// As a condition in SQL; empty for all rows.
-    fn condition(self) -> String {
-        match self {
-            Self::Blocks(blocks) => blocks.to_string(),
-            // `xmin` is the low half of a transaction's id.
-            Self::Since(since) => {
-                let low = since & 0xFFFF_FFFF;
-                format!("pg_catalog.age(xmin) <= pg_catalog.age('{low}'::pg_catalog.xid)")
-            }
-        }
+/// What is left of a table, and, if some of it was read before, from which transaction on its rows are
+/// looked through again: with the last piece and before it, so that whoever finds no piece left knows
+/// that this is done, too.
+pub(super) fn spans(pieces: Vec<Blocks>, since: Option<u64>) -> Vec<Span> {
+    let span = |blocks| Span {
+        blocks,
+        since: None,
+    };
+    let mut spans: Vec<Span> = pieces.into_iter().map(span).collect();
+    if let Some(last) = spans.last_mut() {
+        last.since = since;
     }
+    spans
+}
+
+/// The rows that a transaction from this one on has written, as a condition in SQL.
+fn written_since(since: u64) -> String {
+    // `xmin` is the low half of a transaction's id.
+    let low = since & 0xFFFF_FFFF;
+    format!("pg_catalog.age(xmin) <= pg_catalog.age('{low}'::pg_catalog.xid)")
 }
 
 /// A session in the snapshot's transaction.
 pub(super) struct Reader<'a> {
-    pub(super) sql: &'a SqlClient,
-    pub(super) plan: &'a Plan,
-    pub(super) items: &'a Items,
+    sql: &'a SqlClient,
+    plan: &'a Plan,
+    items: &'a Items,
+    /// Asked once a table.
+    describe: Describe,
+    /// Asked once a piece that takes its own lock.
+    rewritten: Rewritten,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Prepares the session, which is inside the snapshot's transaction.
+    pub(super) async fn new(
+        sql: &'a SqlClient,
+        plan: &'a Plan,
+        items: &'a Items,
+    ) -> Result<Self, Stop> {
+        // The same few questions for each of perhaps thousands of tables.
+        const SAVE: &str = "SET LOCAL plan_cache_mode = force_generic_plan; SAVEPOINT piece";
+        let prepared = async {
+            let describe = Describe::prepare(sql).await?;
+            let rewritten = Rewritten::prepare(sql).await?;
+            sql.batch_execute(SAVE).await?;
+            Ok((describe, rewritten))
+        };
+        let prepared = prepared.await.map_err(sql::sql("begin to read tables"));
+        let (describe, rewritten) = prepared.map_err(CopyError::beginning)?;
+        Ok(Self {
+            sql,
+            plan,
+            items,
+            describe,
+            rewritten,
+        })
+    }
+
     /// Reads pieces until there are none.
     pub(super) async fn read(&self) -> Result<(), Stop> {
-        const DOING: &str = "begin to read tables";
-        let saved = self.sql.batch_execute("SAVEPOINT piece").await;
-        saved
-            .map_err(sql::sql(DOING))
-            .map_err(CopyError::beginning)?;
         while let Some((number, span)) = self.plan.next() {
             let Some(planned) = self.plan.tables.get(number) else {
                 continue;
@@ -120,17 +153,14 @@ impl Reader<'_> {
         span: Span,
     ) -> Result<(), Stop> {
         let table = &planned.table;
-        self.begin_piece(table).await?;
-        let described = planned
-            .described
-            .get_or_try_init(|| self.describe(number, table));
-        described.await?;
-        let rows = self.read_rows(number, table, span).await?;
-        self.plan.rows.fetch_add(rows, Ordering::Relaxed);
-        let blocks = match span {
-            Span::Blocks(blocks) => Some(blocks),
-            Span::Since(_) => None,
-        };
+        let Span { blocks, since } = span;
+        let statement = self.begin_piece(number, planned, blocks).await?;
+        if let Some(since) = since {
+            let again = table.copy_statement(&written_since(since));
+            let again = self.sql.prepare(&again).await.map_err(not_read(table))?;
+            self.read_rows(number, table, &again).await?;
+        }
+        self.read_rows(number, table, &statement).await?;
         self.plan.gauge.read_piece(number);
         send(
             self.items,
@@ -152,25 +182,49 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// Lets go of the locks of the piece before; takes its own where the leader has none.
-    async fn begin_piece(&self, table: &Arc<CopyTable>) -> Result<(), Stop> {
-        const DOING: &str = "begin a piece of the table";
-        let begun = self.sql.batch_execute("ROLLBACK TO SAVEPOINT piece").await;
-        let begun = begun.map_err(sql::sql(DOING));
-        begun.map_err(|error| CopyError::of(&table.qualified_name(), Step::Begin, error))?;
-        if self.plan.locks == Locks::EachPiece {
-            lock(self.sql, table).await?;
-            unchanged(self.sql, &[table.oid()]).await?;
+    /// Lets go of the locks of the piece before; takes its own where the leader has none. The table's
+    /// description is sent if it was not. Gives the statement that reads the rows.
+    ///
+    /// All of it is asked at once: the server takes it in this order.
+    async fn begin_piece(
+        &self,
+        number: usize,
+        planned: &PlannedTable,
+        blocks: Blocks,
+    ) -> Result<Statement, Stop> {
+        let table = &planned.table;
+        let takes_lock = self.plan.locks == Locks::EachPiece;
+        let mut begin = "ROLLBACK TO SAVEPOINT piece".to_owned();
+        if takes_lock {
+            begin.push_str("; ");
+            begin.push_str(&lock(table));
         }
-        Ok(())
+        let rewritten = async {
+            match takes_lock {
+                true => self.rewritten.of(self.sql, &[table.oid()]).await,
+                false => Ok(Vec::new()),
+            }
+        };
+        let described = planned
+            .described
+            .get_or_try_init(|| self.describe(number, table));
+        let statement = table.copy_statement(&blocks.to_string());
+        let (begun, rewritten, described, statement) = tokio::join!(
+            self.sql.batch_execute(&begin),
+            rewritten,
+            described,
+            self.sql.prepare(&statement),
+        );
+        begun.map_err(not_locked(table))?;
+        unchanged(rewritten)?;
+        described?;
+        Ok(statement.map_err(not_read(table))?)
     }
 
     async fn describe(&self, number: usize, table: &CopyTable) -> Result<(), Stop> {
-        const DOING: &str = "describe a table to be copied";
-        let details = table.describe(self.sql).await.map_err(sql::sql(DOING));
-        let details =
-            details.map_err(|error| CopyError::of(&table.qualified_name(), Step::Read, error))?;
-        let details = Box::new(details);
+        let types = table.types();
+        let details = self.describe.ask(self.sql, table.oid(), &types).await;
+        let details = Box::new(details.map_err(not_read(table))?);
         send(
             self.items,
             Item::Table {
@@ -181,13 +235,15 @@ impl Reader<'_> {
         .await
     }
 
-    /// Sends the rows in batches; tells how many there were.
-    async fn read_rows(&self, number: usize, table: &CopyTable, span: Span) -> Result<u64, Stop> {
-        const DOING: &str = "read its rows";
-        let failed =
-            |error| CopyError::of(&table.qualified_name(), Step::Read, sql::sql(DOING)(error));
-        let statement = table.copy_statement(&span.condition());
-        let lines = self.sql.copy_out(&statement).await.map_err(failed)?;
+    /// Sends the rows in batches.
+    async fn read_rows(
+        &self,
+        number: usize,
+        table: &CopyTable,
+        statement: &Statement,
+    ) -> Result<(), Stop> {
+        let failed = not_read(table);
+        let lines = self.sql.copy_out(statement).await.map_err(&failed)?;
         let mut lines = pin!(lines);
         let mut batch = Vec::new();
         let (mut rows, mut flushed) = (0, 0);
@@ -206,14 +262,15 @@ impl Reader<'_> {
             if batch.capacity() == 0 {
                 batch.reserve(BATCH_BYTES);
             }
-            batch.extend_from_slice(&line.map_err(failed)?);
+            batch.extend_from_slice(&line.map_err(&failed)?);
             if batch.len() >= BATCH_BYTES - BATCH_BYTES / 8 {
                 self.flush(number, &mut batch, rows - flushed).await?;
                 flushed = rows;
             }
         }
         self.flush(number, &mut batch, rows - flushed).await?;
-        Ok(rows)
+        self.plan.rows.fetch_add(rows, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn flush(&self, table: usize, batch: &mut Vec<u8>, rows: u64) -> Result<(), Stop> {
@@ -223,6 +280,14 @@ impl Reader<'_> {
         let lines = std::mem::take(batch);
         self.plan.gauge.read(table, rows, lines.len() as u64);
         send(self.items, Item::Rows { table, lines }).await
+    }
+}
+
+/// Its rows could not be read.
+fn not_read(table: &CopyTable) -> impl Fn(tokio_postgres::Error) -> CopyError {
+    move |error| {
+        let error = sql::sql("read its rows")(error);
+        CopyError::of(&table.qualified_name(), Step::Read, error)
     }
 }
 
@@ -236,11 +301,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_span_is_a_condition() {
-        assert_eq!(Span::Blocks(Blocks::ALL).condition(), "");
+    fn what_was_written_since_is_a_condition() {
         assert_eq!(
-            Span::Since((3 << 32) + 735).condition(),
+            written_since((3 << 32) + 735),
             "pg_catalog.age(xmin) <= pg_catalog.age('735'::pg_catalog.xid)"
         );
+    }
+
+    #[test]
+    fn no_table_is_done_before_what_was_written_since_is_read() {
+        let pieces = vec![Blocks(0, 4), Blocks(8, Blocks::END)];
+        let [first, last] = spans(pieces, Some(7))[..] else {
+            panic!("two pieces");
+        };
+        assert_eq!((first.since, last.since), (None, Some(7)));
+        assert_eq!(spans(Vec::new(), Some(7)), []);
     }
 }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use super::catalog::{self, CopyTable};
+use super::catalog::{self, CopyTable, Rewritten};
 use super::error::{CopyError, Step};
 use super::leader::Wanted;
 use super::reader::Locks;
@@ -74,24 +74,32 @@ async fn lock_ahead(sql: &SqlClient, tables: &[CopyTable]) -> Result<Locks, Copy
         return Ok(Locks::EachPiece);
     }
     for table in tables {
-        lock(sql, table).await?;
+        let locked = sql.batch_execute(&lock(table)).await;
+        locked.map_err(not_locked(table))?;
     }
     let oids: Vec<u32> = tables.iter().map(CopyTable::oid).collect();
-    unchanged(sql, &oids).await?;
+    let rewritten = async { Rewritten::prepare(sql).await?.of(sql, &oids).await };
+    unchanged(rewritten.await)?;
     Ok(Locks::Held)
 }
 
-/// Locks one, so that one that cannot be locked is named.
-pub(super) async fn lock(sql: &SqlClient, table: &CopyTable) -> Result<(), CopyError> {
-    let lock = format!("LOCK TABLE {} IN ACCESS SHARE MODE", table.source());
-    let locked = sql.batch_execute(&lock).await;
-    let locked = locked.map_err(sql::sql("lock the table"));
-    locked.map_err(|error| CopyError::of(&table.qualified_name(), Step::Lock, error))
+/// Locks one table, so that one that cannot be locked is named.
+pub(super) fn lock(table: &CopyTable) -> String {
+    format!("LOCK TABLE {} IN ACCESS SHARE MODE", table.source())
+}
+
+/// It could not be locked.
+pub(super) fn not_locked(table: &CopyTable) -> impl Fn(tokio_postgres::Error) -> CopyError {
+    move |error| {
+        let error = sql::sql("lock the table")(error);
+        CopyError::of(&table.qualified_name(), Step::Lock, error)
+    }
 }
 
 /// Refuses tables that were rewritten since the snapshot: they would look empty.
-pub(super) async fn unchanged(sql: &SqlClient, tables: &[u32]) -> Result<(), CopyError> {
-    let rewritten = catalog::rewritten(sql, tables).await;
+pub(super) fn unchanged(
+    rewritten: Result<Vec<String>, tokio_postgres::Error>,
+) -> Result<(), CopyError> {
     let rewritten = rewritten.map_err(sql::sql(LISTING));
     match rewritten.map_err(CopyError::beginning)?.into_iter().next() {
         Some(table) => Err(CopyError::beginning(PostgresError::Rewritten { table })),

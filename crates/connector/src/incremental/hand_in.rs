@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use envelope::Options;
@@ -14,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
-use super::place::Server;
+use super::chunks::ToLoop;
 use super::reader::{Item, Reader, Sent};
 use super::request::{Asked, Noted, Request, State};
 use crate::config::{Config, TableFilter};
@@ -37,6 +38,8 @@ pub struct ReadSettings {
     pub options: Options,
     /// The most rows of a chunk.
     pub chunk_rows: usize,
+    /// Over how many sessions chunks are read.
+    pub sessions: usize,
     /// How long a lock may be waited for.
     pub lock_timeout: Duration,
     /// `schema.table` of the signals.
@@ -57,6 +60,7 @@ impl ReadSettings {
             tables: config.tables.clone(),
             options: config.envelope.clone(),
             chunk_rows: config.chunk_rows,
+            sessions: config.copy.readers.unwrap_or_else(suitable_sessions),
             lock_timeout: config.copy.lock_timeout,
             signal_table: config.signals.table_name(),
             nonce: format!("{:x}.{:x}", since_epoch.as_nanos(), std::process::id()),
@@ -67,6 +71,14 @@ impl ReadSettings {
         self.signal_table.as_deref() == Some(name)
     }
 }
+
+/// As many as there are cores: one loop takes in what they read.
+fn suitable_sessions() -> usize {
+    thread::available_parallelism().map_or(1, |cores| cores.get().min(SESSIONS_MAX))
+}
+
+/// Beside a stream that is not to suffer.
+const SESSIONS_MAX: usize = 4;
 
 /// The requests of a connection.
 pub struct Incremental {
@@ -275,10 +287,9 @@ impl Incremental {
             settings: Arc::clone(&self.settings),
             windows: Arc::clone(&self.windows),
             request: first.clone(),
-            items: sender,
+            to_loop: ToLoop(sender),
             outcomes: came_back,
             paused: watched,
-            server: Server::Primary,
         };
         self.reading = Some(Reading {
             items,

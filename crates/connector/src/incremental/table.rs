@@ -90,10 +90,10 @@ impl ChunkTable {
         )
     }
 
-    /// The rows of a span.
+    /// The rows of a span, in the key's order.
     pub(super) fn copy_statement(&self, span: Span<'_>) -> String {
-        self.copied
-            .copy_statement(&self.conditions(span).join(" AND "))
+        let condition = self.conditions(span).join(" AND ");
+        self.copied.copy_statement_by(&condition, &self.names())
     }
 
     fn filter(&self, span: Span<'_>) -> String {

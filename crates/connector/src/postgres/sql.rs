@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_postgres::types::Type;
-use tokio_postgres::{NoTls, Row};
+use tokio_postgres::{NoTls, Row, Statement};
 use tracing::debug;
 
 use super::connect::{Connected, Purpose, connect};
@@ -98,10 +98,44 @@ pub async fn describe(
 ) -> Result<RelationDetails, tokio_postgres::Error> {
     let rows = client
         .query_typed(
-            include_str!("sql/describe.sql"),
+            DESCRIBE,
             &[(&relation, Type::OID), (&type_oids, Type::OID_ARRAY)],
         )
         .await?;
+    details(&rows)
+}
+
+/// The same question for thousands of tables: the server plans it once.
+pub struct Describe(Statement);
+
+impl Describe {
+    /// For this session.
+    ///
+    /// # Errors
+    /// Of the server or the connection.
+    pub async fn prepare(client: &tokio_postgres::Client) -> Result<Self, tokio_postgres::Error> {
+        let types = [Type::OID, Type::OID_ARRAY];
+        client.prepare_typed(DESCRIBE, &types).await.map(Self)
+    }
+
+    /// As [`describe`], in the session that it was prepared for.
+    ///
+    /// # Errors
+    /// Of the server or the connection.
+    pub async fn ask(
+        &self,
+        client: &tokio_postgres::Client,
+        relation: u32,
+        type_oids: &[u32],
+    ) -> Result<RelationDetails, tokio_postgres::Error> {
+        let rows = client.query(&self.0, &[&relation, &type_oids]).await?;
+        details(&rows)
+    }
+}
+
+const DESCRIBE: &str = include_str!("sql/describe.sql");
+
+fn details(rows: &[Row]) -> Result<RelationDetails, tokio_postgres::Error> {
     let mut details = RelationDetails::default();
     for row in rows {
         let part: &str = row.try_get("part")?;
@@ -119,7 +153,7 @@ pub async fn describe(
                 let digits: i32 = row.try_get("type_modifier")?;
                 details.money_digits = u8::try_from(digits).ok();
             }
-            _ => details.types.push(type_details(name, &row)?),
+            _ => details.types.push(type_details(name, row)?),
         }
     }
     Ok(details)

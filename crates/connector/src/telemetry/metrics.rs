@@ -118,6 +118,11 @@ fn snapshot(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
         "Existing rows read by this run.",
         snapshot.rows,
     )?;
+    writer.counter(
+        "walferry_snapshot_pauses",
+        "How often their reading has paused for the stream, at the limit of WAL.",
+        snapshot.pauses,
+    )?;
     if let Some(seconds) = snapshot.seconds_left {
         let help = "At this pace, until all existing rows are read.";
         writer.gauge("walferry_snapshot_seconds_left", help, seconds)?;

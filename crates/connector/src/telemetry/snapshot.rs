@@ -15,6 +15,7 @@ struct Counted {
     begun: Instant,
     tables: Vec<TableProgress>,
     over: bool,
+    pauses: u64,
 }
 
 /// One table, as far as this run reads it.
@@ -53,6 +54,8 @@ pub struct SnapshotView {
     pub rows_per_second: f64,
     /// At this pace; none while nothing can be told.
     pub seconds_left: Option<f64>,
+    /// How often the reading has paused at the limit of WAL, in this process.
+    pub pauses: u64,
     /// Those that are being read.
     pub reading: Vec<TableProgress>,
 }
@@ -60,10 +63,13 @@ pub struct SnapshotView {
 impl SnapshotGauge {
     /// A run begins to read these.
     pub fn begin(&self, tables: Vec<TableProgress>) {
-        *self.lock() = Some(Counted {
+        let mut counted = self.lock();
+        let pauses = counted.as_ref().map_or(0, |before| before.pauses);
+        *counted = Some(Counted {
             begun: Instant::now(),
             tables,
             over: false,
+            pauses,
         });
     }
 
@@ -78,6 +84,13 @@ impl SnapshotGauge {
     /// A piece of a table is read.
     pub fn read_piece(&self, table: usize) {
         self.with(table, |table| table.pieces_read += 1);
+    }
+
+    /// The reading pauses.
+    pub fn pause(&self) {
+        if let Some(counted) = &mut *self.lock() {
+            counted.pauses += 1;
+        }
     }
 
     /// All is read.
@@ -129,6 +142,7 @@ impl SnapshotView {
             bytes: tables().map(|table| table.bytes).sum(),
             rows_per_second: float(rows) / seconds.max(0.001),
             seconds_left: left,
+            pauses: counted.pauses,
             reading: tables()
                 .filter(|table| table.rows > 0 && !table.is_read())
                 .cloned()
@@ -207,8 +221,12 @@ mod tests {
         let gauge = SnapshotGauge::default();
         gauge.begin(vec![table("public.one", 0, 1)]);
         gauge.read_piece(0);
+        gauge.pause();
+        gauge.begin(vec![table("public.one", 0, 1)]);
+        gauge.read_piece(0);
         gauge.end();
         let view = gauge.view().unwrap();
+        assert_eq!(view.pauses, 1);
         assert!(view.over && view.reading.is_empty());
         assert_eq!((view.tables_read, view.seconds_left), (1, None));
     }

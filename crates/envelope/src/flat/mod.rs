@@ -314,11 +314,14 @@ impl Part {
                 mark => json_string(mark.as_str(), out),
             },
             PartValue::Sequence => source::write_sequence(context, out),
-            PartValue::TxId => match context.xid {
-                0 => out.extend_from_slice(b"null"),
-                xid => write_integer(xid, out),
+            PartValue::TxId => match context.tx_id() {
+                None => out.extend_from_slice(b"null"),
+                Some(xid) => write_integer(xid, out),
             },
-            PartValue::Lsn => write_integer(context.data_start.as_u64(), out),
+            PartValue::Lsn => match context.lsn() {
+                None => out.extend_from_slice(b"null"),
+                Some(lsn) => write_integer(lsn.as_u64(), out),
+            },
             PartValue::Origin => match context.origin {
                 Some((name, _)) => json_string(name, out),
                 None => out.extend_from_slice(b"null"),

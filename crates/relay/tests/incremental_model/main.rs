@@ -4,6 +4,7 @@
 //! of something that it has already. No two records ever share an id. On a standby there is no watermark
 //! but what it has replayed.
 
+mod reading;
 mod server;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -13,14 +14,14 @@ use envelope::{Operation, Options, RelationDetails};
 use pgoutput::{KeepaliveLsn, Lsn, ServerMessage};
 use proptest::prelude::*;
 use relay::{
-    Chunk, ChunkOutcome, ChunkSnapshot, Limits, Now, Output, Progress, Relay, Settings,
-    SnapshotState, Ticket, Timing, Watermark,
+    ChunkOutcome, Limits, Now, Output, Progress, Relay, Settings, SnapshotState, Ticket, Timing,
 };
 
-use server::{KEYS, Kind, Rows, Server, TABLE, TIME, columns, messages, relation};
+use reading::{Reading, Stage};
+use server::{KEYS, Kind, Rows, Server, TABLE, TIME, messages};
 
 /// Keys in a chunk, and chunks under way at once.
-const CHUNK: u64 = 2;
+pub(crate) const CHUNK: u64 = 2;
 const UNDER_WAY: usize = 2;
 
 #[derive(Clone, Copy, Debug)]
@@ -86,28 +87,8 @@ struct Written {
     id: (u64, u64),
 }
 
-/// How far the reader is with a chunk.
-#[derive(Debug)]
-enum Stage {
-    Opened,
-    /// On a standby: this was replayed before; perhaps it is another that is behind, and stays there.
-    Asked {
-        before: u64,
-        is_behind: bool,
-    },
-    /// On a standby: read, and this was replayed then, or later.
-    Unsure(Option<Chunk>, u64),
-    Read(Option<Chunk>),
-    HandedIn,
-    /// Its watermark is written.
-    Awaited,
-}
-
-struct Reading {
-    window: u64,
-    first: u64,
-    stage: Stage,
-}
+/// What a record says: operation, key, value.
+type Told = (Operation, Option<u64>, Option<u64>);
 
 /// One run, from a start to its kill.
 struct Run {
@@ -133,7 +114,7 @@ struct World {
     seconds: u64,
     again: usize,
     /// All that was ever handed out, by id: operation, key, value.
-    ids: BTreeMap<(u64, u64), (Operation, Option<u64>, Option<u64>)>,
+    ids: BTreeMap<(u64, u64), Told>,
 }
 
 fn now(seconds: u64) -> Now {
@@ -288,11 +269,7 @@ impl World {
         {
             self.windows += 1;
             run.relay.open_window(self.windows, TABLE);
-            run.chunks.push(Reading {
-                window: self.windows,
-                first,
-                stage: Stage::Opened,
-            });
+            run.chunks.push(Reading::new(self.windows, first));
             return true;
         }
         let ready = |it: &&mut Reading| !matches!(it.stage, Stage::Awaited);
@@ -301,61 +278,7 @@ impl World {
         let Some(reading) = ready.get_mut(place) else {
             return false;
         };
-        let name = format!("slot/{}", reading.window).into_bytes();
-        match &mut reading.stage {
-            Stage::Opened if self.server.kind == Kind::Standby => {
-                let before = self.server.behind(lag);
-                let is_behind = before < self.server.replayed;
-                reading.stage = Stage::Asked { before, is_behind };
-            }
-            Stage::Opened | Stage::Asked { .. } => {
-                let wanted = reading.first..reading.first + CHUNK;
-                let rows = match reading.stage {
-                    Stage::Asked {
-                        before,
-                        is_behind: true,
-                    } => self.server.rows_before(before),
-                    _ => self.server.rows(),
-                };
-                let rows = rows.range(wanted);
-                let lines: String = rows.map(|(key, v)| format!("{key}\t{v}\n")).collect();
-                let mut chunk = Chunk {
-                    watermark: Watermark::Message(name),
-                    window: reading.window,
-                    snapshot: self.server.snapshot(),
-                    lines: lines.into_bytes(),
-                };
-                reading.stage = match reading.stage {
-                    Stage::Asked { before, .. } => {
-                        chunk.snapshot = ChunkSnapshot::Replayed(Lsn::new(before));
-                        Stage::Unsure(Some(chunk), self.server.replayed)
-                    }
-                    _ => Stage::Read(Some(chunk)),
-                };
-            }
-            Stage::Unsure(chunk, seen) => {
-                if self.server.replayed <= *seen && !self.server.is_still() {
-                    return false;
-                }
-                let mut chunk = chunk.take().unwrap();
-                chunk.watermark = Watermark::Position(Lsn::new(self.server.replayed));
-                reading.stage = Stage::Read(Some(chunk));
-            }
-            Stage::Read(chunk) => {
-                let (chunk, columns) = (chunk.take().unwrap(), columns());
-                let (relation, details) = (relation(&columns), RelationDetails::default());
-                run.relay.handle_chunk(chunk, &relation, &details);
-                reading.stage = Stage::HandedIn;
-            }
-            Stage::HandedIn => {
-                if self.server.kind == Kind::Primary {
-                    self.server.emit(&name);
-                }
-                reading.stage = Stage::Awaited;
-            }
-            Stage::Awaited => {}
-        }
-        true
+        reading.go_on(&mut self.server, &mut run.relay, lag)
     }
 
     fn row(&mut self) -> bool {

@@ -169,10 +169,12 @@ fn published(
         .end(End::ByItself)
         .with_context(|| who.to_string())?;
     let records = topic.records()?;
-    ensure!(
-        records == events,
-        "{who} wrote {records} records for {events} events"
-    );
+    let said = format!("{who} wrote {records} records for {events} events");
+    match who.program {
+        // Connect's producer repeats what was acknowledged too late.
+        Program::Debezium if records > events => display.note(&said),
+        _ => ensure!(records == events, said),
+    }
 
     let start_millis = float(u64::try_from(
         start.duration_since(UNIX_EPOCH)?.as_millis(),

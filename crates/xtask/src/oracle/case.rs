@@ -2,7 +2,7 @@
 //!
 //! `-- option NAME=VALUE` is for both sides, under Debezium's name; `-- debezium` and `-- walferry`
 //! are for one of them. `-- stream` starts both, `-- sync` waits until both have said everything,
-//! `-- restart` stops both, `-- volatile FIELD…` names fields that hold the present time; without `-- stream` they start after the last statement.
+//! `-- restart` stops both, `-- incremental N` waits until both have published N rows of incremental snapshots, `-- volatile FIELD…` names fields that hold the present time; without `-- stream` they start after the last statement.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,8 @@ pub(super) enum Step {
     Start,
     /// Both sides say what has happened so far.
     Sync,
+    /// So many rows that were asked for while streaming have come from each side.
+    Asked(usize),
     /// Both sides say what has happened so far, and stop.
     Stop,
 }
@@ -145,6 +147,7 @@ impl Case {
                 "stream" if rest.is_empty() => Some(Step::Start),
                 "sync" if rest.is_empty() => Some(Step::Sync),
                 "restart" if rest.is_empty() => Some(Step::Stop),
+                "incremental" => rest.parse().ok().map(Step::Asked),
                 _ => None,
             };
             if step.is_some() || matches!(word, "include" | "rows") {

@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 use anyhow::{Context, Result, ensure};
 use regex::Regex;
 
+use super::case::Case;
 use super::topics::Record;
 
 /// The table whose rows tell both sides that a case is at its end.
@@ -54,12 +55,23 @@ static TIMES: LazyLock<Regex> = LazyLock::new(|| {
     .expect("it is well formed")
 });
 
+/// What a record's place in the stream looks like in its source block.
+static PLACE: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(
+        r#""snapshot":"([a-z_]+)","db":"[^"]*","sequence":"\[(null|\\"\d+\\"),\\"(\d+)\\"\]".*?"lsn":(null|\d+)"#,
+    )
+    .expect("it is well formed")
+});
+
 /// The lines of a side, one a record, ordered by topic; what is between tabs is compared.
 ///
-/// `fields` are set aside, too: those that the case's SQL fills with the time. What Debezium puts in
-/// place of a null, 0 and 1970, is not.
-pub(super) fn lines(records: &[Record], prefix: &str, fields: &[String]) -> Result<Vec<String>> {
-    let fields: Vec<Regex> = fields
+/// The case's volatile fields are set aside, too. What Debezium puts in place of a null, 0 and 1970, is
+/// not. Nor are records of the table of signals: its inserts, and Debezium's watermarks among them.
+pub(super) fn lines(records: &[Record], prefix: &str, case: &Case) -> Result<Vec<String>> {
+    let signals = case.option("signal.data.collection").map(Apart::signals);
+    let apart: Vec<Apart> = signals.into_iter().chain([Apart::new(END_TABLE)]).collect();
+    let fields: Vec<Regex> = case
+        .volatile
         .iter()
         .map(|field| {
             Regex::new(&format!(
@@ -81,8 +93,8 @@ pub(super) fn lines(records: &[Record], prefix: &str, fields: &[String]) -> Resu
         {
             continue;
         }
-        if is_of_end(record) {
-            // The transaction of the end has no beginning, either.
+        if apart.iter().any(|table| table.is_of(record)) {
+            // Their transactions have no beginning, either.
             begun.take();
             continue;
         }
@@ -101,13 +113,35 @@ pub(super) fn lines(records: &[Record], prefix: &str, fields: &[String]) -> Resu
     Ok(lines)
 }
 
-fn is_of_end(record: &Record) -> bool {
-    let is_flat = record.topic.contains(END_TABLE);
-    let names = [
-        format!("\"table\":\"{END_TABLE}\""),
-        format!("\"data_collection\":\"public.{END_TABLE}\""),
-    ];
-    is_flat || names.iter().any(|name| record.value.contains(name))
+/// A table whose records are set aside, and the transactions that end with it.
+struct Apart {
+    topic: String,
+    names: Vec<String>,
+}
+
+impl Apart {
+    fn new(table: &str) -> Self {
+        Self {
+            topic: format!(".public.{table}"),
+            names: vec![
+                format!("\"table\":\"{table}\""),
+                format!("\"data_collection\":\"public.{table}\""),
+            ],
+        }
+    }
+
+    /// The table of signals; and transactions without events, which are signals and watermarks to walferry.
+    fn signals(of: &str) -> Self {
+        let mut apart = Self::new(of.rsplit('.').next().unwrap_or_default());
+        let empty = r#""event_count":0,"data_collections":[]"#;
+        apart.names.push(empty.to_owned());
+        apart
+    }
+
+    fn is_of(&self, record: &Record) -> bool {
+        let is_flat = record.topic.ends_with(&self.topic);
+        is_flat || self.names.iter().any(|name| record.value.contains(name))
+    }
 }
 
 /// What is put aside must be right in itself.
@@ -120,6 +154,19 @@ fn check(record: &Record, last_lsn: &mut u64) -> Result<()> {
             record.topic
         );
         *last_lsn = lsn;
+    }
+    if let Some(place) = PLACE.captures(&record.value) {
+        let [mark, commit, at, lsn] = [1, 2, 3, 4].map(|group| &place[group]);
+        let is_right = match mark {
+            "false" => at == lsn,
+            "incremental" => commit != "null" && lsn == "null",
+            _ => commit == "null" && at == lsn,
+        };
+        ensure!(
+            is_right,
+            "{}: snapshot {mark} has the sequence [{commit},{at}] and the LSN {lsn}",
+            record.topic
+        );
     }
     for times in TIMES.captures_iter(&record.value) {
         let [millis, micros, nanos] = [1, 2, 3].map(|group| times[group].parse::<u64>());
@@ -160,6 +207,31 @@ fn masked(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_place_of_a_row_that_was_read_is_its_point_and_of_one_asked_for_in_its_sequence() {
+        let is_right = |snapshot: &str, sequence: &str, lsn: &str| {
+            let value = format!(
+                r#"{{"snapshot":"{snapshot}","db":"d","sequence":"[{sequence}]","txId":1,"lsn":{lsn}}}"#
+            );
+            let record = Record {
+                topic: "srv.public.a".to_owned(),
+                key: String::new(),
+                value,
+                headers: Vec::new(),
+            };
+            check(&record, &mut 0).is_ok()
+        };
+        assert!(is_right("first", r#"null,\"5\""#, "5"));
+        assert!(!is_right("last", r#"null,\"5\""#, "6"));
+        assert!(!is_right("true", r#"\"4\",\"5\""#, "5"));
+        assert!(is_right("false", r#"null,\"5\""#, "5"));
+        assert!(is_right("false", r#"\"4\",\"5\""#, "5"));
+        assert!(!is_right("false", r#"\"4\",\"5\""#, "4"));
+        assert!(is_right("incremental", r#"\"4\",\"5\""#, "null"));
+        assert!(!is_right("incremental", r#"null,\"5\""#, "null"));
+        assert!(!is_right("incremental", r#"\"4\",\"5\""#, "5"));
+    }
 
     #[test]
     fn positions_and_times_are_put_aside_and_values_stay() {

@@ -126,7 +126,7 @@ pub(super) fn run(world: &World<'_>, case: &Case, number: usize) -> Result<Said>
     if outcome.is_ok() {
         for (place, is_debezium) in &places {
             let records = topics::read(&place.bootstrap_servers, &place.prefix)?;
-            let lines = normal::lines(&records, &place.prefix, &case.volatile)?;
+            let lines = normal::lines(&records, &place.prefix, case)?;
             match is_debezium {
                 true => said.debezium = lines,
                 false => said.walferry = lines,
@@ -191,6 +191,11 @@ fn play(world: &World<'_>, case: &Case, sides: &mut [Side]) -> Result<()> {
                 }
             }
             Step::Sync => settle(&session, sides)?,
+            Step::Asked(rows) => {
+                for side in sides.iter_mut() {
+                    wait_incremental(side, *rows)?;
+                }
+            }
             Step::Stop => {
                 settle(&session, sides)?;
                 for side in sides.iter_mut() {
@@ -251,6 +256,29 @@ fn settle(session: &Session, sides: &mut [Side]) -> Result<()> {
         wait(session, side, &sql, "does not confirm the end")?;
     }
     Ok(())
+}
+
+/// Waits until the side has published so many rows of incremental snapshots.
+fn wait_incremental(side: &mut Side, rows: usize) -> Result<()> {
+    let since = Instant::now();
+    loop {
+        // A topic that is being made has no leader yet.
+        let read = topics::read(&side.place.bootstrap_servers, &side.place.prefix);
+        let asked =
+            |records: Vec<topics::Record>| records.iter().filter(|it| it.is_incremental()).count();
+        let found = read.map(asked);
+        if found.as_ref().is_ok_and(|found| *found >= rows) {
+            return Ok(());
+        }
+        if since.elapsed() > SAY_LIMIT {
+            let (name, failure) = (side.name(), side.failure().unwrap_or_default());
+            bail!(
+                "{name} published {} rows of incremental snapshots, not {rows} {failure}",
+                found?
+            );
+        }
+        std::thread::sleep(10 * POLL);
+    }
 }
 
 /// Waits until `sql` has a row.

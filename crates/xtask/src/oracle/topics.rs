@@ -24,6 +24,13 @@ pub(super) struct Record {
     pub(super) headers: Vec<String>,
 }
 
+impl Record {
+    /// Whether it is a row that was asked for while streaming, flat or not.
+    pub(super) fn is_incremental(&self) -> bool {
+        self.value.contains(r#"snapshot":"incremental""#)
+    }
+}
+
 /// All records by topic and partition, in the order in which they are there.
 pub(super) fn read(bootstrap_servers: &str, prefix: &str) -> Result<Vec<Record>> {
     let consumer: BaseConsumer = ClientConfig::new()

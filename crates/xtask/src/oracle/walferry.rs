@@ -144,7 +144,9 @@ fn key(option: &str) -> Option<String> {
     }
     match option {
         "transforms" => None,
-        "snapshot.mode" => Some("snapshot.snapshot.mode".to_owned()),
+        other if other.starts_with("snapshot.") || other.starts_with("incremental.snapshot.") => {
+            Some(format!("snapshot.{other}"))
+        }
         other => Some(format!("envelope.{other}")),
     }
 }

@@ -259,6 +259,15 @@ pub(super) const KEYS: &[Key] = &[
         doc: "How long a table's lock (`ACCESS SHARE`) is waited for, in milliseconds: who comes behind waits as long.",
     },
     Key {
+        path: "snapshot.wal.max.bytes",
+        kind: Kind::Bytes {
+            min: 1 << 20,
+            max: 1 << 50,
+        },
+        default: Default::Unset,
+        doc: "How much WAL the server may keep for the slot while rows that are there are read: then the reading pauses, and the stream goes on until the server has let go of it. Without it: half of what `max_slot_wal_keep_size` allows, where that is set.",
+    },
+    Key {
         path: "snapshot.incremental.snapshot.chunk.size",
         kind: Kind::Count {
             min: 1,

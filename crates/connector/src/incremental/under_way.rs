@@ -1,0 +1,243 @@
+//! The chunks of a table that are under way, in the order of the key: which are read now, each over a
+//! session of its own, and which wait for their watermark or for Kafka.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use relay::ChunkOutcome;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use super::chunks::{Chunks, Read};
+use super::reader::{Item, Stop};
+use super::table::Span;
+use crate::postgres::PostgresError;
+use crate::postgres::sql::SqlClient;
+
+/// Chunks that are not done.
+pub(super) struct UnderWay {
+    chunks: Chunks,
+    places: VecDeque<Place>,
+    /// Behind the last of them.
+    after: Option<Vec<String>>,
+    /// Whether there may be rows behind it.
+    more: bool,
+    /// How many make a chunk.
+    rows: usize,
+    reading: JoinSet<Ended>,
+    idle: Vec<Session>,
+    sessions_max: usize,
+}
+
+/// A chunk, by the keys that it lies between.
+struct Place {
+    window: u64,
+    after: Option<Vec<String>>,
+    to: Vec<String>,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// It is to be read, perhaps not at once.
+    Wanted { again: bool },
+    /// It is being read, or its outcome is still to come.
+    Begun,
+    /// Kafka has its rows; so many were published.
+    Done { rows: u64 },
+}
+
+/// The end of a chunk's reading: its window, and the session if there was one.
+type Ended = (u64, Result<(Session, Read), Failed>);
+
+enum Failed {
+    /// There was no session to be had.
+    Connect(PostgresError),
+    Read(Stop),
+}
+
+/// A chunk that is done.
+pub(super) struct DoneChunk {
+    pub(super) to: Vec<String>,
+    pub(super) rows: u64,
+}
+
+impl UnderWay {
+    pub(super) fn new(chunks: Chunks, after: Option<Vec<String>>) -> Self {
+        let settings = &chunks.settings;
+        let (rows, sessions_max) = (
+            settings.chunk_rows.min(FIRST_ROWS),
+            settings.sessions.max(1),
+        );
+        Self {
+            chunks,
+            places: VecDeque::new(),
+            after,
+            more: true,
+            rows,
+            reading: JoinSet::new(),
+            idle: Vec::new(),
+            sessions_max,
+        }
+    }
+
+    /// Whether nothing is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Whether nothing is left to find.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_empty() && !self.more
+    }
+
+    /// Whether another chunk may begin.
+    pub(super) fn has_room(&self) -> bool {
+        self.more && self.places.len() < PLACES_MIN.max(2 * self.sessions_max)
+    }
+
+    /// Looks where the next chunk ends.
+    pub(super) async fn find_next(&mut self, scout: &SqlClient) -> Result<(), Stop> {
+        let bound = self.chunks.bound(scout, self.after.as_deref(), self.rows);
+        let Some(to) = bound.await? else {
+            self.more = false;
+            return Ok(());
+        };
+        let after = self.after.replace(to.clone());
+        self.places.push_back(Place {
+            window: 0,
+            after,
+            to,
+            state: State::Wanted { again: false },
+        });
+        Ok(())
+    }
+
+    /// Begins to read what is wanted, as far as there are sessions.
+    pub(super) fn begin_wanted(&mut self) {
+        for place in &mut self.places {
+            let State::Wanted { again } = place.state else {
+                continue;
+            };
+            if self.reading.len() >= self.sessions_max {
+                return;
+            }
+            place.state = State::Begun;
+            place.window = self.chunks.new_window();
+            let (window, after, to) = (place.window, place.after.clone(), place.to.clone());
+            let (chunks, session) = (self.chunks.clone(), self.idle.pop());
+            self.reading.spawn(async move {
+                if again {
+                    sleep(AGAIN).await;
+                }
+                let span = Span {
+                    after: after.as_deref(),
+                    to: Some(&to),
+                };
+                (window, read(&chunks, session, window, span).await)
+            });
+        }
+    }
+
+    /// Waits until one has been read; for ever, if none is being read. Safe to cancel.
+    pub(super) async fn read(&mut self) -> Result<(), Stop> {
+        let Some(ended) = self.reading.join_next().await else {
+            return std::future::pending().await;
+        };
+        let (window, read) = ended.map_err(|_| Stop::Unwanted)?;
+        match read {
+            Ok((session, read)) => {
+                self.idle.push(session);
+                let most = self.chunks.settings.chunk_rows;
+                let rows = CHUNK_BYTES * read.rows.max(1) / read.bytes.max(1);
+                self.rows = rows.clamp(1, most);
+            }
+            Err(Failed::Connect(error)) if self.reading.is_empty() && self.idle.is_empty() => {
+                return Err(error.into());
+            }
+            Err(Failed::Connect(error)) => {
+                self.sessions_max = self.reading.len() + self.idle.len();
+                warn!(%error, "the snapshot goes on with {} sessions", self.sessions_max);
+                self.set(window, State::Wanted { again: false });
+            }
+            Err(Failed::Read(stop)) => return Err(stop),
+        }
+        Ok(())
+    }
+
+    /// What became of a chunk.
+    pub(super) fn settle(&mut self, (window, outcome): (u64, ChunkOutcome)) {
+        match outcome {
+            ChunkOutcome::Done { rows } => self.set(window, State::Done { rows }),
+            ChunkOutcome::Again(why) => {
+                debug!(?why, "a chunk is read again");
+                self.set(window, State::Wanted { again: true });
+            }
+        }
+    }
+
+    fn set(&mut self, window: u64, state: State) {
+        let place = self.places.iter_mut().find(|it| it.window == window);
+        if let Some(place) = place {
+            place.state = state;
+        }
+    }
+
+    /// The first, if it is done.
+    pub(super) fn take_done(&mut self) -> Option<DoneChunk> {
+        let State::Done { rows } = self.places.front()?.state else {
+            return None;
+        };
+        let place = self.places.pop_front()?;
+        Some(DoneChunk { to: place.to, rows })
+    }
+
+    /// Ends the reading; nobody waits for their outcomes.
+    pub(super) async fn abandon(mut self) -> Result<(), Stop> {
+        self.reading.shutdown().await;
+        for place in self.places {
+            if place.state == State::Begun {
+                let window = place.window;
+                self.chunks.to_loop.send(Item::Abandon { window }).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn read(
+    chunks: &Chunks,
+    session: Option<Session>,
+    window: u64,
+    span: Span<'_>,
+) -> Result<(Session, Read), Failed> {
+    let session = match session {
+        Some(session) => session,
+        None => Session(
+            SqlClient::connect(&chunks.settings.conninfo)
+                .await
+                .map_err(Failed::Connect)?,
+        ),
+    };
+    let read = chunks.read(&session.0, window, span).await;
+    Ok((session, read.map_err(Failed::Read)?))
+}
+
+/// Ends with its owner: a COPY that nobody wants would be read to its end otherwise.
+pub(super) struct Session(pub(super) SqlClient);
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.0.abort_handle().abort();
+    }
+}
+
+/// Chunks under way, however few sessions there are: while some are read, others wait for Kafka.
+const PLACES_MIN: usize = 4;
+/// About so many bytes in a chunk.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Before it is known how large rows are.
+const FIRST_ROWS: usize = 256;
+/// Before a chunk is read again.
+const AGAIN: Duration = Duration::from_millis(100);

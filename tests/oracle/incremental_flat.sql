@@ -1,0 +1,6 @@
+-- Flat rows that are asked for while streaming.
+-- option transforms=unwrap
+-- option transforms.unwrap.type=io.debezium.transforms.ExtractNewRecordState
+-- option transforms.unwrap.add.fields=op,table,source.snapshot,source.txId,source.lsn,source.ts_ms
+-- option transforms.unwrap.add.headers=op,source.lsn
+-- include incremental.sql

@@ -1,0 +1,3 @@
+-- Transaction metadata beside rows that are asked for while streaming.
+-- option provide.transaction.metadata=true
+-- include incremental.sql

@@ -1,0 +1,4 @@
+-- The rows of ext_hstore.sql in a snapshot, as maps.
+-- option snapshot.mode=initial
+-- option hstore.handling.mode=map
+-- rows ext_hstore.sql

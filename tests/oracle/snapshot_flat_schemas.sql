@@ -1,0 +1,3 @@
+-- Schemas of flat rows of a snapshot.
+-- option schemas.enable=true
+-- include snapshot_flat.sql

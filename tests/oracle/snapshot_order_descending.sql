@@ -1,0 +1,3 @@
+-- The largest tables first.
+-- option snapshot.tables.order.by.row.count=descending
+-- include snapshot_order_ascending.sql

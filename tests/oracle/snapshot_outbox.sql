@@ -1,0 +1,3 @@
+-- An outbox' rows that are there are routed as those that come.
+-- option snapshot.mode=initial
+-- include outbox.sql

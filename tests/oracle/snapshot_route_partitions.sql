@@ -1,0 +1,3 @@
+-- Rows that are there, by a field's hash over partitions.
+-- option snapshot.mode=initial
+-- rows route_partitions.sql

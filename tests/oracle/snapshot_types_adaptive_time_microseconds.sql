@@ -1,0 +1,7 @@
+-- The rows of types.sql in a snapshot, times as adaptive_time_microseconds, decimals as double.
+-- option time.precision.mode=adaptive_time_microseconds
+-- option decimal.handling.mode=double
+-- option binary.handling.mode=hex
+-- option interval.handling.mode=numeric
+-- rows snapshot_types_required.sql
+-- rows types.sql

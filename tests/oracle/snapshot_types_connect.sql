@@ -1,0 +1,7 @@
+-- The rows of types.sql in a snapshot, times as connect, decimals as double.
+-- option time.precision.mode=connect
+-- option decimal.handling.mode=double
+-- option binary.handling.mode=base64
+-- option interval.handling.mode=string
+-- rows snapshot_types_required.sql
+-- rows types.sql

@@ -1,0 +1,7 @@
+-- The rows of types.sql in a snapshot, times as isostring, decimals as string.
+-- option time.precision.mode=isostring
+-- option decimal.handling.mode=string
+-- option binary.handling.mode=hex
+-- option interval.handling.mode=string
+-- rows snapshot_types_required.sql
+-- rows types.sql

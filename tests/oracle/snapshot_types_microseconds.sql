@@ -1,0 +1,7 @@
+-- The rows of types.sql in a snapshot, times as microseconds, decimals as string.
+-- option time.precision.mode=microseconds
+-- option decimal.handling.mode=string
+-- option binary.handling.mode=base64-url-safe
+-- option interval.handling.mode=numeric
+-- rows snapshot_types_required.sql
+-- rows types.sql

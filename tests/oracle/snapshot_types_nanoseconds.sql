@@ -1,0 +1,5 @@
+-- The rows of types_nanoseconds.sql in a snapshot.
+-- option snapshot.mode=initial
+-- option time.precision.mode=nanoseconds
+-- rows snapshot_types_required.sql
+-- rows types_nanoseconds.sql

@@ -1,0 +1,6 @@
+-- Numbers that are not finite, and those of unusual scales, in a snapshot.
+-- option snapshot.mode=initial
+-- option decimal.handling.mode=string
+-- needs postgres >= 15
+-- rows special.sql
+-- rows types_numeric_special_string.sql

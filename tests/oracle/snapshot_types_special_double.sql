@@ -1,0 +1,6 @@
+-- The same as floating point.
+-- option snapshot.mode=initial
+-- option decimal.handling.mode=double
+-- needs postgres >= 15
+-- rows special_double.sql
+-- rows types_numeric_special_double.sql

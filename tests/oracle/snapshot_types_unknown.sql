@@ -1,0 +1,3 @@
+-- The rows of types_unknown.sql in a snapshot.
+-- option snapshot.mode=initial
+-- rows types_unknown.sql
