@@ -1,5 +1,6 @@
 //! End-to-end tests on real servers, one behaviour a file. Run by `cargo xtask test`.
 
+mod ask;
 mod check;
 mod column_filters;
 mod committed_only;
@@ -42,6 +43,7 @@ mod snapshot_care;
 mod snapshot_large;
 mod snapshot_modes;
 mod snapshot_resume;
+mod standby;
 mod stream_refused;
 mod table_parts;
 mod takeover;

@@ -184,6 +184,8 @@ impl Driver {
         self.beat();
         let more = self.take_payloads()? | self.take_copied()?;
         self.take_asked()?;
+        // The stream may have come to where a chunk's rows belong before they were read.
+        let more = more || self.relay.wants_chunk();
         loop {
             match self.relay.poll(self.clock.now()) {
                 Output::Describe(question) => self.questions.describe(question),

@@ -93,6 +93,11 @@ impl Slot<'_> {
                 "the new slot begins when the transactions that are running have ended; this is \
                  the oldest"
             ),
+            Ok(None) if slots::is_standby(self.sql).await.unwrap_or(false) => info!(
+                slot = self.name,
+                "the new slot waits for the primary, which tells a standby now and then what is running; \
+                 SELECT pg_log_standby_snapshot() there makes it tell now"
+            ),
             Ok(None) => info!(slot = self.name, "the server is making the slot"),
             Err(error) => warn!(%error, "what the new slot waits for could not be asked"),
         }

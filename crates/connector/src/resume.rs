@@ -54,6 +54,8 @@ pub struct Resume {
     pub snapshot: SnapshotState,
     /// Whether a copy that is to be made begins here, and is not the rest of an interrupted one.
     pub copies_anew: bool,
+    /// So many ordinals of rows that were read on a standby may have been used.
+    pub chunk_ordinals: u64,
 }
 
 /// What is wanted of the rows that are there.
@@ -108,12 +110,16 @@ pub fn resume(
     same_cluster(server, stored)?;
     let untouched = stored.commit_end_lsn == Lsn::ZERO;
     if untouched && stored.snapshot == SnapshotState::Running {
-        return Ok(adopted(slot, stored.epoch, wanted));
+        return Ok(Resume {
+            chunk_ordinals: stored.chunk_ordinals,
+            ..adopted(slot, stored.epoch, wanted)
+        });
     }
     match not_ahead(slot, stored) {
         Err(_) if wanted == Wanted::Once(SnapshotMode::WhenNeeded) => {
             return Ok(Resume {
                 copies_anew: true,
+                chunk_ordinals: stored.chunk_ordinals,
                 ..adopted(slot, stored.epoch, wanted)
             });
         }
@@ -131,6 +137,7 @@ pub fn resume(
         epoch: stored.epoch,
         snapshot,
         copies_anew: stored.snapshot != SnapshotState::Running,
+        chunk_ordinals: stored.chunk_ordinals,
     })
 }
 
@@ -146,6 +153,7 @@ fn adopted(slot: &Slot, epoch: u64, wanted: Wanted) -> Resume {
         epoch,
         snapshot,
         copies_anew: false,
+        chunk_ordinals: 0,
     }
 }
 
@@ -236,6 +244,7 @@ mod tests {
             split: None,
             snapshot: SnapshotState::Finished,
             shape: 0,
+            chunk_ordinals: 0,
         }
     }
 

@@ -123,12 +123,18 @@ impl LeftOut {
         let found = unpublished::find(&client, &self.publication, &self.wanted).await;
         let found: BTreeSet<Unpublished> = found.map_err(sql(DOING))?.into_iter().collect();
         let mut left = BTreeSet::new();
+        let rows = self.new_tables == NewTables::Snapshot;
+        let is_standby = !found.is_empty() && slots::is_standby(&client).await?;
+        if is_standby {
+            self.tell_on_standby(&found, rows);
+            self.told = found;
+            return Ok(self.told.len());
+        }
         for new in found {
             if self.new_tables == NewTables::Ignore {
                 left.insert(new);
                 continue;
             }
-            let rows = self.new_tables == NewTables::Snapshot;
             match new.take_in(&client, rows).await {
                 Ok(()) => info!(
                     table = new.table,
@@ -151,6 +157,19 @@ impl LeftOut {
         }
         self.told = left;
         Ok(self.told.len())
+    }
+
+    /// A standby takes no ALTER PUBLICATION: the primary does.
+    fn tell_on_standby(&self, found: &BTreeSet<Unpublished>, rows: bool) {
+        for new in found.difference(&self.told) {
+            let (table, remedy) = (&new.table, new.statements(rows));
+            warn!(
+                table,
+                remedy,
+                "tables.include matches the table, but the publication leaves it out: its changes are not \
+                 captured; this server is a standby, so run the statements on the primary, in one transaction"
+            );
+        }
     }
 }
 

@@ -303,6 +303,7 @@ impl Start<'_> {
             epoch,
             snapshot,
             copies_anew: _,
+            chunk_ordinals,
         } = made.resume;
         let mut relay = Relay::new(
             Settings {
@@ -315,6 +316,7 @@ impl Start<'_> {
                     split: start.split,
                     snapshot,
                     shape: made.shape,
+                    chunk_ordinals,
                 },
                 start_is_durable: durable,
                 two_phase_slot: made.two_phase_slot,

@@ -24,6 +24,13 @@ impl Unpublished {
     /// # Errors
     /// What the server answered: not everybody may change a publication.
     pub async fn take_in(&self, client: &Client, rows: bool) -> Result<(), tokio_postgres::Error> {
+        // One message of the protocol, and so one transaction.
+        client.batch_execute(&self.statements(rows)).await
+    }
+
+    /// The statements for that.
+    #[must_use]
+    pub fn statements(&self, rows: bool) -> String {
         let data = json!({ "data-collections": [regex::escape(&self.table)] });
         let id = format!("new-{}", self.table);
         let signal = json!({ "id": id, "type": "execute-snapshot", "data": data });
@@ -35,10 +42,7 @@ impl Unpublished {
             ),
             false => String::new(),
         };
-        // One message of the protocol, and so one transaction.
-        client
-            .batch_execute(&format!("{}{emit}", self.remedy))
-            .await
+        format!("{}{emit}", self.remedy)
     }
 }
 

@@ -183,6 +183,7 @@ async fn progress_is_read_to_the_end_through_segments_and_compaction() {
         }),
         snapshot: SnapshotState::Running,
         shape: 0,
+        chunk_ordinals: 0,
     };
     let mut value = Vec::new();
     for round in 1..=5 {

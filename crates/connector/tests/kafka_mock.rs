@@ -305,6 +305,7 @@ fn progress(commit_end_lsn: u64) -> Progress {
         split: None,
         snapshot: SnapshotState::None,
         shape: 0,
+        chunk_ordinals: 0,
     }
 }
 

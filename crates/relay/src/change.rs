@@ -19,14 +19,14 @@ impl Relay {
         let Some(open) = &self.transaction else {
             return Err(self.out_of_place(message));
         };
-        let (replay, xid, commit_lsn) = (open.replay, open.xid, open.commit_lsn);
+        let (replay, writer, commit_lsn) = (open.replay, open.writer(), open.commit_lsn);
         if let Message::Logical(logical) = message
             && self.take_own_message(at, logical, replay)
         {
             return Ok(());
         }
         if replay == Replay::Whole {
-            self.incremental.unknown(xid);
+            self.incremental.unknown(writer);
             return Ok(());
         }
         if self.take_signal_row(commit_lsn.0, message) {
@@ -49,7 +49,7 @@ impl Relay {
                 .map(|table| encoder.delete(table, &context, *old, out)),
             Message::Truncate(Truncate { relations, .. }) => {
                 for oid in relations.iter() {
-                    self.incremental.truncated(xid, oid);
+                    self.incremental.truncated(writer, oid);
                 }
                 let first_ordinal = context.first_ordinal;
                 relations.iter().try_for_each(|oid| {
@@ -73,7 +73,7 @@ impl Relay {
             self.catalog.count(relation, Operation::Ignored);
         }
         if self.incremental.has_windows() {
-            self.note_touched(xid);
+            self.note_touched(writer);
         }
         self.number_records();
         Ok(())

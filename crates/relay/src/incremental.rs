@@ -10,6 +10,9 @@
 //!        before the snapshot is taken       before the watermark is written
 //! ```
 //!
+//! A standby takes no message. There the watermark is a position that was replayed after the rows were read
+//! (`incremental/standby.rs`), and its rows are a transaction of their own.
+//!
 //! The chunk is read again when that cannot be told: a transaction stands before the window and is
 //! not seen all the same (it is committed in the log, and not yet for others), the table was altered
 //! in between, or more was changed than is kept.
@@ -26,9 +29,12 @@ use crate::relay::{Relay, encode};
 use crate::transaction::Replay;
 
 mod snapshot;
+mod standby;
 mod window;
 
-pub use snapshot::ChunkSnapshot;
+pub(crate) use snapshot::Writer;
+pub use snapshot::{ChunkSnapshot, TransactionIds};
+use standby::Ordinals;
 
 /// The prefix of a watermark's message.
 pub const CHUNK_PREFIX: &str = "walferry.chunk";
@@ -40,14 +46,23 @@ const OWN_PREFIX: &str = "walferry.";
 /// Rows that were read in one snapshot.
 #[derive(Debug)]
 pub struct Chunk {
-    /// The content of its watermark, unlike that of any other.
-    pub name: Vec<u8>,
+    /// Where in the stream all that its snapshot sees has passed.
+    pub watermark: Watermark,
     /// Its window, as given to [`Relay::open_window`].
     pub window: u64,
     /// What is visible in it.
     pub snapshot: ChunkSnapshot,
     /// Lines of COPY's text format.
     pub lines: Vec<u8>,
+}
+
+/// Where in the stream all that a chunk's snapshot sees has passed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Watermark {
+    /// At the message with this content, unlike that of any other.
+    Message(Vec<u8>),
+    /// Between two transactions, once the stream has come to this position.
+    Position(Lsn),
 }
 
 /// What became of a chunk.
@@ -102,6 +117,8 @@ pub(crate) struct Incremental {
     seen: VecDeque<u32>,
     seen_count: u64,
     /// With where they stood.
+    /// The numbers of rows that have no transaction of the server's.
+    pub(crate) ordinals: Ordinals,
     pub(crate) signals: VecDeque<(Lsn, Signalled)>,
     pub(crate) signal_table: Option<(String, String)>,
     pub(crate) signal_relation: Option<u32>,
@@ -114,6 +131,8 @@ struct Waiting {
     table: Table,
     columns: u16,
     shape: u64,
+    /// Of the chunk: rows, at most.
+    lines: u64,
 }
 
 /// A chunk whose rows leave.
@@ -130,6 +149,14 @@ struct Leaving {
 }
 
 impl Incremental {
+    /// Of a run before which so many ordinals may have been used.
+    pub(crate) fn new(used: u64) -> Self {
+        Self {
+            ordinals: Ordinals::new(used),
+            ..Self::default()
+        }
+    }
+
     /// Whether the stream stands while a chunk's rows leave.
     pub(crate) fn blocks_stream(&self) -> bool {
         self.leaving.is_some()
@@ -149,15 +176,15 @@ impl Incremental {
     }
 
     /// A change of unknown effect.
-    pub(crate) fn unknown(&mut self, xid: u32) {
-        self.windows.iter_mut().for_each(|it| it.unknown(xid));
+    pub(crate) fn unknown(&mut self, writer: Writer) {
+        self.windows.iter_mut().for_each(|it| it.unknown(writer));
     }
 
     /// A table was emptied.
-    pub(crate) fn truncated(&mut self, xid: u32, relation: u32) {
+    pub(crate) fn truncated(&mut self, writer: Writer, relation: u32) {
         let of = |it: &&mut Window| it.relation == relation;
         let windows = self.windows.iter_mut().filter(of);
-        windows.for_each(|it| it.truncated(xid));
+        windows.for_each(|it| it.truncated(writer));
     }
 
     /// The stream describes a table.
@@ -169,24 +196,35 @@ impl Incremental {
 
     /// What stands between a chunk and its rows' leaving, if something does.
     fn obstacle(&self, window: &Window, chunk: &Chunk, described: u64) -> Option<Reread> {
+        if !self.saw_early(window, &chunk.snapshot) {
+            return Some(Reread::NotVisibleYet);
+        }
+        window.obstacle(&chunk.snapshot, described)
+    }
+
+    /// Whether a snapshot sees all that had come before its window was opened.
+    fn saw_early(&self, window: &Window, snapshot: &ChunkSnapshot) -> bool {
+        let ids = match snapshot {
+            ChunkSnapshot::Of(ids) => ids,
+            ChunkSnapshot::Replayed(before) => return window.behind <= *before,
+        };
         let before = self.seen_count.saturating_sub(window.opened_at);
         let before = self
             .seen
             .len()
             .saturating_sub(usize::try_from(before).unwrap_or(usize::MAX));
         let mut early = self.seen.iter().take(before);
-        if !early.all(|xid| chunk.snapshot.sees(*xid)) {
-            return Some(Reread::NotVisibleYet);
-        }
-        window.obstacle(&chunk.snapshot, described)
+        early.all(|xid| ids.see(*xid))
     }
 }
 
 impl Relay {
     /// From now on changes of this table are noted, for a chunk that is yet to be read.
     pub fn open_window(&mut self, window: u64, relation: u32) {
-        let opened_at = self.incremental.seen_count;
-        let open = Window::new(window, relation, opened_at);
+        let open = self.transaction.as_ref();
+        let open = open.map_or(0, |open| open.commit_lsn.0.as_u64() + 1);
+        let behind = self.ledger.received().max(Lsn::new(open));
+        let open = Window::new(window, relation, (self.incremental.seen_count, behind));
         self.incremental.windows.push(open);
     }
 
@@ -195,6 +233,7 @@ impl Relay {
         self.incremental.windows.retain(|it| it.id != window);
         let waiting = &mut self.incremental.waiting;
         waiting.retain(|it| it.chunk.window != window);
+        self.hurry(false);
     }
 
     /// Takes in a chunk, before its watermark is written.
@@ -211,12 +250,15 @@ impl Relay {
             self.catalog.describe(relation.oid, known);
         }
         let columns = u16::try_from(relation.columns.len()).unwrap_or(u16::MAX);
+        let lines = chunk.lines.iter().filter(|byte| **byte == b'\n').count() as u64;
         self.incremental.waiting.push(Waiting {
             chunk,
             table,
             columns,
             shape: shape(relation),
+            lines,
         });
+        self.hurry(false);
     }
 
     /// Inserts into this table are signals and no events.
@@ -244,7 +286,7 @@ impl Relay {
         let room = self.is_described() && self.has_room();
         match &self.incremental.leaving {
             Some(leaving) => room && self.routed.may_go(leaving.table.topic()),
-            None => false,
+            None => room && self.may_place(),
         }
     }
 
@@ -255,6 +297,10 @@ impl Relay {
     pub fn handle_chunk_row(&mut self, now: Now) -> Result<(), RelayError> {
         self.records.clear();
         self.taken = 0;
+        if self.incremental.leaving.is_none() {
+            self.place_chunk(now);
+            return Ok(());
+        }
         let (Some(mut leaving), Some(open)) = (self.incremental.leaving.take(), &self.transaction)
         else {
             return Ok(());
@@ -265,6 +311,9 @@ impl Relay {
             let behind = self.ledger.next_ticket();
             let left = &mut self.incremental.left;
             left.push_back((behind, leaving.chunk.window, outcome));
+            if matches!(leaving.chunk.watermark, Watermark::Position(_)) {
+                self.end_placed(leaving.at);
+            }
             return Ok(());
         };
         let line = rest.get(..end).unwrap_or_default();
@@ -310,31 +359,38 @@ impl Relay {
     }
 
     /// Notes what the records at hand touch.
-    pub(crate) fn note_touched(&mut self, xid: u32) {
+    pub(crate) fn note_touched(&mut self, writer: Writer) {
         for record in self.records.iter() {
             let of = |it: &&mut Window| it.relation == record.relation;
             for window in self.incremental.windows.iter_mut().filter(of) {
                 match record.key {
-                    Some(key) => window.touched(xid, hash(key)),
+                    Some(key) => window.touched(writer, hash(key)),
                     // Noted already, whether or not it is an event.
                     None if record.operation == Operation::Truncate => {}
-                    None => window.unknown(xid),
+                    None => window.unknown(writer),
                 }
             }
         }
     }
 
     fn meet_watermark(&mut self, at: Lsn, name: &[u8]) {
+        let is_its =
+            |it: &Waiting| matches!(&it.chunk.watermark, Watermark::Message(its) if its == name);
+        // Else of an earlier run, or of somebody else.
+        if let Some(place) = self.incremental.waiting.iter().position(is_its) {
+            self.let_leave(at, place);
+        }
+    }
+
+    /// The stream has come to the watermark of a chunk: its rows leave, or it is to be read again.
+    fn let_leave(&mut self, at: Lsn, place: usize) {
         let state = &mut self.incremental;
-        // Of an earlier run, or of somebody else.
-        let Some(place) = state.waiting.iter().position(|it| it.chunk.name == name) else {
-            return;
-        };
         let Waiting {
             chunk,
             table,
             columns,
             shape,
+            lines: _,
         } = state.waiting.swap_remove(place);
         let found = state.windows.iter().position(|it| it.id == chunk.window);
         let Some(window) = found.map(|place| state.windows.swap_remove(place)) else {

@@ -168,6 +168,11 @@ impl Ledger {
         self.push(commit_lsn, commit_time, 0, true);
     }
 
+    /// As [`Ledger::begin_whole`], of records that are numbered from `first_ordinal` on.
+    pub fn begin_numbered(&mut self, commit_lsn: CommitLsn, commit_time: i64, first_ordinal: u64) {
+        self.push(commit_lsn, commit_time, first_ordinal, true);
+    }
+
     /// A record of the open transaction leaves for Kafka. `None` when no transaction is open.
     pub fn issue(&mut self, bytes: usize, relation: u32) -> Option<Ticket> {
         let ticket = Ticket(self.next_ticket());
@@ -255,6 +260,15 @@ impl Ledger {
         }
         self.storing = Some(mark);
         Some(mark)
+    }
+
+    /// Takes the present mark for storing, whether or not it tells more: something beside it does.
+    pub fn store_again(&mut self) -> Option<Mark> {
+        if self.storing.is_some() {
+            return None;
+        }
+        self.storing = Some(self.mark());
+        self.storing
     }
 
     /// The mark last taken by [`Ledger::store`] is durable in the progress topic.

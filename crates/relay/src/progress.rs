@@ -23,6 +23,8 @@ pub struct Progress {
     /// A fingerprint of the settings that decide which records a transaction makes: with others,
     /// the count in `split` would mean other records.
     pub shape: u64,
+    /// So many ordinals of rows that have no transaction of the server's may have been used.
+    pub chunk_ordinals: u64,
 }
 
 impl Progress {

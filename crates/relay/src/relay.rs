@@ -93,7 +93,7 @@ impl Relay {
             draining: false,
             server_leaving: None,
             copy: Copying::new(settings.start.snapshot),
-            incremental: Incremental::default(),
+            incremental: Incremental::new(settings.start.chunk_ordinals),
             published: settings.start.commit_end_lsn,
             totals: Totals::default(),
             settings,
@@ -127,7 +127,10 @@ impl Relay {
 
     /// Whether somebody waits for the stream to come to a position.
     pub(crate) fn hurry(&mut self, copy_waits: bool) {
-        self.schedule.hurried = copy_waits || self.until.is_some() || self.draining;
+        self.schedule.hurried = copy_waits
+            || self.until.is_some()
+            || self.draining
+            || self.incremental.waits_for_position();
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -219,6 +222,7 @@ impl Relay {
     /// The position of the last [`Output::StoreProgress`] is durable in the progress topic.
     pub fn handle_stored(&mut self) {
         let durable = self.ledger.stored();
+        self.incremental.ordinals.stored();
         self.prepares.durable(durable);
         self.hold_slot();
     }
@@ -263,10 +267,11 @@ impl Relay {
         }
         if self.storable()
             && self.schedule.store_due(time, self.rows_since_store)
-            && let Some(mark) = self.ledger.store()
+            && let Some(mark) = self.next_mark()
         {
             self.schedule.storing(time);
             self.rows_since_store = false;
+            self.incremental.ordinals.storing();
             return Output::StoreProgress(self.progress(mark));
         }
         let advanced = self.ledger.confirmed() > self.reported;
@@ -476,12 +481,34 @@ impl Relay {
             commit_end_lsn,
             split,
             snapshot,
+            chunk_ordinals: self.incremental.ordinals.wanted(),
             ..self.settings.start.clone()
         }
     }
 
     fn storable(&self) -> bool {
-        !self.ledger.is_storing() && self.ledger.durable() != Some(self.ledger.mark())
+        let news = self.ledger.durable() != Some(self.ledger.mark());
+        !self.ledger.is_storing() && (news || self.incremental.ordinals.are_news())
+    }
+
+    fn next_mark(&mut self) -> Option<Mark> {
+        match self.incremental.ordinals.are_news() {
+            true => self.ledger.store_again(),
+            false => self.ledger.store(),
+        }
+    }
+
+    /// Something is to be stored that does not show in the position.
+    pub(crate) fn store_soon(&mut self) {
+        self.rows_since_store = true;
+    }
+
+    /// Whether nothing is open and nothing half done: where a transaction of our own may stand.
+    pub(crate) fn is_between_transactions(&self) -> bool {
+        self.transaction.is_none()
+            && self.ends_with_records.is_none()
+            && !self.copy.blocks_stream()
+            && !self.prepares.blocks_stream()
     }
 
     fn closing(&self, time: Duration) -> Option<Closing> {

@@ -4,6 +4,7 @@ use envelope::{Context, SnapshotMark};
 use pgoutput::{Begin, Commit, CommitLsn, Lsn, Message, PgTimestamp};
 
 use crate::error::RelayError;
+use crate::incremental::Writer;
 use crate::ledger::{Mark, Split};
 
 /// The transaction that is being received.
@@ -39,6 +40,13 @@ impl Transaction {
             origin: None,
             next_ordinal: 0,
             replay: Replay::of(begin.commit_lsn, done),
+        }
+    }
+
+    pub(crate) fn writer(&self) -> Writer {
+        Writer {
+            xid: self.xid,
+            commit_lsn: self.commit_lsn,
         }
     }
 

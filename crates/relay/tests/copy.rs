@@ -42,6 +42,7 @@ impl Bench {
                 split: None,
                 snapshot: SnapshotState::Running,
                 shape: 0,
+                chunk_ordinals: 0,
             },
             start_is_durable: false,
             two_phase_slot: None,

@@ -390,6 +390,7 @@ fn adopted(slot: &Slot) -> Progress {
         split,
         snapshot: SnapshotState::None,
         shape: 0,
+        chunk_ordinals: 0,
     }
 }
 

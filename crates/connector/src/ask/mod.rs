@@ -15,10 +15,10 @@ use crate::config::Config;
 use crate::copy;
 use crate::credentials::{self, Unreadable};
 use crate::exit::Exit;
-use crate::incremental::{Request, State};
+use crate::incremental::{self, Request, State};
 use crate::kafka::{ProgressError, ProgressReader};
-use crate::postgres::PostgresError;
 use crate::postgres::sql::{self, SqlClient};
+use crate::postgres::{PostgresError, slots};
 use crate::preflight::quote::qualified;
 
 /// What is asked.
@@ -61,7 +61,7 @@ pub enum AskError {
         /// `schema.table`.
         table: String,
         /// What is the matter with it.
-        reason: &'static str,
+        reason: String,
     },
     /// The server takes no message.
     #[error(
@@ -103,7 +103,7 @@ pub async fn ask(
     let sql = SqlClient::connect(&credentials::conninfo(config).await?).await?;
     let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let id = format!("cli-{}", since_epoch.as_millis());
-    if is_standby(&sql).await? {
+    if slots::is_standby(&sql).await? {
         return Err(AskError::Standby);
     }
     let (kind, data, waits) = match ask {
@@ -114,7 +114,7 @@ pub async fn ask(
             detach,
         } => {
             for table in &tables {
-                checked(config, &sql, table).await?;
+                checked(config, &sql, table, surrogate_key.as_deref()).await?;
             }
             let names: Vec<String> = tables.iter().map(|table| regex::escape(table)).collect();
             let condition = |name: &String| {
@@ -143,20 +143,19 @@ pub async fn ask(
     }
 }
 
-async fn is_standby(sql: &SqlClient) -> Result<bool, PostgresError> {
-    const QUERY: &str = "SELECT pg_catalog.pg_is_in_recovery()";
-    let asked = async { sql.query_one(QUERY, &[]).await?.try_get(0) };
-    sql::ask("ask whether the server is a standby", asked).await
-}
-
 /// What would be refused later is refused now.
-async fn checked(config: &Config, sql: &SqlClient, table: &str) -> Result<(), AskError> {
+async fn checked(
+    config: &Config,
+    sql: &SqlClient,
+    table: &str,
+    surrogate_key: Option<&str>,
+) -> Result<(), AskError> {
     const QUERY: &str = "SELECT pg_catalog.to_regclass($1) IS NOT NULL, \
          coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass($1), 'SELECT') \
              OR pg_catalog.has_any_column_privilege(pg_catalog.to_regclass($1), 'SELECT'), false)";
     const DOING: &str = "look at the table";
-    let refused = |reason| {
-        let table = table.to_owned();
+    let refused = |reason: &str| {
+        let (table, reason) = (table.to_owned(), reason.to_owned());
         Err(AskError::Table { table, reason })
     };
     let Some((schema, name)) = table.split_once('.') else {
@@ -179,7 +178,10 @@ async fn checked(config: &Config, sql: &SqlClient, table: &str) -> Result<(), As
              table, name the partitions",
         ),
         (.., false) => refused("may not be read by this role: GRANT SELECT"),
-        _ => Ok(()),
+        _ => match incremental::objection(config, sql, table, surrogate_key).await? {
+            Some(reason) => refused(&format!("cannot be read in chunks: {reason}")),
+            None => Ok(()),
+        },
     }
 }
 

@@ -204,10 +204,6 @@ pub const FOREIGN: &[Foreign] = &[
     ),
     // Signals, notifications, heartbeat, transaction metadata, topics.
     no(
-        "envelope.signal.enabled.channels",
-        "a door is open when its table or topic is named",
-    ),
-    no(
         "envelope.signal.poll.interval.ms",
         "signals are taken as they come in the stream",
     ),

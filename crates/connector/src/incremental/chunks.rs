@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::StreamExt as _;
-use relay::{CHUNK_PREFIX, Chunk, ChunkSnapshot};
+use relay::{CHUNK_PREFIX, Chunk, ChunkSnapshot, Watermark};
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::types::{ToSql, Type};
 
 use super::hand_in::ReadSettings;
+use super::place::{self, Replay};
 use super::reader::{Item, Sent, Stop};
 use super::table::{self, ChunkTable, Span};
 use crate::postgres::PostgresError;
@@ -89,9 +90,13 @@ impl Chunks {
         self.to_loop.send(Item::Open { window, relation }).await?;
         let read = async {
             let (chunk, read) = self.rows(sql, window, span).await?;
-            let name = String::from_utf8_lossy(&chunk.name).into_owned();
+            let watermark = chunk.watermark.clone();
             let table = Arc::clone(&self.table);
             self.to_loop.send(Item::Chunk { chunk, table }).await?;
+            let Watermark::Message(name) = watermark else {
+                return Ok(read);
+            };
+            let name = String::from_utf8_lossy(&name).into_owned();
             const EMIT: &str = "SELECT pg_catalog.pg_logical_emit_message(true, $1, $2)::text";
             let parameters: [(&(dyn ToSql + Sync), Type); 2] =
                 [(&CHUNK_PREFIX, Type::TEXT), (&name, Type::TEXT)];
@@ -131,7 +136,12 @@ impl Chunks {
         span: Span<'_>,
     ) -> Result<(Chunk, Read), Stop> {
         let failed = sql::sql(DOING);
+        let before = Replay::of(sql).await?;
         let snapshot = self.begin(sql).await?;
+        let seen = match before {
+            Some(_) => Some(Replay::of_standby(sql).await?),
+            None => None,
+        };
         let lines = sql.copy_out(&self.table.copy_statement(span)).await;
         let mut lines = pin!(lines.map_err(&failed)?);
         let (mut bytes, mut rows) = (Vec::new(), 0);
@@ -140,22 +150,36 @@ impl Chunks {
             rows += 1;
         }
         sql.batch_execute("COMMIT").await.map_err(&failed)?;
-        let snapshot = ChunkSnapshot::parse(&snapshot).ok_or(PostgresError::Answer {
-            command: "SELECT",
-            field: "pg_current_snapshot",
-        })?;
+        let (watermark, snapshot) = match before.zip(seen) {
+            Some((before, seen)) => {
+                let position = place::behind_snapshot(sql, seen).await?;
+                let watermark = Watermark::Position(position);
+                (watermark, ChunkSnapshot::Replayed(before.end))
+            }
+            None => self.by_message(&snapshot, window)?,
+        };
         let read = Read {
             rows,
             bytes: bytes.len(),
         };
-        let (slot, nonce) = (&self.settings.slot, &self.settings.nonce);
         let chunk = Chunk {
-            name: format!("{slot}/{}/{nonce}/{window}", self.request).into_bytes(),
+            watermark,
             window,
             snapshot,
             lines: bytes,
         };
         Ok((chunk, read))
+    }
+
+    /// The content of the message that is to be written, and what the snapshot sees.
+    fn by_message(&self, snapshot: &str, window: u64) -> Result<(Watermark, ChunkSnapshot), Stop> {
+        let (slot, nonce) = (&self.settings.slot, &self.settings.nonce);
+        let name = format!("{slot}/{}/{nonce}/{window}", self.request);
+        let snapshot = ChunkSnapshot::parse(snapshot).ok_or(PostgresError::Answer {
+            command: "SELECT",
+            field: "pg_current_snapshot",
+        })?;
+        Ok((Watermark::Message(name.into_bytes()), snapshot))
     }
 }
 

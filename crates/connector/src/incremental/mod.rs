@@ -3,7 +3,7 @@
 //! ```text
 //!   signal ──> Request ──> reader: window, rows, watermark ──> [channel] ──> Incremental ──> Relay
 //!   signal.rs   request.rs    reader.rs, under_way.rs,             hand_in.rs
-//!                   │         chunks.rs, table.rs                       │
+//!                   │         chunks.rs, place.rs, table.rs             │
 //!                   │                                                   │
 //!                   └────────── progress topic <── what Kafka has ──────┘
 //! ```
@@ -13,12 +13,15 @@
 //! (`incremental.rs` there). What is noted of a request lets another run go on behind the last chunk up
 //! to which Kafka has all.
 
+mod beforehand;
 mod chunks;
 mod hand_in;
+mod place;
 mod reader;
 mod request;
 mod table;
 mod under_way;
 
+pub use beforehand::objection;
 pub use hand_in::{Incremental, ReadSettings};
 pub use request::{Asked, Noted, Request, State};

@@ -104,11 +104,6 @@ impl Reader {
     async fn read_tables(&mut self) -> Result<(), Stop> {
         let session = Session(SqlClient::connect(&self.settings.conninfo).await?);
         let sql = &session.0;
-        if is_standby(sql).await? {
-            return Err(Stop::refused(
-                "a standby takes no watermark: ask the primary's walferry, or make the slot there",
-            ));
-        }
         self.wait_for_running(sql).await?;
         if self.request.tables.is_none() {
             let chosen = self.request.choose(&self.published(sql).await?);
@@ -263,11 +258,6 @@ impl Reader {
         }
         if news { self.note().await } else { Ok(()) }
     }
-}
-
-async fn is_standby(sql: &SqlClient) -> Result<bool, Stop> {
-    const DOING: &str = "ask whether the server is a standby";
-    ask_one(sql, DOING, "SELECT pg_catalog.pg_is_in_recovery()", &[]).await
 }
 
 async fn ask_one<T: for<'a> tokio_postgres::types::FromSql<'a>>(

@@ -36,7 +36,8 @@ pub use writer::ProgressWriter;
 ///  "snapshot":"finished","shape":"1234567890","written_at_ms":1764150000123,"walferry":"0.1.0"}
 /// ```
 ///
-/// `split` is absent when no transaction is done in part. A reader of format 1 ignores fields that it
+/// `split` is absent when no transaction is done in part; `chunk_ordinals` where no rows were read on a
+/// standby (the numbers that they may have used). A reader of format 1 ignores fields that it
 /// does not know; a change that old readers would misread raises `format`.
 pub const FORMAT: u64 = 1;
 
@@ -57,6 +58,7 @@ pub fn encode(progress: &Progress, slot: &str, written_at_ms: i64, out: &mut Vec
         }),
         snapshot: progress.snapshot,
         shape: progress.shape.to_string(),
+        chunk_ordinals: progress.chunk_ordinals,
         written_at_ms,
         walferry: env!("CARGO_PKG_VERSION").to_owned(),
     };
@@ -117,7 +119,13 @@ pub fn decode(slot: &str, bytes: &[u8]) -> Result<Progress, ProgressError> {
         snapshot: value.snapshot,
         // Absent in records of the first days: then the split is of an unknown shape.
         shape: value.shape.parse().unwrap_or_default(),
+        chunk_ordinals: value.chunk_ordinals,
     })
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's form
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 #[derive(Deserialize)]
@@ -140,6 +148,8 @@ struct Value {
     snapshot: SnapshotState,
     #[serde(default)]
     shape: String,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    chunk_ordinals: u64,
     written_at_ms: i64,
     walferry: String,
 }

@@ -266,6 +266,17 @@ pub async fn keys_fingerprint(client: &Client, publication: &str) -> Result<u64,
         .cast_unsigned())
 }
 
+/// Whether the server is a standby.
+///
+/// # Errors
+/// Of the server or the connection.
+pub async fn is_standby(client: &Client) -> Result<bool, PostgresError> {
+    const QUERY: &str = "SELECT pg_catalog.pg_is_in_recovery()";
+    const DOING: &str = "ask whether the server is a standby";
+    let asked = async { client.query_one(QUERY, &[]).await?.try_get(0) };
+    ask(DOING, asked).await
+}
+
 /// Ends a server process, one of ours.
 ///
 /// # Errors

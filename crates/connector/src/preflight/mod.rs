@@ -89,9 +89,15 @@ pub async fn examine(client: &Client, wanted: &Wanted<'_>) -> Examination {
         publication::read(client, wanted.publication),
         tables::read(client),
     );
+    let server = kept(server, "server settings", &mut findings);
+    let is_standby = server.as_ref().is_some_and(|server| server.in_recovery);
+    let wanted = &match is_standby {
+        true => wanted.on_standby(),
+        false => *wanted,
+    };
     let facts = Facts {
         wanted,
-        server: kept(server, "server settings", &mut findings),
+        server,
         role: kept(role, "role", &mut findings),
         slot: kept(slot, "replication slot", &mut findings),
         publication: kept(publication, "publication", &mut findings),

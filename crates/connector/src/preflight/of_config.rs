@@ -64,7 +64,14 @@ pub async fn of_config(
         progress,
         envelope: &config.envelope,
     };
-    examine(client, &wanted).await
+    let mut examination = examine(client, &wanted).await;
+    // Its rows are no events, and need no topic.
+    let signals = config.signals.table.as_ref();
+    examination.captured.retain(|table| {
+        let relation = &table.relation;
+        signals.is_none_or(|(schema, name)| *schema != relation.schema || *name != relation.name)
+    });
+    examination
 }
 
 fn reach(pattern: &str) -> Reach {

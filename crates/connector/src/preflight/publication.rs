@@ -138,6 +138,8 @@ pub fn judge(
     findings
 }
 
+const ON_PRIMARY: &str = "on the primary: a standby takes no writes";
+
 fn subject(wanted: &Wanted<'_>) -> Subject {
     Subject::Publication(wanted.publication.to_owned())
 }
@@ -173,6 +175,14 @@ fn missing(wanted: &Wanted<'_>, slot: Option<&Slot>, selection: &Selection<'_>) 
                 ),
             },
         ),
+        Create::OnStandby => Finding::error(
+            "PUBLICATION_MISSING",
+            subject(wanted),
+            "The publication does not exist, and the server is a standby, where it cannot be made. Make \
+             it on the primary, before the slot.",
+        )
+        .sql(sql)
+        .text(ON_PRIMARY),
         Create::Never => Finding::error(
             "PUBLICATION_MISSING",
             subject(wanted),
@@ -239,7 +249,9 @@ fn absent_tables(
     }
     let problem = format!("Tables are to be captured, but it does not publish them: {names}.");
     let finding = Finding::error("PUBLICATION_TABLES_MISSING", subject(wanted), problem).sql(sql);
-    Some(if publication.owned {
+    Some(if wanted.create == Create::OnStandby {
+        finding.text(ON_PRIMARY)
+    } else if publication.owned {
         finding.or(Remedy::Setting("postgres: { create: auto }".to_owned()))
     } else {
         finding.text(format!(

@@ -42,8 +42,16 @@ pub fn plan(
     selection: &Selection<'_>,
     changed: &[&Relation],
 ) -> SetupPlan {
-    if wanted.create == Create::Never {
-        return SetupPlan::default();
+    let create_slot = slot.is_none() && wanted.progress == StoredProgress::Absent;
+    match wanted.create {
+        Create::Auto => {}
+        Create::Never => return SetupPlan::default(),
+        Create::OnStandby => {
+            return SetupPlan {
+                create_slot,
+                ..SetupPlan::default()
+            };
+        }
     }
     let add_tables = publication
         .filter(|publication| publication.owned)
@@ -63,7 +71,7 @@ pub fn plan(
         },
         add_tables,
         change_parts,
-        create_slot: slot.is_none() && wanted.progress == StoredProgress::Absent,
+        create_slot,
     }
 }
 

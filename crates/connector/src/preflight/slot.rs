@@ -144,7 +144,7 @@ fn missing(wanted: &Wanted<'_>) -> Option<Finding> {
                 .sql(sql)
                 .or(Remedy::Setting("postgres: { create: auto }".to_owned())),
         ),
-        Create::Auto => Some(Finding::info(
+        Create::Auto | Create::OnStandby => Some(Finding::info(
             "SLOT_MISSING",
             subject,
             "The slot will be created at start.",

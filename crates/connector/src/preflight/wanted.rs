@@ -37,6 +37,17 @@ pub struct Wanted<'a> {
     pub envelope: &'a envelope::Options,
 }
 
+impl Wanted<'_> {
+    /// The same of a standby.
+    #[must_use]
+    pub fn on_standby(&self) -> Self {
+        Self {
+            create: self.create.on_standby(),
+            ..*self
+        }
+    }
+}
+
 /// The part of a table that is to be published (CREATE PUBLICATION, `WHERE` and the column list).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Part {
@@ -51,8 +62,22 @@ pub struct Part {
 pub enum Create {
     /// Publication, slot and topics are created, and the publication extended.
     Auto,
+    /// The slot and topics alone: the server is a standby, where nothing is written. What the publication
+    /// lacks is the primary's to mend.
+    OnStandby,
     /// Whatever is missing is an error.
     Never,
+}
+
+impl Create {
+    /// What of it a standby can do.
+    #[must_use]
+    pub fn on_standby(self) -> Self {
+        match self {
+            Self::Auto | Self::OnStandby => Self::OnStandby,
+            Self::Never => Self::Never,
+        }
+    }
 }
 
 /// One include pattern.

@@ -1,8 +1,44 @@
-//! What a snapshot sees, in the words of `pg_current_snapshot()`.
+//! What a snapshot sees: by the ids of `pg_current_snapshot()`, or, on a standby, by what was replayed.
+
+use pgoutput::{CommitLsn, Lsn};
+
+/// Who wrote something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Writer {
+    pub(crate) xid: u32,
+    pub(crate) commit_lsn: CommitLsn,
+}
+
+/// What is visible in a chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChunkSnapshot {
+    /// What these ids tell.
+    Of(TransactionIds),
+    /// A standby shows transactions in the order of their commits, each once its commit is replayed: those
+    /// whose commit record starts before this position are visible, of those behind nothing is known. Its
+    /// `pg_current_snapshot()` does not list the ones that are running.
+    Replayed(Lsn),
+}
+
+impl ChunkSnapshot {
+    /// Reads `xmin:xmax:xip,xip`.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        TransactionIds::parse(text).map(Self::Of)
+    }
+
+    /// Whether a committed transaction is visible for certain.
+    pub(crate) fn sees(&self, writer: Writer) -> bool {
+        match self {
+            Self::Of(ids) => ids.see(writer.xid),
+            Self::Replayed(before) => writer.commit_lsn.0 < *before,
+        }
+    }
+}
 
 /// A snapshot's transactions, by their 64-bit ids.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ChunkSnapshot {
+pub struct TransactionIds {
     /// All before are visible, or rolled back.
     xmin: u64,
     /// None from here on is.
@@ -11,10 +47,8 @@ pub struct ChunkSnapshot {
     in_progress: Vec<u64>,
 }
 
-impl ChunkSnapshot {
-    /// Reads `xmin:xmax:xip,xip`.
-    #[must_use]
-    pub fn parse(text: &str) -> Option<Self> {
+impl TransactionIds {
+    fn parse(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, ':');
         let xmin = parts.next()?.parse().ok()?;
         let xmax = parts.next()?.parse().ok()?;
@@ -30,8 +64,7 @@ impl ChunkSnapshot {
 
     /// Whether a committed transaction is visible. The stream tells the low half of its id, and the other
     /// half is that of the snapshot's own time: running transactions are never 2^31 apart.
-    #[must_use]
-    pub fn sees(&self, xid: u32) -> bool {
+    pub(crate) fn see(&self, xid: u32) -> bool {
         let low = u32::try_from(self.xmax & u64::from(u32::MAX)).unwrap_or_default();
         let ahead = xid.wrapping_sub(low);
         if ahead < 1 << 31 {
@@ -48,24 +81,34 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_read_and_asked() {
-        let snapshot = ChunkSnapshot::parse("10:20:10,14,15").unwrap();
-        let seen: Vec<u32> = (8..23).filter(|xid| snapshot.sees(*xid)).collect();
+        let snapshot = TransactionIds::parse("10:20:10,14,15").unwrap();
+        let seen: Vec<u32> = (8..23).filter(|xid| snapshot.see(*xid)).collect();
         assert_eq!(seen, [8, 9, 11, 12, 13, 16, 17, 18, 19]);
-        let quiet = ChunkSnapshot::parse("7:7:").unwrap();
-        assert!(quiet.sees(6) && !quiet.sees(7));
+        let quiet = TransactionIds::parse("7:7:").unwrap();
+        assert!(quiet.see(6) && !quiet.see(7));
         for text in ["", "1:2", "a:2:", "1:2:x"] {
-            assert_eq!(ChunkSnapshot::parse(text), None, "{text}");
+            assert_eq!(TransactionIds::parse(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_standby_shows_what_is_replayed() {
+        let snapshot = ChunkSnapshot::Replayed(Lsn::new(0x100));
+        let sees = |commit| {
+            let commit_lsn = CommitLsn(Lsn::new(commit));
+            snapshot.sees(Writer { xid: 7, commit_lsn })
+        };
+        assert!(sees(0xF8) && !sees(0x100) && !sees(0x108));
     }
 
     #[test]
     fn ids_of_the_stream_wrap_around() {
         let turn = 1u64 << 32;
         let text = format!("{}:{}:{}", turn - 3, turn + 5, turn - 3);
-        let snapshot = ChunkSnapshot::parse(&text).unwrap();
-        assert!(!snapshot.sees(u32::MAX - 2), "in progress, a turn before");
-        assert!(snapshot.sees(u32::MAX));
-        assert!(snapshot.sees(4));
-        assert!(!snapshot.sees(5));
+        let snapshot = TransactionIds::parse(&text).unwrap();
+        assert!(!snapshot.see(u32::MAX - 2), "in progress, a turn before");
+        assert!(snapshot.see(u32::MAX));
+        assert!(snapshot.see(4));
+        assert!(!snapshot.see(5));
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use pgoutput::Relation;
+use pgoutput::{Lsn, Relation};
 
+use super::snapshot::Writer;
 use super::{ChunkSnapshot, Reread};
 
 /// An open window.
@@ -14,22 +15,25 @@ pub(super) struct Window {
     pub(super) relation: u32,
     /// How many transactions had come before.
     pub(super) opened_at: u64,
+    /// What starts before this position had come before, too.
+    pub(super) behind: Lsn,
     /// Transactions, and the keys they touched.
-    touched: Vec<(u32, u128)>,
+    touched: Vec<(Writer, u128)>,
     /// Transactions that emptied the table.
-    truncated: Vec<u32>,
+    truncated: Vec<Writer>,
     /// Transactions that did who knows what.
-    unknown: Vec<u32>,
+    unknown: Vec<Writer>,
     shapes: Vec<u64>,
     overflown: bool,
 }
 
 impl Window {
-    pub(super) fn new(id: u64, relation: u32, opened_at: u64) -> Self {
+    pub(super) fn new(id: u64, relation: u32, (opened_at, behind): (u64, Lsn)) -> Self {
         Self {
             id,
             relation,
             opened_at,
+            behind,
             touched: Vec::new(),
             truncated: Vec::new(),
             unknown: Vec::new(),
@@ -38,20 +42,20 @@ impl Window {
         }
     }
 
-    pub(super) fn touched(&mut self, xid: u32, key: u128) {
+    pub(super) fn touched(&mut self, writer: Writer, key: u128) {
         if self.touched.len() < TOUCHED_MAX {
-            self.touched.push((xid, key));
+            self.touched.push((writer, key));
         } else {
             self.overflown = true;
         }
     }
 
-    pub(super) fn truncated(&mut self, xid: u32) {
-        push_new(&mut self.truncated, xid);
+    pub(super) fn truncated(&mut self, writer: Writer) {
+        push_new(&mut self.truncated, writer);
     }
 
-    pub(super) fn unknown(&mut self, xid: u32) {
-        push_new(&mut self.unknown, xid);
+    pub(super) fn unknown(&mut self, writer: Writer) {
+        push_new(&mut self.unknown, writer);
     }
 
     pub(super) fn described(&mut self, shape: u64) {
@@ -66,7 +70,7 @@ impl Window {
             Some(Reread::TooMuchChanged)
         } else if self.shapes.iter().any(|it| *it != shape) {
             Some(Reread::Altered)
-        } else if !self.unknown.iter().all(|xid| snapshot.sees(*xid)) {
+        } else if !self.unknown.iter().all(|it| snapshot.sees(*it)) {
             Some(Reread::NotVisibleYet)
         } else {
             None
@@ -75,18 +79,18 @@ impl Window {
 
     /// The keys that were touched by what the snapshot does not see.
     pub(super) fn touched_unseen(&self, snapshot: &ChunkSnapshot) -> HashSet<u128> {
-        let unseen = self.touched.iter().filter(|(xid, _)| !snapshot.sees(*xid));
+        let unseen = self.touched.iter().filter(|(it, _)| !snapshot.sees(*it));
         unseen.map(|(_, key)| *key).collect()
     }
 
     pub(super) fn is_emptied_unseen(&self, snapshot: &ChunkSnapshot) -> bool {
-        self.truncated.iter().any(|xid| !snapshot.sees(*xid))
+        self.truncated.iter().any(|it| !snapshot.sees(*it))
     }
 }
 
-fn push_new(list: &mut Vec<u32>, xid: u32) {
-    if list.last() != Some(&xid) {
-        list.push(xid);
+fn push_new(list: &mut Vec<Writer>, writer: Writer) {
+    if list.last() != Some(&writer) {
+        list.push(writer);
     }
 }
 
@@ -111,5 +115,5 @@ pub(super) fn shape(relation: &Relation<'_>) -> u64 {
     hasher.finish()
 }
 
-/// Changes kept of one window: 6 MiB.
+/// Changes kept of one window: 8 MiB.
 const TOUCHED_MAX: usize = 262_144;

@@ -129,6 +129,7 @@ impl Run {
             split: None,
             snapshot: SnapshotState::Running,
             shape: 0,
+            chunk_ordinals: 0,
         });
         let copies = start.snapshot == SnapshotState::Running;
         let settings = Settings {

@@ -1,7 +1,10 @@
 //! Chunks of a table and the stream around them, interleaved at random: writers run beside each other,
 //! commits are seen late, answers come late, and the run is killed at any moment. In the end the topic,
-//! read from its beginning, is the table; and no row that was read comes behind something newer.
+//! read from its beginning, is the table; and no row that was read comes behind something newer, or in front
+//! of something that it has already. No two records ever share an id. On a standby there is no watermark
+//! but what it has replayed.
 
+mod reading;
 mod server;
 #[path = "../table/mod.rs"]
 mod table;
@@ -13,14 +16,15 @@ use envelope::{Operation, Options, RelationDetails};
 use pgoutput::{KeepaliveLsn, Lsn, ServerMessage};
 use proptest::prelude::*;
 use relay::{
-    Chunk, ChunkOutcome, Limits, Output, Progress, Relay, Settings, SnapshotState, Ticket, Timing,
+    ChunkOutcome, Limits, Output, Progress, Relay, Settings, SnapshotState, Ticket, Timing,
 };
 
-use server::{KEYS, Rows, Server, TABLE, TIME, columns, messages, relation};
+use reading::{Reading, Stage};
+use server::{KEYS, Kind, Rows, Server, TABLE, TIME, messages};
 use table::{now, number};
 
 /// Keys in a chunk, and chunks under way at once.
-const CHUNK: u64 = 2;
+pub(crate) const CHUNK: u64 = 2;
 const UNDER_WAY: usize = 2;
 
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +44,8 @@ enum Step {
     /// The reader does the next thing for the newest, or the oldest, of its chunks.
     Read {
         oldest: bool,
+        /// On a standby: rows are read on another, so many commits behind.
+        lag: usize,
     },
     Row,
     Acknowledge,
@@ -52,6 +58,10 @@ enum Step {
     },
 }
 
+fn lag() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => Just(0_usize), 1 => 1..4_usize]
+}
+
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         8 => (0..KEYS, any::<u64>()).prop_map(|(key, kind)| Step::Begin { key, kind }),
@@ -59,7 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => any::<usize>().prop_map(|which| Step::Show { which }),
         24 => Just(Step::Stream),
         3 => Just(Step::Keepalive),
-        12 => any::<bool>().prop_map(|oldest| Step::Read { oldest }),
+        12 => (any::<bool>(), lag()).prop_map(|(oldest, lag)| Step::Read { oldest, lag }),
         6 => Just(Step::Row),
         12 => Just(Step::Acknowledge),
         3 => Just(Step::Stored),
@@ -76,23 +86,12 @@ struct Written {
     after: Option<u64>,
     /// What it tells is of this turn of the server's.
     turn: u64,
+    /// LSN and ordinal of its id.
+    id: (u64, u64),
 }
 
-/// How far the reader is with a chunk.
-#[derive(Debug)]
-enum Stage {
-    Opened,
-    Read(Option<Chunk>),
-    HandedIn,
-    /// Its watermark is written.
-    Awaited,
-}
-
-struct Reading {
-    window: u64,
-    first: u64,
-    stage: Stage,
-}
+/// What a record says: operation, key, value.
+type Told = (Operation, Option<u64>, Option<u64>);
 
 /// One run, from a start to its kill.
 struct Run {
@@ -117,6 +116,8 @@ struct World {
     run: Run,
     seconds: u64,
     again: usize,
+    /// All that was ever handed out, by id: operation, key, value.
+    ids: BTreeMap<(u64, u64), Told>,
 }
 
 impl Run {
@@ -129,6 +130,7 @@ impl Run {
             split: None,
             snapshot: SnapshotState::None,
             shape: 0,
+            chunk_ordinals: 0,
         });
         let mut envelope = Options::new("srv", "db");
         envelope.skipped_operations.truncate = false;
@@ -161,14 +163,15 @@ impl Run {
 
 impl World {
     /// A table with rows, and a slot that begins behind them.
-    fn new(rows: &[u64], first_xid: u64) -> Self {
-        let mut server = Server::new(first_xid);
+    fn new(kind: Kind, rows: &[u64], first_xid: u64) -> Self {
+        let mut server = Server::new(kind, first_xid);
         for key in rows {
             server.begin(*key, 5);
             server.commit(0);
-            server.show(0);
+            while server.show(0) {}
         }
         server.slot = server.head;
+        server.replayed = server.head;
         let mut world = Self {
             run: Run::start(None, server.slot, &[], 0),
             server,
@@ -179,6 +182,7 @@ impl World {
             windows: 0,
             seconds: 0,
             again: 0,
+            ids: BTreeMap::new(),
         };
         world.settle_down();
         world
@@ -192,7 +196,7 @@ impl World {
             Step::Show { which } => self.server.show(which),
             Step::Stream => self.stream(),
             Step::Keepalive => self.keepalive(),
-            Step::Read { oldest } => self.read(oldest),
+            Step::Read { oldest, lag } => self.read(oldest, lag),
             Step::Row => self.row(),
             Step::Acknowledge => self.acknowledge(),
             Step::Stored => self.stored(),
@@ -209,7 +213,8 @@ impl World {
     fn stream(&mut self) -> bool {
         let run = &mut self.run;
         while run.messages.is_empty() {
-            let Some(next) = self.server.log.get(run.sent) else {
+            let next = self.server.log.get(run.sent);
+            let Some(next) = next.filter(|next| self.server.can_send(next)) else {
                 return false;
             };
             run.sent += 1;
@@ -227,13 +232,14 @@ impl World {
 
     fn keepalive(&mut self) -> bool {
         let run = &mut self.run;
-        let all_sent = run.messages.is_empty() && run.sent == self.server.log.len();
+        let next = self.server.log.get(run.sent);
+        let all_sent = run.messages.is_empty() && !next.is_some_and(|it| self.server.can_send(it));
         if !all_sent || !run.relay.wants_input() {
             return false;
         }
         let mut body = Vec::new();
         let keepalive = ServerMessage::Keepalive {
-            wal_end: KeepaliveLsn(Lsn::new(self.server.head)),
+            wal_end: KeepaliveLsn(Lsn::new(self.server.sent_end())),
             send_time: TIME,
             reply_requested: false,
         };
@@ -242,18 +248,14 @@ impl World {
         true
     }
 
-    fn read(&mut self, oldest: bool) -> bool {
+    fn read(&mut self, oldest: bool, lag: usize) -> bool {
         let run = &mut self.run;
         if run.chunks.len() < UNDER_WAY
             && let Some(first) = run.queue.pop_front()
         {
             self.windows += 1;
             run.relay.open_window(self.windows, TABLE);
-            run.chunks.push(Reading {
-                window: self.windows,
-                first,
-                stage: Stage::Opened,
-            });
+            run.chunks.push(Reading::new(self.windows, first));
             return true;
         }
         let ready = |it: &&mut Reading| !matches!(it.stage, Stage::Awaited);
@@ -262,33 +264,7 @@ impl World {
         let Some(reading) = ready.get_mut(place) else {
             return false;
         };
-        let name = format!("slot/{}", reading.window).into_bytes();
-        match &mut reading.stage {
-            Stage::Opened => {
-                let wanted = reading.first..reading.first + CHUNK;
-                let rows = self.server.rows();
-                let rows = rows.range(wanted);
-                let lines: String = rows.map(|(key, v)| format!("{key}\t{v}\n")).collect();
-                reading.stage = Stage::Read(Some(Chunk {
-                    name,
-                    window: reading.window,
-                    snapshot: self.server.snapshot(),
-                    lines: lines.into_bytes(),
-                }));
-            }
-            Stage::Read(chunk) => {
-                let (chunk, columns) = (chunk.take().unwrap(), columns());
-                let (relation, details) = (relation(&columns), RelationDetails::default());
-                run.relay.handle_chunk(chunk, &relation, &details);
-                reading.stage = Stage::HandedIn;
-            }
-            Stage::HandedIn => {
-                self.server.emit(&name);
-                reading.stage = Stage::Awaited;
-            }
-            Stage::Awaited => {}
-        }
-        true
+        reading.go_on(&mut self.server, &mut run.relay, lag)
     }
 
     fn row(&mut self) -> bool {
@@ -334,7 +310,7 @@ impl World {
         if let Some(progress) = self.run.storing.take().filter(|_| stored) {
             self.durable = Some(progress);
         }
-        while self.server.show(0) {}
+        while self.server.kind == Kind::Primary && self.server.show(0) {}
         let (durable, slot) = (self.durable.as_ref(), self.server.slot);
         self.run = Run::start(durable, slot, &self.done, self.seconds);
     }
@@ -378,15 +354,34 @@ impl World {
             let value = record.value.filter(|_| is_row);
             let after = value.map(|value| number(value, "\"v\":"));
             let id = std::str::from_utf8(record.id).unwrap();
-            let commit_lsn: Lsn = id.split(':').nth(1).unwrap().parse().unwrap();
+            let mut parts = id.split(':').skip(1);
+            let commit_lsn: Lsn = parts.next().unwrap().parse().unwrap();
+            let id = (commit_lsn.as_u64(), parts.next().unwrap().parse().unwrap());
+            let told = (record.operation, key, after);
+            let is_new = !self.ids.contains_key(&id);
+            assert_eq!(
+                *self.ids.entry(id).or_insert(told),
+                told,
+                "one id, two records"
+            );
             let turn = match record.operation {
                 Operation::Read => after.unwrap(),
                 _ => self.server.turn_of(commit_lsn.as_u64()),
             };
+            let of = |it: &&Written| it.key == key || it.key.is_none();
+            let before = || self.topic.iter().filter(of);
             if record.operation == Operation::Read {
-                let of = |it: &&Written| it.key == key || it.key.is_none();
-                let newest = self.topic.iter().filter(of).map(|it| it.turn).max();
+                let newest = before().map(|it| it.turn).max();
                 assert!(newest.is_none_or(|it| it <= turn), "{key:?} is older");
+                let highest = before().map(|it| it.id).max();
+                assert!(highest < Some(id), "who keeps the highest id skips it");
+            } else if is_new {
+                let reads = before().filter(|it| it.operation == Operation::Read);
+                let newest = reads.map(|it| it.turn).max();
+                assert!(
+                    newest.is_none_or(|it| it < turn),
+                    "{key:?} had that already"
+                );
             }
             self.topic.push(Written {
                 ticket,
@@ -394,6 +389,7 @@ impl World {
                 key,
                 after,
                 turn,
+                id,
             });
         }
     }
@@ -428,7 +424,10 @@ impl World {
             Step::Row,
             Step::Acknowledge,
             Step::Stored,
-            Step::Read { oldest: true },
+            Step::Read {
+                oldest: true,
+                lag: 0,
+            },
         ];
         for _ in 0..100_000 {
             let mut moved = false;
@@ -448,17 +447,19 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, ..ProptestConfig::default() })]
 
     #[test]
     fn the_topic_ends_up_as_the_table(
+        on_standby in any::<bool>(),
         rows in proptest::collection::vec(0..KEYS, 0..8),
         wraps in any::<bool>(),
         steps in proptest::collection::vec(step(), 0..300),
     ) {
         // Ids whose low half wraps around soon, too.
         let first_xid = if wraps { (1 << 32) - 12 } else { 700 };
-        let mut world = World::new(&rows, first_xid);
+        let kind = if on_standby { Kind::Standby } else { Kind::Primary };
+        let mut world = World::new(kind, &rows, first_xid);
         for step in steps {
             world.step(step);
         }
@@ -467,10 +468,41 @@ proptest! {
     }
 }
 
+/// Nothing moves on a standby that nobody writes to: chunk after chunk stands at one place, also those that
+/// are read once more after a kill, and each record has an id of its own.
+#[test]
+fn chunks_at_one_place_share_no_ids() {
+    let flow = [
+        Step::Read {
+            oldest: true,
+            lag: 0,
+        },
+        Step::Keepalive,
+        Step::Row,
+        Step::Acknowledge,
+        Step::Stored,
+    ];
+    for rounds in 0..40 {
+        // Without the last step nothing becomes durable before the kill.
+        for flow in [&flow[..], &flow[..4]] {
+            let mut world = World::new(Kind::Standby, &[0, 1, 2, 3, 4, 5], 700);
+            for _ in 0..rounds {
+                for step in flow {
+                    world.step(*step);
+                }
+            }
+            let (taken, stored) = (1, false);
+            world.kill(taken, stored);
+            world.come_to_rest();
+            assert_eq!(world.fold(), world.server.rows());
+        }
+    }
+}
+
 /// A commit that is in the log and not seen yet: the chunk that does not have it is read again.
 #[test]
 fn a_commit_that_nobody_sees_yet() {
-    let mut world = World::new(&[0, 1], 700);
+    let mut world = World::new(Kind::Primary, &[0, 1], 700);
     assert!(world.server.begin(0, 5));
     assert!(world.server.commit(0));
     let flow = [Step::Stream, Step::Answer, Step::Row, Step::Acknowledge];
@@ -478,7 +510,10 @@ fn a_commit_that_nobody_sees_yet() {
     let newest = world.topic.last().unwrap().after;
     // Window, rows, chunk, watermark of the first chunk, which has the row's older state.
     for _ in 0..8 {
-        world.step(Step::Read { oldest: true });
+        world.step(Step::Read {
+            oldest: true,
+            lag: 0,
+        });
     }
     while flow.iter().any(|step| world.step(*step)) {}
     assert!(world.again >= 1);

@@ -1,5 +1,6 @@
 //! The server's side: transactions that run beside each other, lock the rows they write, are committed in
-//! the log, and are visible to others a moment later.
+//! the log, and are visible to others a moment later. A standby shows them in the order of their commits,
+//! each a moment before it counts as replayed, and sends what is replayed.
 
 use pgoutput::{Delete, Insert, LogicalMessage, Lsn, Message, OidsBuf, OldTuple, Truncate, Update};
 use relay::{CHUNK_PREFIX, ChunkSnapshot};
@@ -60,8 +61,18 @@ pub(crate) struct Transaction {
     visible: bool,
 }
 
+/// What is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Primary,
+    Standby,
+}
+
 /// The server's side, which outlives every run.
 pub(crate) struct Server {
+    pub(crate) kind: Kind,
+    /// A standby's: the end of the last record that is replayed whole.
+    pub(crate) replayed: u64,
     pub(crate) log: Vec<Transaction>,
     running: Vec<Transaction>,
     pub(crate) head: u64,
@@ -71,8 +82,10 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) fn new(first_xid: u64) -> Self {
+    pub(crate) fn new(kind: Kind, first_xid: u64) -> Self {
         Self {
+            kind,
+            replayed: 0,
             log: Vec::new(),
             running: Vec::new(),
             head: 1000,
@@ -137,6 +150,9 @@ impl Server {
 
     /// One that is committed becomes visible.
     pub(crate) fn show(&mut self, which: usize) -> bool {
+        if self.kind == Kind::Standby {
+            return self.replay();
+        }
         let mut unseen: Vec<_> = self.log.iter_mut().filter(|it| !it.visible).collect();
         let count = unseen.len();
         match unseen.get_mut(which.checked_rem(count).unwrap_or(0)) {
@@ -145,6 +161,41 @@ impl Server {
                 true
             }
             None => false,
+        }
+    }
+
+    /// The standby does one half of the next record's replay.
+    fn replay(&mut self) -> bool {
+        let replayed = self.replayed;
+        let mut left = self.log.iter_mut().filter(|it| it.commit_lsn >= replayed);
+        let Some(next) = left.next() else {
+            return false;
+        };
+        match next.visible {
+            false => next.visible = true,
+            true => self.replayed = next.commit_lsn + 8,
+        }
+        true
+    }
+
+    /// Whether no record is being replayed, as far as a session can tell.
+    pub(crate) fn is_still(&self) -> bool {
+        let mut log = self.log.iter();
+        log.all(|it| it.commit_lsn < self.replayed)
+    }
+
+    /// Whether a transaction can be sent already.
+    pub(crate) fn can_send(&self, transaction: &Transaction) -> bool {
+        self.kind == Kind::Primary || transaction.commit_lsn < self.replayed
+    }
+
+    /// What a keepalive tells once all is sent.
+    pub(crate) fn sent_end(&self) -> u64 {
+        match self.kind {
+            Kind::Primary => self.head,
+            // Without a commit to replay, it is where the primary's log is.
+            Kind::Standby if self.is_still() => self.head,
+            Kind::Standby => self.replayed,
         }
     }
 
@@ -157,10 +208,29 @@ impl Server {
         }
     }
 
+    /// What a standby has replayed that is so many commits behind.
+    pub(crate) fn behind(&self, lag: usize) -> u64 {
+        let replayed = self.log.iter().filter(|it| it.commit_lsn < self.replayed);
+        let last: Option<&Transaction> = match lag {
+            0 => None,
+            lag => replayed.rev().nth(lag - 1),
+        };
+        last.map_or(self.replayed, |it| it.commit_lsn)
+    }
+
     /// What is visible now.
     pub(crate) fn rows(&self) -> Rows {
+        self.rows_of(|it| it.visible)
+    }
+
+    /// What is visible where this position was replayed.
+    pub(crate) fn rows_before(&self, position: u64) -> Rows {
+        self.rows_of(|it| it.commit_lsn < position)
+    }
+
+    fn rows_of(&self, is_visible: impl Fn(&Transaction) -> bool) -> Rows {
         let mut rows = Rows::new();
-        let mut visible: Vec<_> = self.log.iter().filter(|it| it.visible).collect();
+        let mut visible: Vec<_> = self.log.iter().filter(|it| is_visible(it)).collect();
         visible.sort_by_key(|it| it.turn);
         visible.iter().for_each(|it| it.change.apply(&mut rows));
         rows

@@ -320,6 +320,13 @@ pub(super) const KEYS: &[Key] = &[
         doc: "Stands before the names of these headers.",
     },
     Key {
+        path: "envelope.signal.enabled.channels",
+        kind: Kind::List,
+        default: Default::Is("source, kafka"),
+        doc: "Which doors for signals are open where their table (`source`) or topic (`kafka`) is named. Messages \
+              always are; `file` and `jmx` are refused.",
+    },
+    Key {
         path: "envelope.signal.data.collection",
         kind: Kind::Text,
         default: Default::Unset,

@@ -12,6 +12,7 @@ fn progress() -> Progress {
         split: None,
         snapshot: SnapshotState::Finished,
         shape: 0,
+        chunk_ordinals: 0,
     }
 }
 
@@ -121,7 +122,7 @@ proptest! {
         });
         let commit_end_lsn = Lsn::new(lsn);
         let progress =
-            Progress { system_identifier, timeline, epoch, commit_end_lsn, split, snapshot, shape: 7 };
+            Progress { system_identifier, timeline, epoch, commit_end_lsn, split, snapshot, shape: 7, chunk_ordinals: 5 };
         prop_assert_eq!(decode("walferry_shop", &encoded(&progress)), Ok(progress));
     }
 }

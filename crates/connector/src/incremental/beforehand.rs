@@ -1,0 +1,31 @@
+//! What would be said of a table once its turn came, said beforehand.
+
+use super::reader::Stop;
+use super::table::ChunkTable;
+use crate::config::Config;
+use crate::copy;
+use crate::postgres::PostgresError;
+use crate::postgres::sql::{self, SqlClient};
+
+/// Why a published table's rows would be left out, if they would.
+///
+/// # Errors
+/// Of the server or the connection.
+pub async fn objection(
+    config: &Config,
+    sql: &SqlClient,
+    table: &str,
+    surrogate_key: Option<&str>,
+) -> Result<Option<String>, PostgresError> {
+    let publication = &config.postgres.publication;
+    let tables = copy::published_tables(sql, publication, &config.tables).await;
+    let tables = tables.map_err(sql::sql("list the published tables"))?;
+    let Some(found) = tables.into_iter().find(|it| it.qualified_name() == table) else {
+        return Ok(None);
+    };
+    match ChunkTable::look(sql, found, &config.envelope, (surrogate_key, None)).await {
+        Err(Stop::Refused(reason)) => Ok(Some(reason)),
+        Err(Stop::Failed(error)) => Err(error),
+        Ok(_) | Err(Stop::Altered | Stop::Unwanted) => Ok(None),
+    }
+}
