@@ -41,6 +41,7 @@ mod snapshot;
 mod snapshot_care;
 mod snapshot_modes;
 mod snapshot_resume;
+mod snapshot_standby;
 mod stream_refused;
 mod table_parts;
 mod takeover;
