@@ -43,6 +43,7 @@ mod snapshot_care;
 mod snapshot_large;
 mod snapshot_modes;
 mod snapshot_resume;
+mod snapshot_standby;
 mod standby;
 mod stream_refused;
 mod table_parts;
