@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use e2e::support::compare::{assert_at_least_once, assert_no_repeats};
 use e2e::support::event::{Event, EventId};
+use e2e::support::topic::{create_topic, write_record};
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::{kafka, query, query_one, sql, wait_for};
 use xtask::servers::{PostgresOptions, PostgresServer, Slots};
@@ -276,4 +277,88 @@ fn a_replay_that_is_paused_holds_no_rows_up() {
     end(walferry);
     catch_up(&primary, &standby);
     assert_equals_table(&config, &standby);
+}
+
+/// `walferry snapshot` with these arguments: its exit code, and what it said.
+fn ask(config: &Config, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = config.command("snapshot").args(arguments).output();
+    let output = output.expect("walferry snapshot");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    (output.status.code(), said)
+}
+
+#[test]
+fn without_a_topic_a_signal_is_the_primarys_to_write() {
+    let (primary, standby) = pair(
+        "CREATE TABLE orders (id int PRIMARY KEY); INSERT INTO orders SELECT generate_series(1, 40);
+         CREATE TABLE heap (note text); ALTER TABLE heap REPLICA IDENTITY FULL",
+    );
+    let config = Config::new("standby_ask", &standby, kafka());
+    publish(&primary, &standby, &config, "orders, heap");
+    let walferry = start(&config, &primary, &standby);
+    let (code, said) = ask(&config, &["--table", "public.heap"]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("have no key"), "{said}");
+    let arguments = [
+        "--table",
+        "public.orders",
+        "--where",
+        "id <> 7 AND 'it''s' <> ''",
+    ];
+    let (code, said) = ask(&config, &arguments);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("SNAPSHOT_STANDBY"), "{said}");
+    let (_, statement) = said.split_once("goes there: ").expect("a statement");
+    sql(&primary, statement);
+    wait_for("the rows", LIMIT, || {
+        (reads(&events(&config, "orders")) == 39).then_some(())
+    });
+    end(walferry);
+}
+
+#[test]
+fn a_topic_of_signals_needs_no_primary() {
+    let (primary, standby) = pair("");
+    counted_table(&primary, 20_000);
+    sql(
+        &primary,
+        "CREATE TABLE orders (id int PRIMARY KEY); INSERT INTO orders SELECT generate_series(1, 40)",
+    );
+    let config = Config::new("standby_topic", &standby, kafka());
+    let topic = format!("{}-signal", config.name());
+    create_topic(config.bootstrap_servers(), &topic, 1, &[]);
+    let config = config
+        .set("envelope.signal.kafka.topic", &topic)
+        .set("snapshot.incremental.snapshot.chunk.size", "50");
+    publish(&primary, &standby, &config, "orders, big");
+    let send = |value: &str| write_record(config.bootstrap_servers(), &topic, config.name(), value);
+    let mut walferry = start(&config, &primary, &standby);
+    wait_for("the topic's reader", LIMIT, || {
+        walferry
+            .log()
+            .contains("listening to signals")
+            .then_some(())
+    });
+    send("not even JSON");
+    let (code, said) = ask(&config, &["--table", "public.orders"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("40 rows"), "{said}");
+    assert_eq!(walferry.log().matches("SIGNAL_IGNORED").count(), 1);
+    // What was taken is not taken again; what comes meanwhile is taken later, and goes on after a kill.
+    walferry.kill9();
+    send(r#"{"id":"big","type":"execute-snapshot","data":{"data-collections":["public.big"]}}"#);
+    walferry = config.start();
+    wait_for("a chunk", LIMIT, || {
+        (chunks(&config, "big") > 3).then_some(())
+    });
+    walferry.kill9();
+    walferry = config.start();
+    assert!(walferry.log().contains("goes on"), "{}", walferry.log());
+    let (code, said) = ask(&config, &["--stop", "big"]);
+    assert_eq!(code, Some(0), "{said}");
+    let request = wait_over(&config, &mut walferry, "big");
+    assert_eq!(request["state"], "stopped", "{request}");
+    end(walferry);
+    assert_eq!(reads(&events(&config, "orders")), 40);
+    assert!(reads(&events(&config, "big")) < 20_000);
 }

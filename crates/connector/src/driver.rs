@@ -269,6 +269,7 @@ impl Driver {
         if !self.batch.progress_settled.is_empty() {
             self.relay.handle_stored();
         }
+        self.incremental.noted(self.batch.noted);
         if let (true, Some(heart)) = (self.batch.heartbeat, &mut self.heart) {
             heart.settled();
         }

@@ -1,5 +1,5 @@
 //! Signals from a Kafka topic (Debezium's channel `kafka`): each is written into the WAL as a message, and so
-//! stands in the stream like any other.
+//! stands in the stream like any other. On a standby, which takes no message, the loop is given it.
 //!
 //! The topic has one partition; a record's key is `topics.prefix`, its value the signal without an id. What
 //! was taken is committed under a group of the slot's; what was written before the first start is not read.
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use relay::SIGNAL_PREFIX;
 use serde_json::{Value, json};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 use tokio_postgres::types::{ToSql, Type};
@@ -16,10 +17,11 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::credentials;
+use crate::incremental::Direct;
 use crate::kafka::SignalReader;
 use crate::kafka::signals::SignalRecord;
-use crate::postgres::Conninfo;
 use crate::postgres::sql::{self, SqlClient};
+use crate::postgres::{Conninfo, slots};
 
 /// The task that reads; it ends with this handle.
 #[derive(Debug)]
@@ -34,12 +36,16 @@ impl Drop for SignalTopic {
 impl SignalTopic {
     /// Begins to read, if there is such a topic.
     #[must_use]
-    pub fn begin(config: &Config, conninfo: &Conninfo) -> Option<Self> {
+    pub fn begin(
+        config: &Config,
+        conninfo: &Conninfo,
+        direct: mpsc::Sender<Direct>,
+    ) -> Option<Self> {
         let topic = config.signals.topic.clone()?;
         let (config, conninfo) = (config.clone(), conninfo.clone());
         Some(Self(tokio::spawn(async move {
             loop {
-                if let Err(problem) = forward(&config, &topic, &conninfo).await {
+                if let Err(problem) = forward(&config, &topic, &conninfo, &direct).await {
                     warn!(topic, problem, "signals are read again in a moment");
                 }
                 sleep(PAUSE).await;
@@ -49,7 +55,12 @@ impl SignalTopic {
 }
 
 /// Reads and writes until something fails.
-async fn forward(config: &Config, topic: &str, conninfo: &Conninfo) -> Result<(), String> {
+async fn forward(
+    config: &Config,
+    topic: &str,
+    conninfo: &Conninfo,
+    direct: &mpsc::Sender<Direct>,
+) -> Result<(), String> {
     let properties = credentials::properties(config).await.map_err(|it| it.0)?;
     let group = format!("walferry-signal-{}", config.postgres.slot);
     let named = topic.to_owned();
@@ -65,7 +76,7 @@ async fn forward(config: &Config, topic: &str, conninfo: &Conninfo) -> Result<()
             continue;
         };
         if record.key.as_deref() == Some(config.topics.prefix.as_bytes()) {
-            write(&record, conninfo).await?;
+            pass_on(&record, conninfo, direct).await?;
         }
         let (waiting, offset) = (Arc::clone(&reader), record.offset);
         let done = spawn_blocking(move || waiting.done(offset)).await;
@@ -74,8 +85,13 @@ async fn forward(config: &Config, topic: &str, conninfo: &Conninfo) -> Result<()
     }
 }
 
-/// Writes a signal into the WAL, as it is: what is wrong with it is told where it is read.
-async fn write(record: &SignalRecord, conninfo: &Conninfo) -> Result<(), String> {
+/// Writes a signal into the WAL, as it is: what is wrong with it is told where it is read. Where it cannot
+/// be written, waits until what follows from it is noted.
+async fn pass_on(
+    record: &SignalRecord,
+    conninfo: &Conninfo,
+    direct: &mpsc::Sender<Direct>,
+) -> Result<(), String> {
     const EMIT: &str = "SELECT pg_catalog.pg_logical_emit_message(true, $1, $2)::text";
     let mut signal: Value = serde_json::from_slice(&record.value).unwrap_or(Value::Null);
     match signal.as_object_mut() {
@@ -90,12 +106,20 @@ async fn write(record: &SignalRecord, conninfo: &Conninfo) -> Result<(), String>
     let content = signal.to_string();
     let sql = SqlClient::connect(conninfo).await;
     let sql = sql.map_err(|error| error.to_string())?;
+    let is_standby = slots::is_standby(&sql).await;
+    if is_standby.map_err(|error| error.to_string())? {
+        let (noted, answer) = oneshot::channel();
+        let sent = direct.send((content.into_bytes(), noted)).await;
+        sent.map_err(|_| ENDED.to_owned())?;
+        return answer.await.map_err(|_| ENDED.to_owned());
+    }
     let parameters: [(&(dyn ToSql + Sync), Type); 2] =
         [(&SIGNAL_PREFIX, Type::TEXT), (&content, Type::TEXT)];
     let emitted = sql::ask("write the signal", sql.query_typed(EMIT, &parameters)).await;
     emitted.map(drop).map_err(|error| error.to_string())
 }
 
+const ENDED: &str = "the connection ended";
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one look for a record takes; the task ends no later.
 const POLL: Duration = Duration::from_millis(500);

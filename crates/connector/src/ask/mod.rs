@@ -1,24 +1,26 @@
 //! `walferry snapshot`: asks the walferry that runs for the rows of tables, by a message in the WAL, and shows
 //! how far it has come, from what it notes in the progress topic.
 
+mod way;
+
 use std::io::{IsTerminal as _, Write as _};
 use std::time::{Duration, SystemTime};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use relay::SIGNAL_PREFIX;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_postgres::types::Type;
 
+use self::way::Way;
 use crate::config::Config;
 use crate::copy;
 use crate::credentials::{self, Unreadable};
 use crate::exit::Exit;
 use crate::incremental::{self, Request, State};
-use crate::kafka::{ProgressError, ProgressReader};
+use crate::kafka::{KafkaError, ProgressError, ProgressReader};
+use crate::postgres::PostgresError;
 use crate::postgres::sql::{self, SqlClient};
-use crate::postgres::{PostgresError, slots};
 use crate::preflight::quote::qualified;
 
 /// What is asked.
@@ -63,11 +65,18 @@ pub enum AskError {
         /// What is the matter with it.
         reason: String,
     },
+    /// The topic of signals.
+    #[error(transparent)]
+    Topic(#[from] KafkaError),
     /// The server takes no message.
     #[error(
-        "SNAPSHOT_STANDBY: the server is a standby and takes no signal: connect to the primary"
+        "SNAPSHOT_STANDBY: the server is a standby, where no signal can be written: run this on the \
+         primary, or set envelope.signal.kafka.topic, and the signal goes there: {statement}"
     )]
-    Standby,
+    Standby {
+        /// What writes it.
+        statement: String,
+    },
     /// It ended without all rows.
     #[error("SNAPSHOT_TABLE_LEFT_OUT: {0}")]
     LeftOut(String),
@@ -79,8 +88,8 @@ impl AskError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Secret(_) => Exit::Usage,
-            Self::Postgres(_) | Self::Progress(_) => Exit::Unexpected,
-            Self::Table { .. } | Self::Standby | Self::LeftOut(_) => Exit::CheckErrors,
+            Self::Postgres(_) | Self::Progress(_) | Self::Topic(_) => Exit::Unexpected,
+            Self::Table { .. } | Self::Standby { .. } | Self::LeftOut(_) => Exit::CheckErrors,
         }
     }
 }
@@ -103,9 +112,6 @@ pub async fn ask(
     let sql = SqlClient::connect(&credentials::conninfo(config).await?).await?;
     let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let id = format!("cli-{}", since_epoch.as_millis());
-    if slots::is_standby(&sql).await? {
-        return Err(AskError::Standby);
-    }
     let (kind, data, waits) = match ask {
         Ask::Execute {
             tables,
@@ -135,10 +141,11 @@ pub async fn ask(
         Ask::Pause => ("pause-snapshot", json!({}), false),
         Ask::Resume => ("resume-snapshot", json!({}), false),
     };
-    emit(&sql, &id, kind, &data).await?;
+    let way = Way::of(config, &sql).await?;
+    way.emit(&id, kind, &data).await?;
     say(&format!("asked for {kind} as {id}"));
     match waits {
-        true => wait(config, &sql, &id, shutdown).await,
+        true => wait(config, &way, &id, shutdown).await,
         false => Ok(Exit::Done),
     }
 }
@@ -185,18 +192,9 @@ async fn checked(
     }
 }
 
-async fn emit(sql: &SqlClient, id: &str, kind: &str, data: &Value) -> Result<(), PostgresError> {
-    const EMIT: &str = "SELECT pg_catalog.pg_logical_emit_message(true, $1, $2)::text";
-    let content = json!({ "id": id, "type": kind, "data": data }).to_string();
-    let parameters: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 2] =
-        [(&SIGNAL_PREFIX, Type::TEXT), (&content, Type::TEXT)];
-    let emitted = async { sql.query_typed(EMIT, &parameters).await };
-    sql::ask("write the signal", emitted).await.map(drop)
-}
-
 async fn wait(
     config: &Config,
-    sql: &SqlClient,
+    way: &Way<'_>,
     id: &str,
     shutdown: &mut watch::Receiver<bool>,
 ) -> Result<Exit, AskError> {
@@ -210,7 +208,7 @@ async fn wait(
         tokio::select! {
             _ = shutdown.wait_for(|asked| *asked), if !stopping => {
                 stopping = true;
-                emit(sql, &format!("{id}-stop"), "stop-snapshot", &json!({ "id": id })).await?;
+                way.emit(&format!("{id}-stop"), "stop-snapshot", &json!({ "id": id })).await?;
                 say("asked to stop it; a second signal leaves it as it is");
             }
             () = sleep(LOOK_EVERY) => {}

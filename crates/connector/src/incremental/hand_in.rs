@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
 use super::chunks::ToLoop;
+use super::door::Door;
 use super::reader::{Item, Reader, Sent};
 use super::request::{Asked, Noted, Request, State};
 use crate::config::{Config, TableFilter};
@@ -93,6 +94,7 @@ pub struct Incremental {
     ignored: u64,
     /// Notes to be written.
     notes: Vec<Request>,
+    door: Door,
     _topic: Option<SignalTopic>,
 }
 
@@ -116,8 +118,10 @@ impl Incremental {
     /// Of a run: goes on with what is noted, and listens.
     #[must_use]
     pub fn of(config: &Config, conninfo: &Conninfo, noted: Noted) -> Self {
+        let (sender, signals) = mpsc::channel(1);
         Self {
-            _topic: SignalTopic::begin(config, conninfo),
+            _topic: SignalTopic::begin(config, conninfo, sender),
+            door: Door::new(signals),
             ..Self::new(ReadSettings::of(config, conninfo), noted)
         }
     }
@@ -143,20 +147,33 @@ impl Incremental {
             ended: ended.into_iter().map(|it| (it.id, it.at)).collect(),
             ignored: 0,
             notes: Vec::new(),
+            door: Door::default(),
             _topic: None,
         }
     }
 
     /// Returns when there is something to take in. Safe to cancel.
     pub async fn ready(&mut self) {
-        match &mut self.reading {
-            Some(reading) if reading.came.is_none() => match reading.items.recv().await {
-                Some(sent) => reading.came = Some(sent),
+        let reading = self.reading.as_mut();
+        let came = async {
+            match reading {
+                Some(reading) if reading.came.is_none() => match reading.items.recv().await {
+                    Some(sent) => reading.came = Some(sent),
+                    None => pending().await,
+                },
+                Some(_) => {}
                 None => pending().await,
-            },
-            Some(_) => {}
-            None => pending().await,
+            }
+        };
+        tokio::select! {
+            () = came => {}
+            () = self.door.ready() => {}
         }
+    }
+
+    /// Kafka has the notes that are waited for up to this number.
+    pub fn noted(&mut self, number: u64) {
+        self.door.noted(number);
     }
 
     /// Ends the reading; what is noted stays.
@@ -190,6 +207,7 @@ impl Incremental {
                 Err(error) => self.ignore(&error, at),
             }
         }
+        self.take_direct(relay);
         while let Some((window, outcome)) = relay.chunk_outcome() {
             if let Some(reading) = &mut self.reading {
                 reading.open.remove(&window);
@@ -202,9 +220,33 @@ impl Incremental {
         }
         self.begin_next();
         for note in self.notes.drain(..) {
-            progress.note_request(producer, &note)?;
+            progress.note_request(producer, &note, self.door.number())?;
         }
         Ok(())
+    }
+
+    /// Takes in signals that have no place in the stream. One may come a second time after a kill.
+    fn take_direct(&mut self, relay: &mut Relay) {
+        while let Some((content, waiting)) = self.door.next() {
+            let here = relay.positions().received;
+            let before = self.notes.len();
+            match Signal::of_json(&content, None) {
+                Ok(signal) => {
+                    let at = match signal.action {
+                        // Known again by its id alone.
+                        Action::Execute(_) => Lsn::ZERO,
+                        _ => Lsn::new(u64::MAX),
+                    };
+                    self.obey(relay, signal, at);
+                }
+                Err(error) => self.ignore(&error, here),
+            }
+            if self.notes.len() > before {
+                self.door.answer_after(self.notes.len(), waiting);
+            } else {
+                let _ = waiting.send(());
+            }
+        }
     }
 
     fn ignore(&mut self, error: &crate::signal::SignalError, at: Lsn) {

@@ -15,6 +15,7 @@
 
 mod beforehand;
 mod chunks;
+mod door;
 mod hand_in;
 mod place;
 mod reader;
@@ -23,5 +24,6 @@ mod table;
 mod under_way;
 
 pub use beforehand::objection;
+pub use door::Direct;
 pub use hand_in::{Incremental, ReadSettings};
 pub use request::{Asked, Noted, Request, State};

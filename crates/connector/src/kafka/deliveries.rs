@@ -21,6 +21,8 @@ pub struct Batch {
     pub progress_settled: Vec<u64>,
     /// Records that Kafka (or librdkafka) refused, oldest first. One ends the run.
     pub refused: Vec<Refused>,
+    /// The highest ticket of a note that Kafka has acknowledged; they come in order.
+    pub noted: u64,
     /// A heartbeat came back, whether or not it is in Kafka.
     pub heartbeat: bool,
     /// The producer has stopped for good; it must be closed and built anew.
@@ -34,6 +36,7 @@ impl Batch {
         self.settled.is_empty()
             && self.progress_settled.is_empty()
             && self.refused.is_empty()
+            && self.noted == 0
             && !self.heartbeat
             && self.fault.is_none()
     }
@@ -50,6 +53,7 @@ impl Batch {
         self.settled.clear();
         self.progress_settled.clear();
         self.refused.clear();
+        self.noted = 0;
         self.heartbeat = false;
         self.fault = None;
     }
@@ -165,7 +169,7 @@ impl Tray {
         match (refused, stream) {
             (None, Stream::Record) => batch.settled.push(ticket),
             (None, Stream::Progress) => batch.progress_settled.push(ticket),
-            (None, Stream::Note) => {}
+            (None, Stream::Note) => batch.noted = batch.noted.max(ticket),
             (_, Stream::Heartbeat) => batch.heartbeat = true,
             (Some(code), _) => {
                 let error = KafkaError::of_delivery(ticket, opaque.meaning(code));
@@ -237,6 +241,7 @@ mod tests {
         tray.put(Opaque::new(Stream::Record, 1), None);
         tray.put(Opaque::new(Stream::Progress, 1), None);
         tray.put(Opaque::new(Stream::Note, 0), None);
+        tray.put(Opaque::new(Stream::Note, 3), None);
         tray.put(
             Opaque::new(Stream::Record, 2),
             Some(Code::MessageSizeTooLarge),
@@ -245,6 +250,7 @@ mod tests {
         tray.take(&mut batch);
         assert_eq!(batch.settled, [1]);
         assert_eq!(batch.progress_settled, [1]);
+        assert_eq!(batch.noted, 3);
         assert_eq!(batch.refused.len(), 1);
         assert_eq!(
             batch.refused[0].error,

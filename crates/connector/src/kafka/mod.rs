@@ -36,6 +36,6 @@ pub use error::{Class, KafkaError};
 pub use producer::{AutoCreation, MadeFor, Producer, Settings, surely_taken_bytes};
 pub use progress::{ProgressError, ProgressReader, ProgressWriter, Stored};
 pub use properties::Properties;
-pub use signals::SignalReader;
+pub use signals::{SignalReader, SignalWriter};
 pub use topic_reader::{Partition, ReadEnd, ReadRecord, TopicReader};
 pub use topics::Topics;

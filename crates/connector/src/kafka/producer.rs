@@ -189,6 +189,20 @@ impl Producer {
         self.store(Stream::Note, 0, topic, key, value)
     }
 
+    /// As [`Self::store_note`]; a `ticket` above 0 comes back as [`Batch::noted`].
+    ///
+    /// # Errors
+    /// As [`Self::publish`].
+    pub fn store_awaited_note(
+        &self,
+        ticket: u64,
+        topic: &str,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), KafkaError> {
+        self.store(Stream::Note, ticket, topic, key, Some(value))
+    }
+
     /// Hands a heartbeat to librdkafka; it comes back as [`Batch::heartbeat`].
     ///
     /// # Errors

@@ -1,15 +1,17 @@
-//! Reads the topic of signals: one partition, from where the group has committed.
+//! Reads the topic of signals: one partition, from where the group has committed; and writes to it.
 
 use std::time::Duration;
 
 use rdkafka::Message as _;
 use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError as ClientError;
+use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 use super::consumer::{self, Consumer};
+use super::context::Listener;
 use super::error::KafkaError;
-use super::properties::Properties;
+use super::properties::{ClientKind, Properties, Secrets};
 
 /// A consumer of the topic.
 pub struct SignalReader {
@@ -115,4 +117,57 @@ impl SignalReader {
     }
 }
 
+/// A producer to the topic.
+pub struct SignalWriter {
+    producer: FutureProducer<Listener>,
+    secrets: Secrets,
+    topic: String,
+    timeout: Duration,
+}
+
+impl SignalWriter {
+    /// Makes the client; it meets its brokers with the first record.
+    ///
+    /// # Errors
+    /// The properties make no client.
+    pub fn new(
+        properties: &Properties,
+        topic: &str,
+        timeout: Duration,
+    ) -> Result<Self, KafkaError> {
+        let milliseconds = timeout.as_millis().to_string();
+        let defaults = [
+            ("acks", "all"),
+            ("message.timeout.ms", milliseconds.as_str()),
+            ("allow.auto.create.topics", "false"),
+        ];
+        let listener = Listener::new(properties.secrets().clone());
+        let producer = properties
+            .client_config(ClientKind::Producer, &defaults)
+            .create_with_context(listener)
+            .map_err(|error| KafkaError::of_client(WRITING, &error, properties.secrets()))?;
+        Ok(Self {
+            producer,
+            secrets: properties.secrets().clone(),
+            topic: topic.to_owned(),
+            timeout,
+        })
+    }
+
+    /// Writes one signal, and waits until Kafka has it.
+    ///
+    /// # Errors
+    /// Kafka did not answer, or refused.
+    pub async fn write(&self, key: &str, value: &str) -> Result<(), KafkaError> {
+        let record = FutureRecord::to(&self.topic)
+            .partition(0)
+            .key(key)
+            .payload(value);
+        let sent = self.producer.send(record, self.timeout).await;
+        sent.map(drop)
+            .map_err(|(error, _)| KafkaError::of_client(WRITING, &error, &self.secrets))
+    }
+}
+
+const WRITING: &str = "writing to the topic of signals";
 const READING: &str = "reading the topic of signals";

@@ -87,14 +87,19 @@ impl ProgressWriter {
         producer.store_note(&self.topic, &key, Some(&parts::encode(&self.slot, part)))
     }
 
-    /// Notes how far a request has come. Nothing comes back, unless it is refused.
+    /// Notes how far a request has come. A `ticket` above 0 comes back as `noted`.
     ///
     /// # Errors
     /// The producer has stopped.
-    pub fn note_request(&self, producer: &Producer, request: &Request) -> Result<(), KafkaError> {
+    pub fn note_request(
+        &self,
+        producer: &Producer,
+        request: &Request,
+        ticket: u64,
+    ) -> Result<(), KafkaError> {
         let key = requests::key(&self.slot, &request.id);
         let value = requests::encode(&self.slot, request);
-        producer.store_note(&self.topic, &key, Some(&value))
+        producer.store_awaited_note(ticket, &self.topic, &key, &value)
     }
 
     /// Takes back what is noted of a request.
