@@ -149,8 +149,16 @@ pub struct Snapshot {
     /// Only rows that meet this condition, an SQL expression.
     #[arg(long = "where", value_name = "CONDITION", requires = "tables")]
     pub filter: Option<String>,
+    /// Read all rows at one point, at full pace, with or without a key; the stream stands meanwhile.
+    #[arg(long, requires = "tables")]
+    pub blocking: bool,
     /// Read in the order of these columns of a unique index, with commas between.
-    #[arg(long, value_name = "COLUMNS", requires = "tables")]
+    #[arg(
+        long,
+        value_name = "COLUMNS",
+        requires = "tables",
+        conflicts_with = "blocking"
+    )]
     pub surrogate_key: Option<String>,
     /// Ask, and do not wait for the end.
     #[arg(long, requires = "tables")]

@@ -170,7 +170,7 @@ impl Start<'_> {
         let progress = self.progress(&producer, begun)?;
         let noted = compared.take_notes(&progress, &producer)?;
         let requests = compared.take_requests(&progress, &producer)?;
-        let incremental = Incremental::of(self.config, &conninfo, requests);
+        let incremental = Incremental::of(self.config, &conninfo, self.copied(), requests);
         Ok(self.driver(Made {
             stream,
             session: Arc::new(CatalogSession::new(sql, conninfo).await?),
@@ -235,15 +235,25 @@ impl Start<'_> {
 
     /// Begins to read the rows that are there, if they are to be published.
     fn copy(&self, rows: Source, noted: Noted, state: SnapshotState) -> Option<Copy> {
+        let is_all = self.config.snapshot == SnapshotMode::InitialOnly;
         let wanted = copy::Wanted {
+            is_all,
+            ..self.copied()
+        };
+        (state == SnapshotState::Running).then(|| Copy::begin(rows, wanted, noted))
+    }
+
+    /// What is copied of tables, and how.
+    fn copied(&self) -> copy::Wanted {
+        copy::Wanted {
             publication: self.config.postgres.publication.clone(),
             tables: self.config.tables.clone(),
             how: self.config.copy.clone(),
             outbox: self.config.envelope.outbox.clone(),
-            is_all: self.config.snapshot == SnapshotMode::InitialOnly,
+            asked: None,
+            is_all: false,
             gauge: self.observer.snapshot(),
-        };
-        (state == SnapshotState::Running).then(|| Copy::begin(rows, wanted, noted))
+        }
     }
 
     async fn data_topics(&self, topics: &mut Ensured) -> Result<(), KafkaError> {

@@ -20,6 +20,7 @@ use crate::kafka::{ProgressError, ProgressReader};
 use crate::postgres::PostgresError;
 use crate::postgres::sql::{self, SqlClient};
 use crate::preflight::quote::qualified;
+use crate::signal::Kind;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -32,6 +33,8 @@ pub enum Ask {
         filter: Option<String>,
         /// The columns to order rows by.
         surrogate_key: Option<String>,
+        /// Whether the stream stands meanwhile.
+        kind: Kind,
         /// Whether to come back at once.
         detach: bool,
     },
@@ -111,6 +114,7 @@ pub async fn ask(
             tables,
             filter,
             surrogate_key,
+            kind,
             detach,
         } => {
             for table in &tables {
@@ -124,7 +128,7 @@ pub async fn ask(
             };
             let conditions: Vec<Value> = names.iter().filter_map(condition).collect();
             let data = json!({
-                "type": "incremental",
+                "type": kind,
                 "data-collections": names,
                 "additional-conditions": conditions,
                 "surrogate-key": surrogate_key,

@@ -1,4 +1,5 @@
-//! The first copy of the rows that are there: reading them, and handing them to the relay.
+//! The copy of the rows that are there, the first and those that are asked for (`asked.rs`): reading them,
+//! and handing them to the relay.
 //!
 //! ```text
 //!   Snapshot ── tables ── pieces ──> readers: COPY … TO STDOUT ──> [channel] ──> Copy ──> Relay
@@ -12,6 +13,7 @@
 //! readers'. All of them read one snapshot. When a copy is due, and where in the stream it stands, is
 //! the relay's (`copy.rs` there).
 
+mod asked;
 mod catalog;
 mod error;
 mod hand_in;
@@ -28,10 +30,12 @@ use std::sync::Arc;
 use envelope::RelationDetails;
 use pgoutput::Lsn;
 
+use asked::Chosen;
 pub(crate) use catalog::{CopyTable, published, tables as published_tables};
 use pieces::Blocks;
 pub(crate) use tables::locked_tables;
 
+pub use asked::{Asked, News, Unwanted};
 pub use error::CopyError;
 pub use hand_in::{Copy, Handed};
 pub use leader::Wanted;
@@ -48,6 +52,8 @@ enum Item {
         slot: SlotAge,
         since: u64,
         tables: Vec<Arc<CopyTable>>,
+        /// Those that somebody asked for.
+        chosen: Option<Chosen>,
     },
     /// A table's rows follow, whose details are these. Said once, and not for a table without pieces.
     Table {
@@ -60,7 +66,10 @@ enum Item {
     Piece {
         table: usize,
         blocks: Option<Blocks>,
+        rows: u64,
     },
+    /// Of a copy that was asked for: the rest of this table is not read, for this reason.
+    LeftOut { table: usize, reason: String },
     /// No row of this table follows.
     TableOver { table: usize },
     /// That was all.

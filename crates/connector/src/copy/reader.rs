@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -10,6 +10,7 @@ use tokio::sync::OnceCell;
 use tracing::{debug, info};
 
 use super::Item;
+use super::asked::Unwanted;
 use super::catalog::CopyTable;
 use super::error::{CopyError, Step};
 use super::leader::{Items, Stop, send};
@@ -28,6 +29,8 @@ pub(super) struct Plan {
     pub(super) bytes: u64,
     pub(super) rows: AtomicU64,
     pub(super) gauge: SnapshotGauge,
+    /// Of a copy that was asked for: tables that are not wanted any more.
+    pub(super) unwanted: Option<Unwanted>,
 }
 
 /// A table of the plan.
@@ -37,6 +40,8 @@ pub(super) struct PlannedTable {
     pub(super) described: OnceCell<()>,
     /// Pieces that are not sent.
     pub(super) left: AtomicUsize,
+    /// Whether nothing more of it is read.
+    pub(super) is_left_out: AtomicBool,
 }
 
 /// Which rows of a table.
@@ -108,9 +113,43 @@ impl Reader<'_> {
             let Some(planned) = self.plan.tables.get(number) else {
                 continue;
             };
-            self.read_piece(number, planned, span).await?;
+            if self.passes_over(planned) {
+                self.plan.gauge.read_piece(number);
+            } else {
+                let read = self.read_piece(number, planned, span).await;
+                self.without_table(number, planned, read).await?;
+            }
+            self.end_piece(number, planned).await?;
         }
         Ok(())
+    }
+
+    /// Whether the table's pieces are passed over.
+    fn passes_over(&self, planned: &PlannedTable) -> bool {
+        let unwanted = self.plan.unwanted.as_ref();
+        if unwanted.is_some_and(|them| them.has(&planned.table.qualified_name())) {
+            planned.is_left_out.store(true, Ordering::Release);
+        }
+        planned.is_left_out.load(Ordering::Acquire)
+    }
+
+    /// What was asked for goes on without a table that cannot be read; that is told once.
+    async fn without_table(
+        &self,
+        table: usize,
+        planned: &PlannedTable,
+        read: Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let is_asked = self.plan.unwanted.is_some();
+        let reason = match read {
+            Err(Stop::Failed(error)) if is_asked && error.leaves_out() => error.reason(),
+            read => return read,
+        };
+        self.plan.gauge.read_piece(table);
+        match planned.is_left_out.swap(true, Ordering::AcqRel) {
+            true => Ok(()),
+            false => send(self.items, Item::LeftOut { table, reason }).await,
+        }
     }
 
     async fn read_piece(
@@ -137,12 +176,20 @@ impl Reader<'_> {
             Item::Piece {
                 table: number,
                 blocks,
+                rows,
             },
         )
-        .await?;
+        .await
+    }
+
+    /// One piece less is left of a table.
+    async fn end_piece(&self, number: usize, planned: &PlannedTable) -> Result<(), Stop> {
+        let table = &planned.table;
         if planned.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             let name = table.qualified_name();
-            if self.plan.tables.len() <= TABLES_TOLD_MAX {
+            if planned.is_left_out.load(Ordering::Acquire) {
+                debug!(table = name, "left the table");
+            } else if self.plan.tables.len() <= TABLES_TOLD_MAX {
                 info!(table = name, "read the table");
             } else {
                 debug!(table = name, "read the table");

@@ -7,14 +7,20 @@
 //!                   └────────── progress topic <── what Kafka has ──────┘
 //! ```
 //!
+//! A request of the kind `blocking` takes another way: the loop makes a copy for it (`blocking.rs`, and
+//! `copy/`), while `watch.rs` listens in the stream's place.
+//!
 //! One request is read at a time, table after table, chunk after chunk in the order of a key. Where a
 //! chunk's rows stand among the changes is the relay's (`incremental.rs` there). What is noted of a
 //! request lets another run go on behind the last chunk that Kafka has.
 
+mod asked;
+mod blocking;
 mod hand_in;
 mod reader;
 mod request;
 mod table;
+mod watch;
 
-pub use hand_in::{Incremental, ReadSettings};
+pub use hand_in::{Incremental, Left, ReadSettings};
 pub use request::{Asked, Noted, Request, State};
