@@ -172,7 +172,9 @@ fn plan(tables: &[Arc<CopyTable>], noted: &Noted, locks: Locks, wanted: &Wanted)
         let part = part.filter(|part| part.storage == table.size.storage);
         let done = part.map_or(&nothing, |part| &part.done);
         let pieces = table.pieces(done);
-        let again = part.filter(|_| table.size.outside && !done.is_empty() && !pieces.is_empty());
+        // Of a table that was asked for, and is still in the list, that may be left alone.
+        let is_left = !pieces.is_empty() || wanted.asked.is_some();
+        let again = part.filter(|_| table.size.outside && !done.is_empty() && is_left);
         let spans = pieces.into_iter().map(Span::Blocks);
         let spans: Vec<Span> = spans
             .chain(again.map(|part| Span::Since(part.since)))

@@ -119,11 +119,19 @@ impl Incremental {
     pub(super) fn take_watched(&mut self, relay: &mut Relay) {
         while let Some((at, signalled)) = self.blocking.signal() {
             // Whatever else it says is heard where the stream goes on.
-            if let Ok(signal) = Signal::of_stream(&signalled)
-                && let Action::Stop(stopped) = signal.action
-            {
-                self.stop_some(relay, &stopped, at);
+            match Signal::of_stream(&signalled).map(|signal| signal.action) {
+                Ok(Action::Stop(stopped)) => self.stop_some(relay, &stopped, at),
+                Ok(Action::Pause) => self.refuse_pause(),
+                _ => {}
             }
+        }
+    }
+
+    /// Where the stream comes to that signal, nothing is left to be paused.
+    fn refuse_pause(&self) {
+        let first = self.requests.front().filter(|it| self.blocking.is_of(it));
+        if let Some(first) = first {
+            warn!(request = first.id, "{NOT_PAUSED}");
         }
     }
 
@@ -135,3 +143,7 @@ impl Incremental {
         }
     }
 }
+
+/// What is said where somebody tries.
+pub(super) const NOT_PAUSED: &str =
+    "a blocking snapshot that has begun is not paused; stop-snapshot ends it";

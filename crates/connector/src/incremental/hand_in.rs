@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
+use super::asked::NOT_PAUSED;
 use super::blocking::Blocking;
 use super::reader::{Item, Reader, Sent};
 use super::request::{Asked, Noted, Request, State};
@@ -374,10 +375,7 @@ impl Incremental {
         let asked = |request: &&mut Request| request.is_asked_by(at);
         for request in self.requests.iter_mut().filter(asked) {
             if paused && self.blocking.is_of(request) {
-                warn!(
-                    request = request.id,
-                    "a blocking snapshot that has begun is not paused; stop-snapshot ends it"
-                );
+                warn!(request = request.id, "{NOT_PAUSED}");
                 continue;
             }
             request.paused = paused;
