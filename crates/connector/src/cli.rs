@@ -43,7 +43,8 @@ pub enum Command {
     /// Ask a running walferry how things stand: positions, and which stage is slow.
     #[command(after_long_help = STATUS_EXAMPLES)]
     Status(Status),
-    /// Publish the rows of tables while the stream goes on; stop, pause or resume that.
+    /// Publish the rows of tables while the stream goes on, or at one point of it; stop, pause or
+    /// resume that.
     #[command(after_long_help = SNAPSHOT_EXAMPLES)]
     Snapshot(Snapshot),
     /// Help with a transactional outbox.
@@ -360,6 +361,7 @@ const SNAPSHOT_EXAMPLES: &str = "\
 Examples:
   walferry snapshot -c walferry.yaml --table public.orders
   walferry snapshot -c walferry.yaml --table public.orders --where \"total > 100\" --detach
+  walferry snapshot -c walferry.yaml --table public.events --blocking
   walferry snapshot -c walferry.yaml --pause
   walferry snapshot -c walferry.yaml --stop
 
