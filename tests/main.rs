@@ -1,6 +1,8 @@
 //! End-to-end tests on real servers, one behaviour a file. Run by `cargo xtask test`.
 
 mod ask;
+mod blocking;
+mod blocking_ends;
 mod check;
 mod column_filters;
 mod committed_only;

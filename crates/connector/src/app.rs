@@ -21,6 +21,7 @@ use crate::observer::Observer;
 use crate::outbox_init::{self, InitError, Wish};
 use crate::preflight;
 use crate::preflight::report::{Dress, Report};
+use crate::signal::Kind;
 use crate::start;
 use crate::status;
 use crate::supervisor::{Outcome, supervise};
@@ -215,6 +216,10 @@ impl From<Snapshot> for Ask {
             _ => Self::Execute {
                 tables: snapshot.tables,
                 filter: snapshot.filter,
+                kind: match snapshot.blocking {
+                    true => Kind::Blocking,
+                    false => Kind::Incremental,
+                },
                 surrogate_key: snapshot.surrogate_key,
                 detach: snapshot.detach,
             },

@@ -43,7 +43,8 @@ pub enum Command {
     /// Ask a running walferry how things stand: positions, and which stage is slow.
     #[command(after_long_help = STATUS_EXAMPLES)]
     Status(Status),
-    /// Publish the rows of tables while the stream goes on; stop, pause or resume that.
+    /// Publish the rows of tables while the stream goes on, or at one point of it; stop, pause or
+    /// resume that.
     #[command(after_long_help = SNAPSHOT_EXAMPLES)]
     Snapshot(Snapshot),
     /// Help with a transactional outbox.
@@ -149,8 +150,16 @@ pub struct Snapshot {
     /// Only rows that meet this condition, an SQL expression.
     #[arg(long = "where", value_name = "CONDITION", requires = "tables")]
     pub filter: Option<String>,
+    /// Read all rows at one point, at full pace, with or without a key; the stream stands meanwhile.
+    #[arg(long, requires = "tables")]
+    pub blocking: bool,
     /// Read in the order of these columns of a unique index, with commas between.
-    #[arg(long, value_name = "COLUMNS", requires = "tables")]
+    #[arg(
+        long,
+        value_name = "COLUMNS",
+        requires = "tables",
+        conflicts_with = "blocking"
+    )]
     pub surrogate_key: Option<String>,
     /// Ask, and do not wait for the end.
     #[arg(long, requires = "tables")]
@@ -352,6 +361,7 @@ const SNAPSHOT_EXAMPLES: &str = "\
 Examples:
   walferry snapshot -c walferry.yaml --table public.orders
   walferry snapshot -c walferry.yaml --table public.orders --where \"total > 100\" --detach
+  walferry snapshot -c walferry.yaml --table public.events --blocking
   walferry snapshot -c walferry.yaml --pause
   walferry snapshot -c walferry.yaml --stop
 

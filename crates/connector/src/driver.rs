@@ -13,6 +13,8 @@
 //! way to Kafka is waited for, so that little has to be repeated and no straggler can follow its own
 //! repetition.
 
+mod asked;
+
 use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
@@ -54,7 +56,7 @@ pub struct Parts {
     pub relay: Relay,
     /// The clock that the relay was made with.
     pub clock: Clock,
-    /// The first copy of the rows that are there, if the relay expects one.
+    /// The first copy of the rows that are there, if the relay expects one; others may be asked for.
     pub copy: Option<Copy>,
     /// Rows that are asked for while the stream goes on.
     pub incremental: Incremental,
@@ -88,6 +90,8 @@ pub struct Driver {
     ending: Option<End>,
     give_up_at: Option<Instant>,
     session_is_closed: bool,
+    /// Whether it is told that the stream goes on behind a copy that was given up.
+    is_streaming_told: bool,
 }
 
 /// How a turn of the loop came out.
@@ -125,6 +129,7 @@ impl Driver {
             ending: None,
             give_up_at: None,
             session_is_closed: false,
+            is_streaming_told: false,
         }
     }
 
@@ -211,41 +216,6 @@ impl Driver {
         }
     }
 
-    /// Takes in what is asked for while the stream goes on; the first copy goes before it.
-    fn take_asked(&mut self) -> Result<(), End> {
-        if self.copy.is_some() || self.ending.is_some() {
-            return Ok(());
-        }
-        let (relay, producer) = (&mut self.relay, &self.producer);
-        let turn = self.incremental.turn(relay, &self.progress, producer);
-        turn.map_err(|error| self.progress_refused(error))
-    }
-
-    /// Notes what Kafka has of the copy, and takes the notes back once it is stored as finished.
-    fn note_copied(&mut self) -> Result<(), End> {
-        let Some(copy) = &mut self.copy else {
-            return Ok(());
-        };
-        let mut written = Ok(());
-        while let Some(piece) = self.relay.copied_piece() {
-            if let Some((table, part)) = copy.notes().done(piece) {
-                written = written.and(self.progress.note(&self.producer, &table, part));
-                copy.noted();
-            }
-        }
-        if self.relay.is_copy_durable() {
-            // Not all at once: they share the queue with the records. The next start forgets the rest.
-            while self.producer.in_flight() < NOTES_IN_FLIGHT_MAX {
-                let Some(table) = copy.notes().take_table() else {
-                    self.copy = None;
-                    break;
-                };
-                written = written.and(self.progress.forget(&self.producer, &table));
-            }
-        }
-        written.map_err(|error| self.progress_refused(error))
-    }
-
     /// Ends this connection where the server keeps too much WAL; the next goes on with the copy.
     fn pause_copy(&mut self) -> Result<(), End> {
         if self.ending.is_some() {
@@ -314,7 +284,9 @@ impl Driver {
 
     /// Hands rows of the copy to the relay, as [`Driver::take_payloads`] does with the stream's.
     fn take_copied(&mut self) -> Result<bool, End> {
-        let Some(copy) = self.copy.as_mut().filter(|_| !self.questions.is_open()) else {
+        let is_open = self.questions.is_open();
+        let copy = self.copy.as_mut();
+        let Some(copy) = copy.filter(|copy| !is_open && !copy.is_given_up()) else {
             return Ok(false);
         };
         let now = self.clock.now();
@@ -323,7 +295,10 @@ impl Driver {
             if !self.relay.wants_copy() {
                 return Ok(false);
             }
-            let handed = copy.hand_in(&mut self.relay, now)?;
+            let handed = match copy.hand_in(&mut self.relay, now) {
+                Err(End::Copy(error)) => return self.without_copy(error).map(|()| true),
+                handed => handed?,
+            };
             publish(&mut self.relay, &self.producer)?;
             match handed {
                 Handed::Something => {}

@@ -92,6 +92,12 @@ impl Observer {
         self.telemetry.enter(Stage::Streaming, None);
     }
 
+    /// They are not wanted any more, or cannot be read now, and changes follow.
+    pub fn copy_given_up(&self) {
+        info!("the stream goes on");
+        self.telemetry.enter(Stage::Streaming, None);
+    }
+
     /// Told to stop.
     pub fn draining(&self) {
         info!("draining: waiting for Kafka's acknowledgements");

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use relay::Signalled;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 /// A signal that was understood.
@@ -34,12 +34,33 @@ pub enum Action {
     Log(String),
 }
 
+/// How rows are published.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// In chunks, while the stream goes on.
+    #[default]
+    Incremental,
+    /// All at one point of the stream, which stands there meanwhile.
+    Blocking,
+}
+
+impl Kind {
+    /// The one that needs no saying.
+    #[must_use]
+    pub fn is_incremental(&self) -> bool {
+        *self == Self::Incremental
+    }
+}
+
 /// Which rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Wanted {
+    /// How they are published.
+    pub kind: Kind,
     /// Expressions that a table's whole `schema.table` matches.
     pub collections: Vec<String>,
-    /// By such an expression, a condition in SQL.
+    /// By such an expression, a condition in SQL; for a blocking one, a whole SELECT will do, too.
     pub conditions: BTreeMap<String, String>,
     /// The columns to order rows by, instead of the key's.
     pub surrogate_key: Option<String>,
@@ -80,12 +101,6 @@ pub enum SignalError {
     /// An expression for tables that is none.
     #[error("data-collections has an item that is no regular expression")]
     Expression,
-    /// Known, and not built.
-    #[error(
-        "type blocking is not built: leave it out, or write incremental, and rows are published while \
-         the stream goes on"
-    )]
-    Blocking,
 }
 
 impl Signal {
@@ -145,9 +160,9 @@ impl Signal {
 
 fn execute(data: &str) -> Result<Wanted, SignalError> {
     let data: Execute = serde_json::from_str(data).map_err(malformed(EXECUTE))?;
-    match data.kind.as_deref().map(str::to_ascii_lowercase).as_deref() {
-        None | Some("incremental") => {}
-        Some("blocking") => return Err(SignalError::Blocking),
+    let kind = match data.kind.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        None | Some("incremental") => Kind::Incremental,
+        Some("blocking") => Kind::Blocking,
         Some(_) => {
             return Err(SignalError::Malformed {
                 line: 1,
@@ -155,7 +170,7 @@ fn execute(data: &str) -> Result<Wanted, SignalError> {
                 expected: "type is incremental or blocking",
             });
         }
-    }
+    };
     if data.collections.is_empty() {
         return Err(SignalError::Missing("data-collections"));
     }
@@ -167,6 +182,7 @@ fn execute(data: &str) -> Result<Wanted, SignalError> {
         return Err(SignalError::Expression);
     }
     Ok(Wanted {
+        kind,
         collections: data.collections,
         conditions,
         surrogate_key: data.surrogate_key.filter(|text| !text.trim().is_empty()),
@@ -286,6 +302,25 @@ mod tests {
     }
 
     #[test]
+    fn a_blocking_one_is_asked_for_in_any_case() {
+        let kind = |data| {
+            let signal = Signal::parse("b", "execute-snapshot", data).unwrap();
+            let Action::Execute(wanted) = signal.action else {
+                panic!("{signal:?}")
+            };
+            (wanted.kind, wanted.conditions)
+        };
+        let (blocking, conditions) = kind(
+            r#"{"data-collections": ["a.b"], "type": "BLOCKING", "additional-conditions":
+                [{"data-collection": "a.b", "filter": "SELECT * FROM a.b WHERE x"}]}"#,
+        );
+        assert_eq!(blocking, Kind::Blocking);
+        assert_eq!(conditions["a.b"], "SELECT * FROM a.b WHERE x");
+        let without = kind(r#"{"data-collections": ["a.b"]}"#);
+        assert_eq!(without.0, Kind::Incremental);
+    }
+
+    #[test]
     fn a_message_holds_all_three() {
         let bytes = br#"{"id":"7","type":"log","data":{"message":"m"}}"#;
         assert_eq!(Signal::of_json(bytes, None).unwrap().id, "7");
@@ -320,8 +355,8 @@ mod tests {
             ),
             (
                 "execute-snapshot",
-                r#"{"data-collections": ["a"], "type": "BLOCKING"}"#,
-                "not built",
+                r#"{"data-collections": ["a"], "type": "blocking", "additional-conditions": ["secret"]}"#,
+                "each with data-collection and filter",
             ),
             ("stop-snapshot", "[1]", "an object"),
             ("log", "{}", "message"),

@@ -26,7 +26,7 @@ use tracing::{info, warn};
 use crate::cli::Until;
 use crate::clock::Clock;
 use crate::config::{Config, Create, SnapshotMode};
-use crate::copy::{self, Copy, KeptWal, Noted, Source};
+use crate::copy::{self, Copy, Noted, Site, Source, Standby};
 use crate::credentials::{self, Unreadable};
 use crate::driver::{Driver, Parts};
 use crate::end::End;
@@ -42,6 +42,7 @@ use crate::ownership::Slot;
 use crate::postgres::slots;
 use crate::postgres::sql::{SqlClient, within};
 use crate::postgres::{CatalogSession, Conninfo, PostgresError, ReplicationStream};
+use crate::preflight::setup::SetupPlan;
 use crate::resume::{Identity, Resume};
 use crate::slot_watch::SlotWatch;
 use crate::telemetry::Peer;
@@ -144,14 +145,7 @@ impl Start<'_> {
         if let Some(progress) = &stored.progress {
             self.publication_is_kept(progress, &plan)?;
         }
-        within(
-            CHECK_TIMEOUT,
-            "create what is missing",
-            plan.apply_sql(&sql),
-        )
-        .await?;
-        topics.progress(&self.config.topics.progress).await?;
-        self.data_topics(&mut topics).await?;
+        self.create_missing(&sql, &plan, &mut topics).await?;
         // It meets its brokers while the slot is being taken.
         let producer = self.producer(&properties, &topics)?;
         let slot = Slot {
@@ -160,9 +154,11 @@ impl Start<'_> {
             conninfo: &conninfo,
             sql: &sql,
         };
-        let is_there = seen.is_some();
-        let rows = self.rows(is_there, slot, &mut session, server.identity);
-        let rows = rows.await?;
+        let taken = match seen {
+            Some(_) => None,
+            None => self.new_slot(slot, &mut session).await?,
+        };
+        let standby = self.standby(&conninfo, server.identity).await?;
         let ours = self.memory.walsender;
         let (stream, walsender) = slot.own(session, ours, server.sender_timeout).await?;
         self.memory.walsender = Some(walsender);
@@ -174,10 +170,15 @@ impl Start<'_> {
         let progress = self.progress(&producer, begun)?;
         let noted = compared.take_notes(&progress, &producer)?;
         let requests = compared.take_requests(&progress, &producer)?;
-        let incremental = Incremental::of(self.config, &conninfo, requests);
+        let session = Arc::new(CatalogSession::new(sql, conninfo.clone()).await?);
+        let site = self.site(&session, &conninfo, standby);
+        let rows = taken.unwrap_or_else(|| site.present());
+        let copied = (self.copied(), site.clone());
+        let incremental = Incremental::of(self.config, &conninfo, copied, requests);
         Ok(self.driver(Made {
             stream,
-            session: Arc::new(CatalogSession::new(sql, conninfo).await?),
+            session,
+            site,
             topics,
             producer,
             progress,
@@ -190,6 +191,18 @@ impl Start<'_> {
             timing: Timing::for_server(server.sender_timeout, self.memory.silence_max),
             two_phase_slot: compared.two_phase_slot,
         }))
+    }
+
+    async fn create_missing(
+        &self,
+        sql: &SqlClient,
+        plan: &SetupPlan,
+        topics: &mut Ensured,
+    ) -> Result<(), StartError> {
+        const DOING: &str = "create what is missing";
+        within(CHECK_TIMEOUT, DOING, plan.apply_sql(sql)).await?;
+        topics.progress(&self.config.topics.progress).await?;
+        Ok(self.data_topics(topics).await?)
     }
 
     /// Where to end becomes a position.
@@ -238,22 +251,42 @@ impl Start<'_> {
     }
 
     /// Begins to read the rows that are there, if they are to be published.
-    fn copy(&self, rows: Source, noted: Noted, session: &Arc<CatalogSession>) -> Copy {
-        let kept = KeptWal::watch(
-            Arc::clone(session),
-            &self.config.postgres.slot,
-            self.config.copy.wal_max,
-            self.memory.pieces_min,
-        );
+    fn copy(&self, rows: Source, noted: Noted, site: &Site) -> Copy {
+        let is_all = self.config.snapshot == SnapshotMode::InitialOnly;
         let wanted = copy::Wanted {
+            is_all,
+            ..self.copied()
+        };
+        Copy::begin(rows, wanted, noted, site.kept())
+    }
+
+    fn site(
+        &self,
+        session: &Arc<CatalogSession>,
+        primary: &Conninfo,
+        standby: Option<Standby>,
+    ) -> Site {
+        Site {
+            primary: primary.clone(),
+            standby,
+            session: Arc::clone(session),
+            slot: self.config.postgres.slot.clone(),
+            wal_max: self.config.copy.wal_max,
+            pieces_min: self.memory.pieces_min,
+        }
+    }
+
+    /// What is copied of tables, and how.
+    fn copied(&self) -> copy::Wanted {
+        copy::Wanted {
             publication: self.config.postgres.publication.clone(),
             tables: self.config.tables.clone(),
             how: self.config.copy.clone(),
             outbox: self.config.envelope.outbox.clone(),
-            is_all: self.config.snapshot == SnapshotMode::InitialOnly,
+            asked: None,
+            is_all: false,
             gauge: self.observer.snapshot(),
-        };
-        Copy::begin(rows, wanted, noted, kept)
+        }
     }
 
     async fn data_topics(&self, topics: &mut Ensured) -> Result<(), KafkaError> {
@@ -344,7 +377,7 @@ impl Start<'_> {
         info!(slot, at = %start.end, "streaming");
         Driver::new(Parts {
             stream: made.stream,
-            copy: copies.then(|| self.copy(made.rows, made.noted, &session)),
+            copy: copies.then(|| self.copy(made.rows, made.noted, &made.site)),
             slot_watch: SlotWatch::begin(Arc::clone(&session), config, self.observer.clone()),
             session,
             producer: made.producer,
@@ -405,6 +438,7 @@ async fn stored_if_any(reader: &ProgressReader, known: bool) -> Result<Stored, S
 struct Made {
     stream: ReplicationStream,
     session: Arc<CatalogSession>,
+    site: Site,
     topics: Ensured,
     producer: Producer,
     progress: ProgressWriter,

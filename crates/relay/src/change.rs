@@ -1,7 +1,7 @@
 //! The changes of a transaction: which table, which records.
 
 use envelope::{Context, Operation};
-use pgoutput::{Cell, Delete, Insert, Lsn, Message, Relation, Truncate, Update};
+use pgoutput::{Delete, Insert, Lsn, Message, Relation, Truncate, Update};
 
 use crate::error::RelayError;
 use crate::incremental::Signalled;
@@ -95,20 +95,11 @@ impl Relay {
         let signals = self.incremental.signal_relation;
         match message {
             Message::Insert(Insert { relation, new }) if Some(*relation) == signals => {
-                let mut cells = new.cells();
-                let [id, kind, data] = [(); 3].map(|()| cells.next().and_then(text));
-                let row = Signalled::Row { id, kind, data };
+                let row = Signalled::of_row(new);
                 self.incremental.signals.push_back((at, row));
                 true
             }
             _ => false,
         }
-    }
-}
-
-fn text(cell: Cell<'_>) -> Option<String> {
-    match cell {
-        Cell::Text(bytes) => String::from_utf8(bytes.to_vec()).ok(),
-        _ => None,
     }
 }

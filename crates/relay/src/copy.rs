@@ -11,8 +11,12 @@
 //!                  └───────────── a slot made at the point ────────┘
 //! ```
 //!
+//! A copy may also be asked for while the stream goes on ([`Relay::expect_copy`]): it is made like that of
+//! an older slot, and another one may follow. It can be given up at any time: the stream then goes on.
+//!
 //! Until all rows are acknowledged, what is acknowledged stays before the point, and the stored
-//! progress says that the copy is running. The rows come in pieces, whose numbers come back once their
+//! progress says that the copy is running, unless it was asked for: then that is noted elsewhere, and the
+//! progress says what it said before. The rows come in pieces, whose numbers come back once their
 //! rows are acknowledged: what they are is the connector's, which keeps a note of each.
 
 use std::collections::VecDeque;
@@ -31,6 +35,8 @@ use crate::transaction::Transaction;
 #[derive(Debug)]
 pub(crate) struct Copying {
     stage: Stage,
+    /// What is stored while a copy that was asked for is under way, and from then on.
+    asked: Option<SnapshotState>,
     /// The stream's first message beyond the point, and where it was.
     held: Option<(Lsn, Vec<u8>)>,
     /// The stream's own descriptions of tables that the copy describes, too: rows after the copy
@@ -68,6 +74,7 @@ impl Copying {
         };
         Self {
             stage,
+            asked: None,
             held: None,
             shadowed: Vec::new(),
             pieces: VecDeque::new(),
@@ -90,10 +97,11 @@ impl Copying {
 
     /// What is to be stored with the position `end`; `start` is what was stored before this run.
     pub(crate) fn state(&self, end: Lsn, start: SnapshotState) -> SnapshotState {
-        match self.stage {
-            Stage::No => start,
-            Stage::Over(point) if end >= point => SnapshotState::Finished,
-            _ => SnapshotState::Running,
+        match (self.asked, self.stage) {
+            (Some(state), _) => state,
+            (None, Stage::No) => start,
+            (None, Stage::Over(point)) if end >= point => SnapshotState::Finished,
+            (None, _) => SnapshotState::Running,
         }
     }
 
@@ -115,11 +123,44 @@ impl Relay {
         }
     }
 
-    /// The copy's snapshot is taken now, of a point that the stream must not pass meanwhile.
-    pub fn expect_copy(&mut self) {
-        if self.copy.stage == Stage::Later {
-            self.copy.stage = Stage::Expected;
+    /// A copy is asked for while the stream goes on, or its snapshot is taken now after it went on
+    /// ([`Relay::copy_later`]): the stream stands from now on, until [`Relay::copy_at`] tells the point. The
+    /// snapshot is to be taken after this; false while another copy is not durable.
+    pub fn expect_copy(&mut self) -> bool {
+        let over = matches!(self.copy.stage, Stage::Over(_)) && self.is_copy_durable();
+        let before = match self.copy.stage {
+            Stage::Later => {
+                self.copy.stage = Stage::Expected;
+                return true;
+            }
+            Stage::No => self.settings.start.snapshot,
+            Stage::Over(_) if over => SnapshotState::Finished,
+            _ => return false,
+        };
+        self.copy.asked.get_or_insert(before);
+        self.copy.stage = Stage::Expected;
+        true
+    }
+
+    /// No more rows come of a copy that was asked for, wherever it is; the stream is wanted now. False,
+    /// and nothing is done, while a record that was made is still to leave.
+    ///
+    /// # Errors
+    /// Of the stream's message that waited behind the copy, as [`Relay::handle_payload`].
+    pub fn give_up_copy(&mut self, now: Now) -> Result<bool, RelayError> {
+        if self.taken < self.records.len() {
+            return Ok(false);
         }
+        match self.copy.stage {
+            Stage::No | Stage::Over(_) => {}
+            Stage::Rows(_) => self.end_copy(now)?,
+            Stage::Later | Stage::Expected | Stage::After(_) | Stage::Due(_) => {
+                self.copy.stage = Stage::No;
+                self.hurry(false);
+                self.handle_held(now)?;
+            }
+        }
+        Ok(true)
     }
 
     /// The copy's snapshot is of this point, and the slot is older: the stream is wanted up to
@@ -206,10 +247,11 @@ impl Relay {
         })
     }
 
-    /// Whether the copy is over, and that it is stands in the progress topic.
+    /// Whether the copy is over, and that it is stands in the progress topic; or there is none any more.
     #[must_use]
     pub fn is_copy_durable(&self) -> bool {
         match self.copy.stage {
+            Stage::No => true,
             Stage::Over(point) => self.ledger.durable_end() >= point,
             _ => false,
         }
@@ -236,10 +278,17 @@ impl Relay {
         for table in self.copy.shadowed.drain(..) {
             self.catalog.describe(table.relation(), table);
         }
-        self.records.clear();
-        self.taken = 0;
+        self.handle_held(now)
+    }
+
+    /// The stream goes on with what waited behind the copy.
+    fn handle_held(&mut self, now: Now) -> Result<(), RelayError> {
         match self.copy.held.take() {
-            Some((at, payload)) => self.handle_message(now, at, &payload),
+            Some((at, payload)) => {
+                self.records.clear();
+                self.taken = 0;
+                self.handle_message(now, at, &payload)
+            }
             None => Ok(()),
         }
     }

@@ -20,7 +20,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use envelope::{Operation, RelationDetails, SnapshotMark, Table};
-use pgoutput::{CopyRow, LogicalMessage, Lsn, Relation};
+use pgoutput::{Cell, CopyRow, LogicalMessage, Lsn, Relation, Tuple};
 
 use crate::error::RelayError;
 use crate::incremental::window::{Window, hash, shape};
@@ -102,6 +102,23 @@ pub enum Signalled {
     },
     /// The content of a message with [`SIGNAL_PREFIX`].
     Message(Vec<u8>),
+}
+
+impl Signalled {
+    /// What a row of the signal table says, by its first three columns.
+    #[must_use]
+    pub fn of_row(row: &Tuple<'_>) -> Self {
+        let mut cells = row.cells();
+        let [id, kind, data] = [(); 3].map(|()| cells.next().and_then(text));
+        Self::Row { id, kind, data }
+    }
+}
+
+fn text(cell: Cell<'_>) -> Option<String> {
+    match cell {
+        Cell::Text(bytes) => String::from_utf8(bytes.to_vec()).ok(),
+        _ => None,
+    }
 }
 
 /// Windows, chunks and what is known of transactions.

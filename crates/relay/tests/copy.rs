@@ -32,6 +32,15 @@ impl Bench {
 
     /// With records of more than so many bytes that may be refused.
     fn of(start: u64, surely_taken_bytes: usize) -> Self {
+        Self::with(start, surely_taken_bytes, SnapshotState::Running)
+    }
+
+    /// A run that streams, all rows published before.
+    fn streaming() -> Self {
+        Self::with(0, usize::MAX, Finished)
+    }
+
+    fn with(start: u64, surely_taken_bytes: usize, snapshot: SnapshotState) -> Self {
         let settings = Settings {
             envelope: Options::new("srv", "db"),
             start: Progress {
@@ -40,7 +49,7 @@ impl Bench {
                 epoch: 7,
                 commit_end_lsn: Lsn::new(start),
                 split: None,
-                snapshot: SnapshotState::Running,
+                snapshot,
                 shape: 0,
                 chunk_ordinals: 0,
             },
@@ -403,4 +412,80 @@ fn a_drained_copy_is_still_to_be_made() {
     bench.acknowledge_all();
     assert_eq!(bench.closed, Some(Closing::Drained));
     assert_eq!(bench.stored, [(0, Running, false)]);
+}
+
+#[test]
+fn a_copy_that_is_asked_for_stands_in_the_stream_and_is_stored_as_what_was_before() {
+    let mut bench = Bench::streaming();
+    bench.begin(500);
+    assert!(bench.relay.expect_copy());
+    assert!(!bench.relay.wants_input(), "the snapshot comes first");
+    bench.relay.copy_at(POINT);
+    bench.insert_and_commit(500);
+    bench.begin(1000);
+    assert_eq!(bench.relay.copy_due(), Some(POINT));
+    assert!(!bench.relay.wants_input());
+    bench.begin_copy();
+    bench.rows(2);
+    bench.end_copy();
+    bench.acknowledge_all();
+    bench.insert_and_commit(1000);
+    bench.acknowledge_all();
+    let ids = ["7:0/1F4:0", "7:0/3E7:0", "7:0/3E7:1", "7:0/3E8:0"];
+    assert_eq!(bench.ids(), ids);
+    assert!(bench.stored.iter().all(|(_, state, _)| *state == Finished));
+    assert_eq!(bench.stored.last(), Some(&(1008, Finished, false)));
+    assert!(bench.relay.expect_copy(), "another one may follow");
+}
+
+#[test]
+fn a_copy_is_given_up_wherever_it_is() {
+    for stage in 0..4 {
+        let mut bench = Bench::streaming();
+        assert!(bench.relay.expect_copy());
+        if stage > 0 {
+            bench.relay.copy_at(POINT);
+        }
+        if stage > 1 {
+            bench.begin(1000);
+        }
+        if stage > 2 {
+            bench.begin_copy();
+            bench.rows(1);
+        }
+        assert!(bench.relay.give_up_copy(now(bench.seconds)).unwrap());
+        bench.settle_down();
+        if stage < 2 {
+            bench.begin(1000);
+        }
+        bench.insert_and_commit(1000);
+        bench.acknowledge_all();
+        let ids = ["7:0/3E7:0", "7:0/3E8:0"];
+        assert_eq!(bench.ids(), ids[usize::from(stage < 3)..], "stage {stage}");
+        assert_eq!(bench.stored.last(), Some(&(1008, Finished, false)));
+        assert!(bench.relay.is_copy_durable() && bench.relay.expect_copy());
+    }
+}
+
+#[test]
+fn a_copy_is_not_given_up_before_its_last_record_has_left() {
+    let mut bench = Bench::with(0, 1, Finished);
+    assert!(bench.relay.expect_copy());
+    bench.relay.copy_at(POINT);
+    bench.keepalive(1000);
+    bench.begin_copy();
+    bench.rows(1);
+    let mut row = TupleBuf::default();
+    row.push(Cell::Text(b"1"));
+    let at = now(bench.seconds);
+    // The first may be refused: nothing leaves behind it yet.
+    let handed = bench
+        .relay
+        .handle_copy_row(at, TABLE, row.tuple(), SnapshotMark::Row);
+    handed.unwrap();
+    assert!(!bench.relay.give_up_copy(at).unwrap());
+    bench.acknowledge_all();
+    assert!(bench.relay.give_up_copy(at).unwrap());
+    bench.acknowledge_all();
+    assert_eq!(bench.ids(), ["7:0/3E7:0", "7:0/3E7:1"]);
 }

@@ -22,6 +22,7 @@ use crate::kafka::{KafkaError, ProgressError, ProgressReader};
 use crate::postgres::PostgresError;
 use crate::postgres::sql::{self, SqlClient};
 use crate::preflight::quote::qualified;
+use crate::signal::Kind;
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -34,6 +35,8 @@ pub enum Ask {
         filter: Option<String>,
         /// The columns to order rows by.
         surrogate_key: Option<String>,
+        /// Whether the stream stands meanwhile.
+        kind: Kind,
         /// Whether to come back at once.
         detach: bool,
     },
@@ -117,6 +120,7 @@ pub async fn ask(
             tables,
             filter,
             surrogate_key,
+            kind,
             detach,
         } => {
             for table in &tables {
@@ -130,7 +134,7 @@ pub async fn ask(
             };
             let conditions: Vec<Value> = names.iter().filter_map(condition).collect();
             let data = json!({
-                "type": "incremental",
+                "type": kind,
                 "data-collections": names,
                 "additional-conditions": conditions,
                 "surrogate-key": surrogate_key,

@@ -29,6 +29,8 @@ pub(crate) struct CopyTable {
     select: Option<String>,
     /// The column that its rows are read in the order of, in one piece.
     order: Option<String>,
+    /// A condition that was asked for.
+    condition: Option<String>,
     pub(super) size: Size,
 }
 
@@ -206,6 +208,7 @@ impl CopyTable {
             row_filter: row.try_get("row_filter")?,
             select: None,
             order: None,
+            condition: None,
             size: Size::default(),
         })
     }
@@ -257,6 +260,24 @@ impl CopyTable {
         let only = if self.partitioned { "" } else { "ONLY " };
         let (schema, name) = (quote_identifier(&self.schema), quote_identifier(&self.name));
         format!("{only}{schema}.{name}")
+    }
+
+    /// Only those of its rows are wanted that meet this condition; or that it gives, if it is a whole
+    /// statement.
+    pub(super) fn narrow(&mut self, filter: &str) {
+        // A line of its own, so that a comment ends with it.
+        match filter.split_whitespace().next() {
+            Some(word) if word.eq_ignore_ascii_case("select") => {
+                let statement = filter.trim().trim_end_matches(';');
+                self.read_by(&format!("{statement}\n"));
+            }
+            _ => self.condition = Some(format!("({filter}\n)")),
+        }
+    }
+
+    /// Whether a statement gives its rows.
+    pub(super) fn is_read_by_statement(&self) -> bool {
+        self.select.is_some()
     }
 
     /// Its rows are those that this statement gives, whose blocks nobody knows.
@@ -318,9 +339,10 @@ impl CopyTable {
             .iter()
             .map(|column| quote_identifier(column.name))
             .collect();
-        let filter = self.row_filter.as_deref();
-        let conditions: Vec<&str> = filter
+        let filters = [self.row_filter.as_deref(), self.condition.as_deref()];
+        let conditions: Vec<&str> = filters
             .into_iter()
+            .flatten()
             .chain(Some(condition).filter(|condition| !condition.is_empty()))
             .collect();
         let filter = match conditions.as_slice() {
@@ -362,6 +384,7 @@ mod tests {
             row_filter: row_filter.map(str::to_owned),
             select: None,
             order: None,
+            condition: None,
             size: Size::default(),
         }
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::halt::Halt;
-use crate::postgres::PostgresError;
+use crate::postgres::{Class, PostgresError};
 
 /// A copy that ended before its end.
 #[derive(Debug)]
@@ -44,6 +44,30 @@ impl CopyError {
         }
     }
 
+    /// Whether it says something of the one table that it is about, which a copy that was asked for goes
+    /// on without.
+    #[must_use]
+    pub fn leaves_out(&self) -> bool {
+        let state = self.table.as_ref().and_then(|_| self.error.sqlstate());
+        state.is_some_and(|state| match state.class() {
+            // The connection, a deadlock, resources, an operator, the system.
+            "08" | "40" | "53" | "57" | "58" => state.as_str() == QUERY_CANCELED,
+            _ => true,
+        })
+    }
+
+    /// Whether nothing but a person can mend it.
+    #[must_use]
+    pub fn is_permanent(&self) -> bool {
+        self.error.class() == Class::Permanent
+    }
+
+    /// What is the matter, without the table.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        self.error.to_string()
+    }
+
     /// What a person must mend first; none when another copy, in a newer snapshot, may do.
     #[must_use]
     pub fn halt(&self) -> Option<Halt> {
@@ -80,6 +104,9 @@ impl fmt::Display for CopyError {
 
 impl std::error::Error for CopyError {}
 
+/// As by `statement_timeout`: it would come again.
+const QUERY_CANCELED: &str = "57014";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +131,21 @@ mod tests {
         for state in ["22012", "42883", "54000", "XX001", "0A000", "P0001"] {
             assert_eq!(halt(state, Step::Read), Some(Halt::CopyRefused), "{state}");
         }
+    }
+
+    #[test]
+    fn a_copy_that_was_asked_for_goes_on_without_a_table_and_not_without_a_server() {
+        let of = |state| CopyError::of("public.a", Step::Read, PostgresError::of_sqlstate(state));
+        for state in [
+            "42501", "42P01", "55P03", "22012", "42601", "57014", "P0001",
+        ] {
+            assert!(of(state).leaves_out(), "{state}");
+        }
+        for state in ["57P01", "40P01", "53200", "58030", "08006"] {
+            assert!(!of(state).leaves_out(), "{state}");
+        }
+        let of_none = CopyError::beginning(PostgresError::of_sqlstate("42501"));
+        assert!(!of_none.leaves_out() && of_none.is_permanent());
     }
 
     #[test]

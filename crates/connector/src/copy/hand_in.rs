@@ -1,6 +1,7 @@
 //! The loop's end of the copy: what the readers sent goes into the relay, as the relay wants it.
 
 use std::collections::VecDeque;
+use std::future::pending;
 use std::sync::Arc;
 
 use envelope::SnapshotMark;
@@ -12,15 +13,18 @@ use tokio::sync::mpsc::{self, Receiver};
 use tokio::task::AbortHandle;
 
 use super::Item;
+use super::asked::{News, Telling};
 use super::catalog::CopyTable;
 use super::error::CopyError;
 use super::kept_wal::{KeptWal, Paused};
 use super::leader::{self, Wanted};
 use super::marks::{Placed, Places};
 use super::notes::{Noted, Notes};
+use super::pieces::Part;
 use super::snapshot::{SlotAge, Source};
 use crate::end::End;
 use crate::postgres::PostgresError;
+use crate::telemetry::SnapshotGauge;
 
 /// A copy under way.
 pub struct Copy {
@@ -40,6 +44,10 @@ pub struct Copy {
     kept: KeptWal,
     /// Rows come, and are not all handed in.
     is_reading: bool,
+    gauge: SnapshotGauge,
+    asked: Option<Telling>,
+    is_given_up: bool,
+    are_notes_taken: bool,
     reader: AbortHandle,
 }
 
@@ -83,8 +91,10 @@ impl Copy {
         let (sender, items) = mpsc::channel(BATCHES);
         let notes = Notes::new(noted.clone());
         let is_all = wanted.is_all;
-        let reading = leader::read(source, wanted, noted, kept.room(), sender);
+        let reading = leader::read(source, wanted.clone(), noted, kept.room(), sender);
         let reader = tokio::spawn(reading).abort_handle();
+        let asked = wanted.asked.as_ref().map(|_| Telling::new());
+        let gauge = wanted.gauge;
         Self {
             items,
             came: None,
@@ -99,18 +109,64 @@ impl Copy {
             is_all,
             kept,
             is_reading: false,
+            gauge,
+            asked,
+            is_given_up: false,
+            are_notes_taken: false,
             reader,
         }
+    }
+
+    /// Whether somebody asked for it while the stream went on.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// Whether it ends before its end, and the stream goes on.
+    #[must_use]
+    pub fn is_given_up(&self) -> bool {
+        self.is_given_up
+    }
+
+    /// Nothing more of it is handed in.
+    pub fn give_up(&mut self) {
+        self.reader.abort();
+        self.is_given_up = true;
+        self.gauge.end();
+    }
+
+    /// What has become of it, for who asked.
+    pub fn news(&mut self) -> Option<News> {
+        self.asked.as_mut()?.next()
+    }
+
+    /// Kafka has a piece: what is to be noted of its table.
+    pub fn settled(&mut self, number: u64) -> Option<(String, &Part)> {
+        if let Some(telling) = &mut self.asked {
+            telling.settled(number);
+        }
+        let done = self.notes.done(number);
+        if done.is_some() {
+            self.kept.noted();
+        }
+        done
+    }
+
+    /// What is noted of it, once: for another attempt, or to be taken back.
+    pub fn take_notes(&mut self) -> Option<Noted> {
+        let are_taken = std::mem::replace(&mut self.are_notes_taken, true);
+        (!are_taken).then(|| std::mem::take(&mut self.notes).into_parts())
+    }
+
+    /// These notes are to be taken back.
+    pub fn leave(&mut self, noted: Noted) {
+        self.notes = Notes::new(noted);
     }
 
     /// What is noted of it.
     pub fn notes(&mut self) -> &mut Notes {
         &mut self.notes
-    }
-
-    /// A piece more is noted.
-    pub fn noted(&mut self) {
-        self.kept.noted();
     }
 
     /// Whether the reading is to pause, since the server keeps too much WAL meanwhile.
@@ -128,6 +184,9 @@ impl Copy {
 
     /// Returns when there is something to hand in. Safe to cancel.
     pub async fn ready(&mut self) {
+        if self.is_given_up {
+            pending::<()>().await;
+        }
         if self.came.is_none() && self.due.is_empty() && self.batch.is_none() {
             let came = self.items.recv().await;
             self.came = Some(came.unwrap_or_else(|| Err(ended())));
@@ -182,6 +241,11 @@ impl Copy {
             }
             Due::Piece(piece) => relay.handle_copy_piece(piece),
             Due::Over { rows } => {
+                if let Some(telling) = &mut self.asked {
+                    let number = self.notes.number_other();
+                    telling.later(number, News::Done);
+                    relay.handle_copy_piece(number);
+                }
                 if self.is_all {
                     relay.stop_at(self.point);
                 }
@@ -209,6 +273,17 @@ impl Copy {
         Ok(())
     }
 
+    /// The table is told as done with its last row; that row may be held back.
+    fn tell_over(&mut self, table: usize) {
+        let (Some(telling), Some(of)) = (&mut self.asked, self.tables.get(table)) else {
+            return;
+        };
+        let number = self.notes.number_other();
+        telling.later(number, News::Table(of.qualified_name()));
+        let at_once = self.places.end_piece(table, number);
+        self.due.extend(at_once.map(Due::Piece));
+    }
+
     fn hand_in_row(
         &mut self,
         relay: &mut Relay,
@@ -234,7 +309,11 @@ impl Copy {
                 slot,
                 since,
                 tables,
+                chosen,
             } => {
+                if let (Some(telling), Some(chosen)) = (&mut self.asked, chosen) {
+                    telling.chosen(chosen);
+                }
                 (self.point, self.xid, self.tables) = (point, xid, tables);
                 self.notes.begin(point, since);
                 match slot {
@@ -263,13 +342,26 @@ impl Copy {
                 let at = 0;
                 self.batch = Some(Batch { table, lines, at });
             }
-            Item::Piece { table, blocks } => {
+            Item::Piece {
+                table,
+                blocks,
+                rows,
+            } => {
                 let of = self.tables.get(table);
                 let number = of.map(|table| self.notes.number(table, blocks));
+                if let (Some(telling), Some(number)) = (&mut self.asked, number) {
+                    telling.later(number, News::Piece { rows });
+                }
                 let at_once = number.and_then(|number| self.places.end_piece(table, number));
                 self.due.extend(at_once.map(Due::Piece));
             }
+            Item::LeftOut { table, reason } => {
+                if let (Some(telling), Some(table)) = (&mut self.asked, self.tables.get(table)) {
+                    telling.left_out(table.qualified_name(), reason);
+                }
+            }
             Item::TableOver { table } => {
+                self.tell_over(table);
                 self.due.extend(self.places.end_table(table).map(Due::Row));
             }
             Item::Over { rows } => {

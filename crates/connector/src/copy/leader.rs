@@ -2,7 +2,7 @@
 
 use envelope::Outbox;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use tokio::sync::mpsc::Sender;
@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
 use super::Item;
+use super::asked::Asked;
 use super::catalog::CopyTable;
 use super::error::CopyError;
 use super::kept_wal::Room;
@@ -35,6 +36,8 @@ pub struct Wanted {
     pub how: CopySettings,
     /// Tables whose rows are events, if there are any.
     pub outbox: Option<Outbox>,
+    /// What somebody asked for, if it is not the first copy.
+    pub asked: Option<Asked>,
     /// Whether the run ends with the copy.
     pub is_all: bool,
     /// Where is told how far it is.
@@ -91,8 +94,8 @@ async fn read_all(
     snapshot::bound_locks(&sql, wanted.how.lock_timeout)
         .await
         .map_err(CopyError::beginning)?;
-    let (tables, locks) = tables::locked(&sql, wanted).await?;
-    let plan = Arc::new(plan(&tables, noted, locks, wanted.gauge.clone()));
+    let (tables, locks, chosen) = tables::locked(&sql, wanted).await?;
+    let plan = Arc::new(plan(&tables, noted, locks, wanted));
     let readers = wanted.how.readers.unwrap_or_else(|| suitable(plan.bytes));
     let readers = readers.min(plan.pieces()).max(1);
     info!(tables = tables.len(), readers, %point, "copying the rows that are there");
@@ -102,6 +105,7 @@ async fn read_all(
         slot,
         since,
         tables,
+        chosen,
     };
     send(items, point).await?;
     let mut others = JoinSet::new();
@@ -172,7 +176,7 @@ async fn join(
 }
 
 /// What is left to read of all of them.
-fn plan(tables: &[Arc<CopyTable>], noted: &Noted, locks: Locks, gauge: SnapshotGauge) -> Plan {
+fn plan(tables: &[Arc<CopyTable>], noted: &Noted, locks: Locks, wanted: &Wanted) -> Plan {
     let nothing = Done::default();
     let mut queue = VecDeque::new();
     let mut planned = Vec::new();
@@ -199,12 +203,14 @@ fn plan(tables: &[Arc<CopyTable>], noted: &Noted, locks: Locks, gauge: SnapshotG
             table: Arc::clone(table),
             described: OnceCell::new(),
             left: AtomicUsize::new(spans.len()),
+            is_left_out: AtomicBool::new(false),
         });
         queue.extend(spans.into_iter().map(|span| (number, span)));
     }
-    gauge.begin(progress);
+    wanted.gauge.begin(progress);
     Plan {
-        gauge,
+        gauge: wanted.gauge.clone(),
+        unwanted: wanted.asked.as_ref().map(|asked| asked.unwanted.clone()),
         tables: planned,
         queue: Mutex::new(queue),
         locks,

@@ -1,4 +1,5 @@
-//! The first copy of the rows that are there: reading them, and handing them to the relay.
+//! The copy of the rows that are there, the first and those that are asked for (`asked.rs`): reading them,
+//! and handing them to the relay.
 //!
 //! ```text
 //!   Snapshot ── tables ── pieces ──> readers: COPY … TO STDOUT ──> [channel] ──> Copy ──> Relay
@@ -9,9 +10,10 @@
 //!
 //! Tasks of their own read, so that whatever they wait for (running transactions, locks, the disk)
 //! holds up neither status updates nor deliveries; the channel is short, so that Kafka's pace is the
-//! readers'. `kept_wal.rs` pauses them at a limit of WAL. All of them read one snapshot. When a copy is due, and where in the stream it stands, is
-//! the relay's (`copy.rs` there).
+//! readers'. `kept_wal.rs` pauses them at a limit of WAL. All of them read one snapshot. When a copy is
+//! due, and where in the stream it stands, is the relay's (`copy.rs` there).
 
+mod asked;
 mod catalog;
 mod error;
 mod hand_in;
@@ -21,6 +23,7 @@ mod marks;
 mod notes;
 mod pieces;
 mod reader;
+mod site;
 mod snapshot;
 mod standby;
 mod tables;
@@ -31,16 +34,19 @@ use envelope::RelationDetails;
 use pgoutput::Lsn;
 use tokio::sync::oneshot;
 
+use asked::Chosen;
 pub(crate) use catalog::{CopyTable, published, tables as published_tables};
 use pieces::Blocks;
 pub(crate) use tables::locked_tables;
 
+pub use asked::{Asked, News, Unwanted};
 pub use error::CopyError;
 pub use hand_in::{Copy, Handed};
 pub use kept_wal::{KeptWal, Paused};
 pub use leader::Wanted;
 pub use notes::{Noted, Notes};
 pub use pieces::{Done, Part};
+pub use site::Site;
 pub use snapshot::{SlotAge, Snapshot, Source};
 pub use standby::{Facts as StandbyFacts, Standby};
 
@@ -53,6 +59,8 @@ enum Item {
         slot: SlotAge,
         since: u64,
         tables: Vec<Arc<CopyTable>>,
+        /// Those that somebody asked for.
+        chosen: Option<Chosen>,
     },
     /// The snapshot is taken later: the stream goes on meanwhile.
     Later,
@@ -66,7 +74,13 @@ enum Item {
     /// Lines of COPY's text format, each with its line feed; one at least.
     Rows { table: usize, lines: Vec<u8> },
     /// All rows of a piece were sent.
-    Piece { table: usize, blocks: Blocks },
+    Piece {
+        table: usize,
+        blocks: Blocks,
+        rows: u64,
+    },
+    /// Of a copy that was asked for: the rest of this table is not read, for this reason.
+    LeftOut { table: usize, reason: String },
     /// No row of this table follows.
     TableOver { table: usize },
     /// That was all.

@@ -48,6 +48,17 @@ impl Notes {
         self.next
     }
 
+    /// Something else is handed in: its number.
+    pub(super) fn number_other(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// All that is noted.
+    pub(super) fn into_parts(self) -> Noted {
+        self.parts
+    }
+
     /// Kafka has the rows of a piece: the table, and what is to be noted of it.
     pub fn done(&mut self, piece: u64) -> Option<(String, &Part)> {
         let (table, blocks) = self.handed_in.remove(&piece)?;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::{FutureExt as _, StreamExt as _};
@@ -11,6 +11,7 @@ use tokio_postgres::Statement;
 use tracing::{debug, info};
 
 use super::Item;
+use super::asked::Unwanted;
 use super::catalog::{CopyTable, Rewritten};
 use super::error::{CopyError, Step};
 use super::leader::{Items, Stop, send};
@@ -29,6 +30,8 @@ pub(super) struct Plan {
     pub(super) bytes: u64,
     pub(super) rows: AtomicU64,
     pub(super) gauge: SnapshotGauge,
+    /// Of a copy that was asked for: tables that are not wanted any more.
+    pub(super) unwanted: Option<Unwanted>,
 }
 
 /// A table of the plan.
@@ -38,6 +41,8 @@ pub(super) struct PlannedTable {
     pub(super) described: OnceCell<()>,
     /// Pieces that are not sent.
     pub(super) left: AtomicUsize,
+    /// Whether nothing more of it is read.
+    pub(super) is_left_out: AtomicBool,
 }
 
 /// Which rows of a table are read in one go.
@@ -141,9 +146,43 @@ impl<'a> Reader<'a> {
             let Some(planned) = self.plan.tables.get(number) else {
                 continue;
             };
-            self.read_piece(number, planned, span).await?;
+            if self.passes_over(planned) {
+                self.plan.gauge.read_piece(number);
+            } else {
+                let read = self.read_piece(number, planned, span).await;
+                self.without_table(number, planned, read).await?;
+            }
+            self.end_piece(number, planned).await?;
         }
         Ok(())
+    }
+
+    /// Whether the table's pieces are passed over.
+    fn passes_over(&self, planned: &PlannedTable) -> bool {
+        let unwanted = self.plan.unwanted.as_ref();
+        if unwanted.is_some_and(|them| them.has(&planned.table.qualified_name())) {
+            planned.is_left_out.store(true, Ordering::Release);
+        }
+        planned.is_left_out.load(Ordering::Acquire)
+    }
+
+    /// What was asked for goes on without a table that cannot be read; that is told once.
+    async fn without_table(
+        &self,
+        table: usize,
+        planned: &PlannedTable,
+        read: Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        let is_asked = self.plan.unwanted.is_some();
+        let reason = match read {
+            Err(Stop::Failed(error)) if is_asked && error.leaves_out() => error.reason(),
+            read => return read,
+        };
+        self.plan.gauge.read_piece(table);
+        match planned.is_left_out.swap(true, Ordering::AcqRel) {
+            true => Ok(()),
+            false => send(self.items, Item::LeftOut { table, reason }).await,
+        }
     }
 
     async fn read_piece(
@@ -155,24 +194,33 @@ impl<'a> Reader<'a> {
         let table = &planned.table;
         let Span { blocks, since } = span;
         let statement = self.begin_piece(number, planned, blocks).await?;
+        let mut rows = 0;
         if let Some(since) = since {
             let again = table.copy_statement(&written_since(since));
             let again = self.sql.prepare(&again).await.map_err(not_read(table))?;
-            self.read_rows(number, table, &again).await?;
+            rows += self.read_rows(number, table, &again).await?;
         }
-        self.read_rows(number, table, &statement).await?;
+        rows += self.read_rows(number, table, &statement).await?;
         self.plan.gauge.read_piece(number);
         send(
             self.items,
             Item::Piece {
                 table: number,
                 blocks,
+                rows,
             },
         )
-        .await?;
+        .await
+    }
+
+    /// One piece less is left of a table.
+    async fn end_piece(&self, number: usize, planned: &PlannedTable) -> Result<(), Stop> {
+        let table = &planned.table;
         if planned.left.fetch_sub(1, Ordering::AcqRel) == 1 {
             let name = table.qualified_name();
-            if self.plan.tables.len() <= TABLES_TOLD_MAX {
+            if planned.is_left_out.load(Ordering::Acquire) {
+                debug!(table = name, "left the table");
+            } else if self.plan.tables.len() <= TABLES_TOLD_MAX {
                 info!(table = name, "read the table");
             } else {
                 debug!(table = name, "read the table");
@@ -235,13 +283,13 @@ impl<'a> Reader<'a> {
         .await
     }
 
-    /// Sends the rows in batches.
+    /// Sends the rows in batches; tells how many there were.
     async fn read_rows(
         &self,
         number: usize,
         table: &CopyTable,
         statement: &Statement,
-    ) -> Result<(), Stop> {
+    ) -> Result<u64, Stop> {
         let failed = not_read(table);
         let lines = self.sql.copy_out(statement).await.map_err(&failed)?;
         let mut lines = pin!(lines);
@@ -270,7 +318,7 @@ impl<'a> Reader<'a> {
         }
         self.flush(number, &mut batch, rows - flushed).await?;
         self.plan.rows.fetch_add(rows, Ordering::Relaxed);
-        Ok(())
+        Ok(rows)
     }
 
     async fn flush(&self, table: usize, batch: &mut Vec<u8>, rows: u64) -> Result<(), Stop> {

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
+use super::asked::{self, Chosen};
 use super::catalog::{self, CopyTable, Rewritten};
 use super::error::{CopyError, Step};
 use super::leader::Wanted;
@@ -15,11 +16,20 @@ use crate::postgres::sql::{self, SqlClient};
 pub(super) async fn locked(
     sql: &SqlClient,
     wanted: &Wanted,
-) -> Result<(Vec<Arc<CopyTable>>, Locks), CopyError> {
+) -> Result<(Vec<Arc<CopyTable>>, Locks, Option<Chosen>), CopyError> {
     let how = &wanted.how;
-    let mut tables = listed(sql, &wanted.publication, &wanted.tables).await?;
-    tables.retain(|table| how.includes(&table.qualified_name()));
-    let locks = lock_ahead(sql, &tables).await?;
+    let (mut tables, locks, chosen) = match &wanted.asked {
+        Some(asked) => {
+            let (tables, locks, chosen) = asked::locked(sql, wanted, asked).await?;
+            (tables, locks, Some(chosen))
+        }
+        None => {
+            let mut tables = listed(sql, &wanted.publication, &wanted.tables).await?;
+            tables.retain(|table| how.includes(&table.qualified_name()));
+            let locks = lock_ahead(sql, &tables).await?;
+            (tables, locks, None)
+        }
+    };
     // Once they are locked: to ask for a size takes a lock, too, and says nothing of whose it waits for.
     let measured = catalog::measure(sql, &mut tables).await;
     measured
@@ -32,7 +42,12 @@ pub(super) async fn locked(
         {
             table.read_as_events(outbox.fields.timestamp.as_deref());
         }
-        if let Some(select) = how.selects.get(&table.qualified_name()) {
+        // What was asked for goes before what is set.
+        let select = how.selects.get(&table.qualified_name());
+        if table.is_read_by_statement() {
+            table.size.by_block = false;
+            table.size.outside = false;
+        } else if let Some(select) = select {
             table.read_by(select);
         }
     }
@@ -41,7 +56,8 @@ pub(super) async fn locked(
         TableOrder::Ascending => tables.sort_by_key(|table| table.size.rows),
         TableOrder::Descending => tables.sort_by_key(|table| Reverse(table.size.rows)),
     }
-    Ok((tables.into_iter().map(Arc::new).collect(), locks))
+    let tables = tables.into_iter().map(Arc::new).collect();
+    Ok((tables, locks, chosen))
 }
 
 /// The published tables that are wanted, in a snapshot's session, locked against being dropped or
@@ -56,7 +72,7 @@ pub(crate) async fn locked_tables(
     Ok(tables.into_iter().map(Arc::new).collect())
 }
 
-async fn listed(
+pub(super) async fn listed(
     sql: &SqlClient,
     publication: &str,
     filter: &TableFilter,
@@ -77,10 +93,15 @@ async fn lock_ahead(sql: &SqlClient, tables: &[CopyTable]) -> Result<Locks, Copy
         let locked = sql.batch_execute(&lock(table)).await;
         locked.map_err(not_locked(table))?;
     }
+    all_unchanged(sql, tables).await?;
+    Ok(Locks::Held)
+}
+
+/// Refuses tables that were rewritten between the snapshot and their locks.
+pub(super) async fn all_unchanged(sql: &SqlClient, tables: &[CopyTable]) -> Result<(), CopyError> {
     let oids: Vec<u32> = tables.iter().map(CopyTable::oid).collect();
     let rewritten = async { Rewritten::prepare(sql).await?.of(sql, &oids).await };
-    unchanged(rewritten.await)?;
-    Ok(Locks::Held)
+    unchanged(rewritten.await)
 }
 
 /// Locks one table, so that one that cannot be locked is named.
@@ -109,4 +130,4 @@ pub(super) fn unchanged(
 
 const LISTING: &str = "list the tables to be copied";
 /// A session's locks share a table of `max_locks_per_transaction` (64) for each connection.
-const LOCKED_AHEAD_MAX: usize = 1000;
+pub(super) const LOCKED_AHEAD_MAX: usize = 1000;

@@ -1,7 +1,7 @@
 //! The loop's end of it: signals become requests, one of which is read; what the reader sends goes into
 //! the relay, and what Kafka has is noted.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -15,14 +15,17 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
+use super::asked::NOT_PAUSED;
+use super::blocking::Blocking;
 use super::chunks::ToLoop;
 use super::door::Door;
 use super::reader::{Item, Reader, Sent};
 use super::request::{Asked, Noted, Request, State};
 use crate::config::{Config, TableFilter};
-use crate::kafka::{KafkaError, Producer, ProgressWriter};
+use crate::copy;
+use crate::kafka::{KafkaError, Producer, ProgressWriter, RequestKey};
 use crate::postgres::Conninfo;
-use crate::signal::{Action, Signal, Stopped};
+use crate::signal::{Action, Kind, Signal, Stopped};
 use crate::signal_topic::SignalTopic;
 
 /// What reading needs to know.
@@ -86,14 +89,15 @@ pub struct Incremental {
     settings: Arc<ReadSettings>,
     windows: Arc<AtomicU64>,
     /// The first is read.
-    requests: VecDeque<Request>,
+    pub(super) requests: VecDeque<Request>,
     reading: Option<Reading>,
+    pub(super) blocking: Blocking,
     /// Ended, and still noted.
     ended: BTreeSet<(String, String)>,
     /// Signals that were not understood.
     ignored: u64,
     /// Notes to be written.
-    notes: Vec<Request>,
+    pub(super) notes: Vec<Request>,
     door: Door,
     _topic: Option<SignalTopic>,
 }
@@ -114,24 +118,53 @@ impl Drop for Reading {
     }
 }
 
+/// What earlier runs have left.
+#[derive(Debug, Default)]
+pub struct Left {
+    /// The requests.
+    pub requests: Noted,
+    /// How far the copies of blocking ones have come.
+    pub parts: BTreeMap<RequestKey, copy::Noted>,
+}
+
+/// Waits for the reader's next item; for ever without one.
+async fn came(reading: Option<&mut Reading>) {
+    match reading {
+        Some(reading) if reading.came.is_none() => match reading.items.recv().await {
+            Some(sent) => reading.came = Some(sent),
+            None => pending().await,
+        },
+        Some(_) => {}
+        None => pending().await,
+    }
+}
+
 impl Incremental {
     /// Of a run: goes on with what is noted, and listens.
     #[must_use]
-    pub fn of(config: &Config, conninfo: &Conninfo, noted: Noted) -> Self {
+    pub fn of(
+        config: &Config,
+        conninfo: &Conninfo,
+        copied: (copy::Wanted, copy::Site),
+        left: Left,
+    ) -> Self {
         let (sender, signals) = mpsc::channel(1);
         Self {
             _topic: SignalTopic::begin(config, conninfo, sender),
             door: Door::new(signals),
-            ..Self::new(ReadSettings::of(config, conninfo), noted)
+            ..Self::new(ReadSettings::of(config, conninfo), copied, left)
         }
     }
 
     /// Goes on with what is noted.
     #[must_use]
-    pub fn new(settings: ReadSettings, noted: Noted) -> Self {
-        let (running, ended): (Vec<_>, Vec<_>) = noted
+    pub fn new(settings: ReadSettings, copied: (copy::Wanted, copy::Site), left: Left) -> Self {
+        let (mut running, ended): (Vec<_>, Vec<_>) = left
+            .requests
             .into_values()
             .partition(|request| request.state == State::Running);
+        running.sort_by_key(Request::position);
+        let settings = Arc::new(settings);
         for request in &running {
             info!(
                 request = request.id,
@@ -140,7 +173,8 @@ impl Incremental {
             );
         }
         Self {
-            settings: Arc::new(settings),
+            blocking: Blocking::new(copied, Arc::clone(&settings), left.parts),
+            settings,
             windows: Arc::default(),
             requests: running.into(),
             reading: None,
@@ -154,19 +188,9 @@ impl Incremental {
 
     /// Returns when there is something to take in. Safe to cancel.
     pub async fn ready(&mut self) {
-        let reading = self.reading.as_mut();
-        let came = async {
-            match reading {
-                Some(reading) if reading.came.is_none() => match reading.items.recv().await {
-                    Some(sent) => reading.came = Some(sent),
-                    None => pending().await,
-                },
-                Some(_) => {}
-                None => pending().await,
-            }
-        };
         tokio::select! {
-            () = came => {}
+            () = came(self.reading.as_mut()) => {}
+            () = self.blocking.ready() => {}
             () = self.door.ready() => {}
         }
     }
@@ -176,10 +200,15 @@ impl Incremental {
         self.door.noted(number);
     }
 
-    /// Ends the reading; what is noted stays.
+    /// Ends the reading; what is noted stays. What becomes of a copy under way is still noted.
     pub fn stop(&mut self) {
         self.reading = None;
-        self.requests.clear();
+        let blocking = &self.blocking;
+        self.requests.retain(|it| blocking.is_copying(it));
+        if self.requests.is_empty() {
+            self.blocking.stop();
+        }
+        self.blocking.hear_no_more();
     }
 
     /// How things stand.
@@ -191,7 +220,7 @@ impl Incremental {
         }
     }
 
-    /// Takes in signals, items and outcomes. Before [`Relay::poll`]: notes go ahead of the positions.
+    /// Takes in signals, items and outcomes; begins nothing while rows are copied. Before [`Relay::poll`]: notes go ahead of the positions.
     ///
     /// # Errors
     /// The producer has stopped.
@@ -200,6 +229,7 @@ impl Incremental {
         relay: &mut Relay,
         progress: &ProgressWriter,
         producer: &Producer,
+        is_copying: bool,
     ) -> Result<(), KafkaError> {
         while let Some((at, signalled)) = relay.take_signal() {
             match Signal::of_stream(&signalled) {
@@ -218,7 +248,22 @@ impl Incremental {
             self.take(relay, item);
             let _ = taken.send(());
         }
-        self.begin_next();
+        self.take_watched(relay);
+        if !is_copying {
+            self.begin_next();
+        }
+        self.write_notes(progress, producer)
+    }
+
+    /// Writes what is to be noted.
+    ///
+    /// # Errors
+    /// The producer has stopped.
+    pub fn write_notes(
+        &mut self,
+        progress: &ProgressWriter,
+        producer: &Producer,
+    ) -> Result<(), KafkaError> {
         for note in self.notes.drain(..) {
             progress.note_request(producer, &note, self.door.number())?;
         }
@@ -297,6 +342,10 @@ impl Incremental {
 
     fn end_first(&mut self, relay: &mut Relay) {
         self.end_reading(relay);
+        self.pop_first();
+    }
+
+    pub(super) fn pop_first(&mut self) {
         if let Some(ended) = self.requests.pop_front() {
             let (rows, state) = (ended.rows, ended.state);
             info!(
@@ -322,6 +371,12 @@ impl Incremental {
         let (None, Some(first)) = (&self.reading, self.requests.front()) else {
             return;
         };
+        if first.kind == Kind::Blocking {
+            if !first.paused {
+                self.blocking.prepare(first);
+            }
+            return;
+        }
         let (sender, items) = mpsc::channel(1);
         let (outcomes, came_back) = mpsc::unbounded_channel();
         let (paused, watched) = watch::channel(first.paused);
@@ -373,6 +428,10 @@ impl Incremental {
     fn pause(&mut self, paused: bool, at: Lsn) {
         let asked = |request: &&mut Request| request.is_asked_by(at);
         for request in self.requests.iter_mut().filter(asked) {
+            if paused && self.blocking.is_of(request) {
+                warn!(request = request.id, "{NOT_PAUSED}");
+                continue;
+            }
             request.paused = paused;
             self.notes.push(request.clone());
         }
@@ -386,9 +445,14 @@ impl Incremental {
         }
     }
 
-    fn stop_some(&mut self, relay: &mut Relay, stopped: &Stopped, at: Lsn) {
+    pub(super) fn stop_some(&mut self, relay: &mut Relay, stopped: &Stopped, at: Lsn) {
         let mut first_changed = false;
         for (place, request) in self.requests.iter_mut().enumerate() {
+            if let (Stopped::Collections(patterns), true) = (stopped, request.is_asked_by(at))
+                && self.blocking.is_of(request)
+            {
+                self.blocking.unwanted.add(patterns);
+            }
             let changed = match stopped {
                 Stopped::All => true,
                 Stopped::Request(id) => request.id == *id,
@@ -416,6 +480,7 @@ impl Incremental {
         }
         if first_changed {
             self.end_reading(relay);
+            self.end_blocking_if_stopped();
         }
         let (running, ended): (Vec<_>, Vec<_>) = self
             .requests

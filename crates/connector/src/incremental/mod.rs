@@ -8,12 +8,17 @@
 //!                   └────────── progress topic <── what Kafka has ──────┘
 //! ```
 //!
+//! A request of the kind `blocking` takes another way: the loop makes a copy for it (`blocking.rs`, and
+//! `copy/`), while `watch.rs` listens in the stream's place.
+//!
 //! One request is read at a time, table after table, chunk after chunk in the order of a key; several
 //! at once, over a session each. Where a chunk's rows stand among the changes is the relay's
 //! (`incremental.rs` there). What is noted of a request lets another run go on behind the last chunk up
 //! to which Kafka has all.
 
+mod asked;
 mod beforehand;
+mod blocking;
 mod chunks;
 mod door;
 mod hand_in;
@@ -22,8 +27,9 @@ mod reader;
 mod request;
 mod table;
 mod under_way;
+mod watch;
 
 pub use beforehand::objection;
 pub use door::Direct;
-pub use hand_in::{Incremental, ReadSettings};
+pub use hand_in::{Incremental, Left, ReadSettings};
 pub use request::{Asked, Noted, Request, State};

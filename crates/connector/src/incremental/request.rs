@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use pgoutput::Lsn;
 use serde::{Deserialize, Serialize};
 
-use crate::signal::{self, Wanted};
+use crate::signal::{self, Kind, Wanted};
 
 /// By id, what is noted.
 pub type Noted = BTreeMap<String, Request>;
@@ -17,6 +17,9 @@ pub struct Request {
     pub id: String,
     /// Where in the stream it was asked for, to know it again; empty for one from elsewhere.
     pub at: String,
+    /// Whether the stream stands while its rows are read.
+    #[serde(default, skip_serializing_if = "Kind::is_incremental")]
+    pub kind: Kind,
     /// Expressions for `schema.table`.
     pub collections: Vec<String>,
     /// Conditions by such expressions.
@@ -36,9 +39,9 @@ pub struct Request {
     /// Of the first of them, the key behind which rows are left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Vec<String>>,
-    /// Rows published so far.
+    /// Rows published so far, in chunks or pieces that are whole.
     pub rows: u64,
-    /// Chunks that Kafka has.
+    /// Chunks that Kafka has; pieces of tables, of a blocking one.
     pub chunks: u64,
     /// Tables that were left out, and why.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -58,6 +61,7 @@ pub struct Asked {
 #[derive(Clone, Debug, Serialize)]
 pub struct AskedFor {
     id: String,
+    kind: Kind,
     /// The table under way.
     table: Option<String>,
     tables_left: Option<usize>,
@@ -71,6 +75,7 @@ impl From<&Request> for AskedFor {
         let tables = request.tables.as_ref();
         Self {
             id: request.id.clone(),
+            kind: request.kind,
             table: tables.and_then(|tables| tables.first().cloned()),
             tables_left: tables.map(Vec::len),
             rows: request.rows,
@@ -101,6 +106,7 @@ impl Request {
         Self {
             id,
             at,
+            kind: wanted.kind,
             collections: wanted.collections,
             conditions: wanted.conditions,
             surrogate_key: wanted.surrogate_key,
@@ -161,6 +167,13 @@ impl Request {
         first
     }
 
+    /// One of its tables is done, wherever it stands in the list.
+    pub fn take_off(&mut self, table: &str) {
+        if let Some(tables) = &mut self.tables {
+            tables.retain(|it| it != table);
+        }
+    }
+
     /// The first of its tables is done, or left out for this reason.
     pub fn end_table(&mut self, problem: Option<String>) {
         self.after = None;
@@ -172,17 +185,22 @@ impl Request {
         self.problems.extend(problem);
     }
 
+    /// Where it was asked for; the beginning, for one from elsewhere.
+    #[must_use]
+    pub fn position(&self) -> Lsn {
+        self.at.parse().unwrap_or_default()
+    }
+
     /// Whether it is over, and its signal will not come again once the stream goes on at this position.
     #[must_use]
     pub fn is_over_at(&self, passed: Lsn) -> bool {
-        let at: Lsn = self.at.parse().unwrap_or_default();
-        self.state != State::Running && at < passed
+        self.state != State::Running && self.position() < passed
     }
 
     /// Whether a signal at this position comes after it; one that is repeated says nothing of later ones.
     #[must_use]
     pub fn is_asked_by(&self, at: Lsn) -> bool {
-        self.at.parse::<Lsn>().unwrap_or_default() <= at
+        self.position() <= at
     }
 
     /// Nothing of it is left.
@@ -202,7 +220,7 @@ mod tests {
         let wanted = Wanted {
             collections: collections.iter().map(|&it| it.to_owned()).collect(),
             conditions: BTreeMap::from([("public.a.*".to_owned(), "x > 1".to_owned())]),
-            surrogate_key: None,
+            ..Wanted::default()
         };
         Request::new("id".to_owned(), String::new(), wanted)
     }

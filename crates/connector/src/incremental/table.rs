@@ -54,8 +54,8 @@ impl ChunkTable {
         let table = Table::new(&copied.relation(), &details, options);
         if table.key_columns().next().is_none() {
             return Err(Stop::refused(
-                "its records have no key, so that a row cannot be told from its newer state: give it a \
-                 primary key, or set message.key.columns",
+                "its records have no key, so that a row cannot be told from its newer state: ask by \
+                 --blocking (type: blocking), give it a primary key, or set message.key.columns",
             ));
         }
         let key = key(sql, copied.oid(), surrogate).await?;

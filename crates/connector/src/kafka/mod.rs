@@ -34,7 +34,7 @@ pub use deliveries::{Batch, Refused};
 pub use ensure::{GONE_LOOKS, GONE_PAUSE};
 pub use error::{Class, KafkaError};
 pub use producer::{AutoCreation, MadeFor, Producer, Settings, surely_taken_bytes};
-pub use progress::{ProgressError, ProgressReader, ProgressWriter, Stored};
+pub use progress::{AskedPart, ProgressError, ProgressReader, ProgressWriter, RequestKey, Stored};
 pub use properties::Properties;
 pub use signals::{SignalReader, SignalWriter};
 pub use topic_reader::{Partition, ReadEnd, ReadRecord, TopicReader};

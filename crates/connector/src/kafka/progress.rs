@@ -7,6 +7,7 @@
 //!
 //! Deliberately not here: when to write one, and what follows from one; that is the relay's.
 
+mod asked_parts;
 mod begun;
 mod note_key;
 mod parts;
@@ -22,6 +23,7 @@ use super::error::{Class, KafkaError};
 use super::topics::{Setting, TopicDescription, TopicState};
 use crate::halt::Halt;
 
+pub use asked_parts::{AskedPart, RequestKey};
 pub use reader::{ProgressReader, Stored, read};
 pub use writer::ProgressWriter;
 

@@ -1,6 +1,6 @@
 //! The comparison of a start: the slot, which is owned by now, against what the progress topic says.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pgoutput::Lsn;
 use relay::{Progress, SnapshotState};
@@ -10,8 +10,10 @@ use super::{Start, StartError};
 use crate::config::SnapshotMode;
 use crate::copy::Noted;
 use crate::halt::{Halt, Halted};
-use crate::incremental;
-use crate::kafka::{KafkaError, Producer, ProgressReader, ProgressWriter, Stored};
+use crate::incremental::{self, Left, State};
+use crate::kafka::{
+    AskedPart, KafkaError, Producer, ProgressReader, ProgressWriter, RequestKey, Stored,
+};
 use crate::postgres::slots;
 use crate::postgres::sql::SqlClient;
 use crate::resume::{self, Identity, Resume, Wanted};
@@ -23,6 +25,7 @@ pub(super) struct Compared {
     pub(super) begun: BTreeSet<String>,
     noted: Noted,
     requests: incremental::Noted,
+    asked: BTreeMap<String, AskedPart>,
     pub(super) two_phase_slot: Option<Lsn>,
 }
 
@@ -48,7 +51,7 @@ impl Compared {
         &mut self,
         progress: &ProgressWriter,
         producer: &Producer,
-    ) -> Result<incremental::Noted, KafkaError> {
+    ) -> Result<Left, KafkaError> {
         let requests = std::mem::take(&mut self.requests);
         let passed = self.resume.start.end;
         let over = requests
@@ -57,7 +60,21 @@ impl Compared {
         for request in over.take(NOTES_FORGOTTEN) {
             progress.forget_request(producer, &request.id)?;
         }
-        Ok(requests)
+        let is_running = |(id, at): &RequestKey| {
+            let request = requests.get(id).filter(|it| it.at == *at);
+            request.is_some_and(|it| it.state == State::Running)
+        };
+        let mut parts: BTreeMap<RequestKey, Noted> = BTreeMap::new();
+        let mut forgotten = 0;
+        for (table, AskedPart { of, part }) in std::mem::take(&mut self.asked) {
+            if is_running(&of) {
+                parts.entry(of).or_default().insert(table, part);
+            } else if forgotten < NOTES_FORGOTTEN {
+                progress.forget_asked(producer, &table)?;
+                forgotten += 1;
+            }
+        }
+        Ok(Left { requests, parts })
     }
 }
 
@@ -84,6 +101,7 @@ impl Start<'_> {
             begun,
             mut noted,
             requests,
+            asked,
         } = reader.read().await?;
         if progress.is_some() && before.progress.is_none() {
             // Written by whoever had the slot; what it tells of was not looked at.
@@ -120,6 +138,7 @@ impl Start<'_> {
             begun,
             noted,
             requests,
+            asked,
             two_phase_slot,
         })
     }

@@ -79,37 +79,29 @@ impl Start<'_> {
         Ok(None)
     }
 
-    /// Where rows that are there would be read; makes the slot, where it is not there.
-    pub(super) async fn rows(
+    /// The server that rows are read from, if that is another than the slot's.
+    pub(super) async fn standby(
         &self,
-        is_there: bool,
-        slot: Slot<'_>,
-        session: &mut ReplicationSession,
+        primary: &Conninfo,
         identity: Identity,
-    ) -> Result<Source, StartError> {
-        let rows = match is_there {
-            true => Source::Present(slot.conninfo.clone()),
-            false => self.new_slot(slot, session).await?,
-        };
+    ) -> Result<Option<Standby>, StartError> {
         let standby = credentials::standby(self.config).await;
         let standby = standby
             .map_err(|Unreadable(problem)| StartError::Unreadable(Peer::Postgres, problem))?;
-        Ok(match standby {
-            None => rows,
-            Some(conninfo) => Source::Standby(Box::new(Standby {
-                primary: slot.conninfo.clone(),
-                identity,
-                conninfo,
-            })),
-        })
+        Ok(standby.map(|conninfo| Standby {
+            primary: primary.clone(),
+            identity,
+            conninfo,
+        }))
     }
 
-    /// Makes the slot, if it may be made; nothing tells that there was one.
-    async fn new_slot(
+    /// Makes the slot, if it may be made; nothing tells that there was one. Gives its snapshot, if rows
+    /// are to be read in that.
+    pub(super) async fn new_slot(
         &self,
         slot: Slot<'_>,
         session: &mut ReplicationSession,
-    ) -> Result<Source, StartError> {
+    ) -> Result<Option<Source>, StartError> {
         if self.config.postgres.create == Create::Never {
             let name = slot.name;
             let seen = format!("slot {name} does not exist, and postgres.create is never");
@@ -124,11 +116,13 @@ impl Start<'_> {
         &self,
         made: &CreatedSlot,
         conninfo: &Conninfo,
-    ) -> Result<Source, PostgresError> {
+    ) -> Result<Option<Source>, PostgresError> {
         let here = self.config.copy.from.is_none();
         match self.config.snapshot.copies() && here {
-            true => Snapshot::import(conninfo, made).await.map(Source::Taken),
-            false => Ok(Source::Present(conninfo.clone())),
+            true => Snapshot::import(conninfo, made)
+                .await
+                .map(|taken| Some(Source::Taken(taken))),
+            false => Ok(None),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! The end is the high watermark asked for before reading. "No more records just now" proves
 //! nothing: a broker that has just become leader may know of fewer records than were acknowledged.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use super::super::consumer::{self, Consumer};
 use super::super::context::lock;
 use super::super::error::KafkaError;
 use super::super::properties::Properties;
-use super::{ProgressError, begun, decode, parts, requests};
+use super::{AskedPart, ProgressError, asked_parts, begun, decode, parts, requests};
 use crate::copy::Noted;
 use crate::incremental;
 use relay::Progress;
@@ -32,6 +32,8 @@ pub struct Stored {
     pub noted: Noted,
     /// What was asked for while the stream goes on, by id.
     pub requests: incremental::Noted,
+    /// How far the copies have come that were asked for, by `schema.table`.
+    pub asked: BTreeMap<String, AskedPart>,
 }
 
 impl Stored {
@@ -99,6 +101,7 @@ impl ProgressReader {
                 begun: reading.held.begun.clone(),
                 noted: reading.held.noted.clone(),
                 requests: reading.held.requests.clone(),
+                asked: reading.held.asked.clone(),
             })
         });
         reading.await.unwrap_or_else(|_| {
@@ -141,6 +144,7 @@ struct Held {
     begun: BTreeSet<String>,
     noted: Noted,
     requests: incremental::Noted,
+    asked: BTreeMap<String, AskedPart>,
 }
 
 impl Held {
@@ -157,6 +161,11 @@ impl Held {
             match value.and_then(parts::decode) {
                 Some(part) => self.noted.insert(table.to_owned(), part),
                 None => self.noted.remove(table),
+            };
+        } else if let Some(table) = asked_parts::table_of(slot, key) {
+            match value.and_then(asked_parts::decode) {
+                Some(part) => self.asked.insert(table.to_owned(), part),
+                None => self.asked.remove(table),
             };
         } else if let Some(id) = requests::id_of(slot, key) {
             match value.and_then(requests::decode) {

@@ -6,7 +6,7 @@ use relay::Progress;
 
 use super::super::error::KafkaError;
 use super::super::producer::{AutoCreation, Producer};
-use super::{begun, encode, parts, requests};
+use super::{RequestKey, asked_parts, begun, encode, parts, requests};
 use crate::copy::Part;
 use crate::incremental::Request;
 
@@ -85,6 +85,31 @@ impl ProgressWriter {
     pub fn note(&self, producer: &Producer, table: &str, part: &Part) -> Result<(), KafkaError> {
         let key = parts::key(&self.slot, table);
         producer.store_note(&self.topic, &key, Some(&parts::encode(&self.slot, part)))
+    }
+
+    /// Notes how far the copy of a table (`schema.table`) has come that a request asked for. Nothing comes
+    /// back, unless it is refused.
+    ///
+    /// # Errors
+    /// The producer has stopped.
+    pub fn note_asked(
+        &self,
+        producer: &Producer,
+        of: &RequestKey,
+        table: &str,
+        part: &Part,
+    ) -> Result<(), KafkaError> {
+        let key = asked_parts::key(&self.slot, table);
+        let value = asked_parts::encode(&self.slot, of, part);
+        producer.store_note(&self.topic, &key, Some(&value))
+    }
+
+    /// Takes back what is noted of a table's copy that was asked for.
+    ///
+    /// # Errors
+    /// The producer has stopped.
+    pub fn forget_asked(&self, producer: &Producer, table: &str) -> Result<(), KafkaError> {
+        producer.store_note(&self.topic, &asked_parts::key(&self.slot, table), None)
     }
 
     /// Notes how far a request has come. A `ticket` above 0 comes back as `noted`.
