@@ -69,6 +69,13 @@ impl Plan {
         self.rows.load(Ordering::Relaxed)
     }
 
+    /// Nothing of this piece was read.
+    fn give_back(&self, table: usize, span: Span) {
+        let queue = self.queue.lock();
+        let mut queue = queue.unwrap_or_else(PoisonError::into_inner);
+        queue.push_front((table, span));
+    }
+
     fn next(&self) -> Option<(usize, Span)> {
         let queue = self.queue.lock();
         queue.unwrap_or_else(PoisonError::into_inner).pop_front()
@@ -105,7 +112,7 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// Reads pieces until there are none.
+    /// Reads pieces until there are none; one that it gets no lock for is given back.
     pub(super) async fn read(&self) -> Result<(), Stop> {
         const DOING: &str = "begin to read tables";
         let saved = self.sql.batch_execute("SAVEPOINT piece").await;
@@ -116,7 +123,13 @@ impl Reader<'_> {
             let Some(planned) = self.plan.tables.get(number) else {
                 continue;
             };
-            self.read_piece(number, planned, span).await?;
+            let read = self.read_piece(number, planned, span).await;
+            if let Err(Stop::Failed(error)) = &read
+                && error.is_lock_timeout()
+            {
+                self.plan.give_back(number, span);
+            }
+            read?;
         }
         Ok(())
     }
