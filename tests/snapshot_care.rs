@@ -266,6 +266,32 @@ fn who_would_change_a_table_waits_for_its_copy_and_who_writes_does_not() {
     assert_same_rows(&folded, &table_rows(&postgres, "big", &["id"]));
 }
 
+/// Who waits for a lock makes all wait that come behind, other readers of the copy too.
+#[test]
+fn who_waits_to_change_a_table_holds_up_neither_its_copy_nor_himself_for_ever() {
+    let postgres = postgres(PostgresOptions::default());
+    big_table(&postgres);
+    let config = unhurried(config("care_queued", &postgres), "512KiB")
+        .set("snapshot.snapshot.max.threads", "3")
+        .set("snapshot.snapshot.lock.timeout.ms", "500");
+    let mut walferry = config.start();
+    wait_for_piece(&config);
+    let changer = Session::open(&postgres);
+    thread::scope(|scope| {
+        let change = scope.spawn(|| changer.run("ALTER TABLE big ADD more int DEFAULT 1"));
+        wait_for_end_of_copy(&mut walferry);
+        change.join().expect("the change");
+    });
+    walferry.sigterm();
+    assert_eq!(walferry.wait_exit(LIMIT), Some(0), "{}", walferry.log());
+    config.catch_up(LIMIT);
+    let keys: BTreeSet<_> = events(&config, "big")
+        .into_iter()
+        .map(|it| it.key)
+        .collect();
+    assert_eq!(keys.len(), 50_000);
+}
+
 #[test]
 fn a_right_that_is_taken_back_midway_stops_by_name_and_the_rest_follows_once_it_is_given() {
     let postgres = postgres(PostgresOptions::default());

@@ -68,6 +68,12 @@ impl CopyError {
         self.error.to_string()
     }
 
+    /// Whether a lock was not to be had in time.
+    pub(super) fn is_lock_timeout(&self) -> bool {
+        let state = self.error.sqlstate();
+        state.is_some_and(|state| state.as_str() == "55P03")
+    }
+
     /// What a person must mend first; none when another copy, in a newer snapshot, may do.
     #[must_use]
     pub fn halt(&self) -> Option<Halt> {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
@@ -114,15 +115,19 @@ async fn read_all(
         for _ in 1..readers {
             others.spawn(join(
                 conninfo.clone(),
+                wanted.how.lock_timeout,
                 name.clone(),
                 Arc::clone(&plan),
                 items.clone(),
             ));
         }
     }
-    Reader::new(&sql, &plan, items).await?.read().await?;
+    let first = Reader::new(&sql, &plan, items).await?;
+    first.read().await?;
     while let Some(ended) = others.join_next().await {
         ended.unwrap_or(Err(Stop::Unwanted))?;
+        // What another could not read, and gave back.
+        first.read().await?;
     }
     sql.batch_execute("COMMIT")
         .await
@@ -159,6 +164,7 @@ async fn stream_first(source: &Source, mut room: Room, items: &Items) -> Result<
 /// Another reader of the snapshot. Where the server has no room for it, the others do without.
 async fn join(
     conninfo: Conninfo,
+    lock_timeout: Duration,
     snapshot: String,
     plan: Arc<Plan>,
     items: Items,
@@ -171,8 +177,19 @@ async fn join(
         }
     };
     let _cut = Cut(sql.abort_handle());
+    snapshot::bound_locks(&sql, lock_timeout)
+        .await
+        .map_err(CopyError::beginning)?;
     let (plan, items) = (&*plan, &items);
-    Reader::new(&sql, plan, items).await?.read().await
+    match Reader::new(&sql, plan, items).await?.read().await {
+        // Somebody waits to change the table, and whoever has no lock yet waits behind him. The leader
+        // has one.
+        Err(Stop::Failed(error)) if plan.locks == Locks::Held && error.is_lock_timeout() => {
+            warn!(%error, "the copy goes on with a reader less");
+            Ok(())
+        }
+        ended => ended,
+    }
 }
 
 /// What is left to read of all of them.

@@ -75,6 +75,13 @@ impl Plan {
         self.rows.load(Ordering::Relaxed)
     }
 
+    /// Nothing of this piece was read.
+    fn give_back(&self, table: usize, span: Span) {
+        let queue = self.queue.lock();
+        let mut queue = queue.unwrap_or_else(PoisonError::into_inner);
+        queue.push_front((table, span));
+    }
+
     fn next(&self) -> Option<(usize, Span)> {
         let queue = self.queue.lock();
         queue.unwrap_or_else(PoisonError::into_inner).pop_front()
@@ -140,7 +147,8 @@ impl<'a> Reader<'a> {
         })
     }
 
-    /// Reads pieces until there are none.
+    /// Reads pieces until there are none; one that it gets no lock for, where the leader has one, is
+    /// given back.
     pub(super) async fn read(&self) -> Result<(), Stop> {
         while let Some((number, span)) = self.plan.next() {
             let Some(planned) = self.plan.tables.get(number) else {
@@ -150,6 +158,13 @@ impl<'a> Reader<'a> {
                 self.plan.gauge.read_piece(number);
             } else {
                 let read = self.read_piece(number, planned, span).await;
+                if let Err(Stop::Failed(error)) = &read
+                    && self.plan.locks == Locks::Held
+                    && error.is_lock_timeout()
+                {
+                    self.plan.give_back(number, span);
+                    return read;
+                }
                 self.without_table(number, planned, read).await?;
             }
             self.end_piece(number, planned).await?;
