@@ -1,5 +1,6 @@
 -- Rows that are asked for while streaming: a table that was changed before, one of many chunks, one of a condition; then changes of them.
 -- debezium message.prefix.exclude.list=walferry[.].*
+-- option snapshot.max.threads=1
 -- option signal.data.collection=public.signals
 -- option incremental.snapshot.chunk.size=2
 create table signals (id varchar(42) primary key, type varchar(32) not null, data varchar(2048));

@@ -1,4 +1,5 @@
 -- Rows that are asked for while streaming: columns left out, masked and cut, a key by configuration, a partitioned table's leaves, an expression for several tables.
+-- option snapshot.max.threads=1
 -- option signal.data.collection=public.signals
 -- option table.include.list=app[.].*,public[.](signals|p_.)
 -- option column.exclude.list=.*[.]secret

@@ -1,5 +1,6 @@
 -- Rows of many types that are asked for while streaming, with schemas; keys of several columns, a condition, a key by a unique index.
 -- option schemas.enable=true
+-- option snapshot.max.threads=1
 -- option signal.data.collection=public.signals
 -- debezium message.prefix.exclude.list=walferry[.].*
 create table signals (id varchar(42) primary key, type varchar(32) not null, data varchar(2048));

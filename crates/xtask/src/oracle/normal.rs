@@ -115,14 +115,14 @@ pub(super) fn lines(records: &[Record], prefix: &str, case: &Case) -> Result<Vec
 
 /// A table whose records are set aside, and the transactions that end with it.
 struct Apart {
-    topic: String,
+    table: String,
     names: Vec<String>,
 }
 
 impl Apart {
     fn new(table: &str) -> Self {
         Self {
-            topic: format!(".public.{table}"),
+            table: table.to_owned(),
             names: vec![
                 format!("\"table\":\"{table}\""),
                 format!("\"data_collection\":\"public.{table}\""),
@@ -139,7 +139,8 @@ impl Apart {
     }
 
     fn is_of(&self, record: &Record) -> bool {
-        let is_flat = record.topic.ends_with(&self.topic);
+        // Topics have delimiters and partitions of their own.
+        let is_flat = record.topic.contains(&self.table);
         is_flat || self.names.iter().any(|name| record.value.contains(name))
     }
 }
