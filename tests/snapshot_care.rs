@@ -1,16 +1,19 @@
 //! The copy of rows that are there takes care of the database: it pauses before the server loses the
 //! slot, waits for no lock for long, and goes on where a table or a right is taken from it.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use e2e::support::compare::{assert_same_rows, fold, table_rows};
 use e2e::support::event::Event;
-use e2e::support::topic::read_topic;
+use e2e::support::topic::{read_notes, read_topic};
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::workload::{TABLES, Workload, create_tables, key_columns};
-use e2e::support::{kafka, postgres, sql, wait_for};
+use e2e::support::{assert_halts, kafka, postgres, query, query_one, sql, wait_for};
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::{Client, NoTls};
 use xtask::servers::{PostgresOptions, PostgresServer};
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -46,10 +49,15 @@ fn narrow(purpose: &str) -> (PostgresServer, Config) {
         &postgres,
         "CREATE SCHEMA noise; CREATE TABLE noise.heap (line text)",
     );
-    let config = config(purpose, &postgres)
-        .set("kafka.linger.ms", "100")
-        .set("limits.in.flight.bytes", "512KiB");
+    let config = unhurried(config(purpose, &postgres), "512KiB");
     (postgres, config)
+}
+
+/// So many bytes in a tenth of a second, about.
+fn unhurried(config: Config, bytes: &str) -> Config {
+    config
+        .set("kafka.linger.ms", "100")
+        .set("limits.in.flight.bytes", bytes)
 }
 
 /// Writes WAL of no table that is wanted, about 16 MiB a second, and a checkpoint after each time.
@@ -128,4 +136,198 @@ fn without_pauses_the_slot_is_lost() {
             "{log}"
         );
     });
+}
+
+/// Somebody else's session.
+struct Session {
+    runtime: Runtime,
+    client: Client,
+}
+
+impl Session {
+    fn open(postgres: &PostgresServer) -> Self {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let url = postgres.socket_url_for("postgres");
+        let (client, connection) = runtime
+            .block_on(tokio_postgres::connect(&url, NoTls))
+            .expect("a session");
+        runtime.spawn(connection);
+        Self { runtime, client }
+    }
+
+    fn run(&self, sql: &str) {
+        let done = self.runtime.block_on(self.client.batch_execute(sql));
+        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+
+    /// Begins a transaction that writes; its id.
+    fn begin(&self) -> u32 {
+        self.run("BEGIN");
+        let asked = self.client.query_one("SELECT txid_current()", &[]);
+        let row = self.runtime.block_on(asked).expect("an id");
+        u32::try_from(row.get::<_, i64>(0)).expect("a young cluster")
+    }
+}
+
+fn wait_until_waited_for(postgres: &PostgresServer, xid: u32) {
+    let waiting = format!(
+        "SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted \
+         AND transactionid = '{xid}'::xid"
+    );
+    wait_for("somebody waits for the transaction", LIMIT, || {
+        query(postgres, &waiting).pop()
+    });
+}
+
+fn wait_for_piece(config: &Config) {
+    wait_for("a piece", LIMIT, || {
+        let notes = read_notes(config.bootstrap_servers(), &config.slot());
+        notes.get("public.big").map(drop)
+    });
+}
+
+#[test]
+fn a_table_that_somebody_has_locked_is_named_and_waited_for_in_short_turns() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(
+        &postgres,
+        "CREATE TABLE users (id int PRIMARY KEY); INSERT INTO users VALUES (1)",
+    );
+    let config = config("care_locked", &postgres).set("snapshot.snapshot.lock.timeout.ms", "300");
+    let [first, second, locker] = [(); 3].map(|()| Session::open(&postgres));
+    // A new slot waits for those that run when it begins, and then for those that run by then; who
+    // comes behind them can lock the table before the copy does.
+    let xid = first.begin();
+    let mut walferry = config.spawn();
+    wait_until_waited_for(&postgres, xid);
+    let xid = second.begin();
+    first.run("COMMIT");
+    wait_until_waited_for(&postgres, xid);
+    locker.run("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE");
+    second.run("COMMIT");
+    wait_for("the table is named", LIMIT, || {
+        assert!(walferry.is_running(), "{}", walferry.log());
+        let log = walferry.log();
+        (log.contains("copying table public.users: lock the table") && log.contains("55P03"))
+            .then_some(())
+    });
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'";
+    wait_for("nobody waits for the lock", LIMIT, || {
+        (query_one(&postgres, waiting) == "0").then_some(())
+    });
+    locker.run("INSERT INTO users VALUES (2); COMMIT");
+    wait_for_end_of_copy(&mut walferry);
+    walferry.sigterm();
+    assert_eq!(walferry.wait_exit(LIMIT), Some(0), "{}", walferry.log());
+    config.catch_up(LIMIT);
+    let folded = fold(&events(&config, "users"));
+    assert_same_rows(&folded, &table_rows(&postgres, "users", &["id"]));
+}
+
+#[test]
+fn who_would_change_a_table_waits_for_its_copy_and_who_writes_does_not() {
+    let postgres = postgres(PostgresOptions::default());
+    big_table(&postgres);
+    let config = unhurried(config("care_held", &postgres), "256KiB");
+    let mut walferry = config.start();
+    wait_for_piece(&config);
+    let hurried = "SET lock_timeout = '200ms'";
+    for change in [
+        "DROP TABLE big",
+        "TRUNCATE big",
+        "ALTER TABLE big ADD more int",
+    ] {
+        let refused = postgres.execute("postgres", &format!("{hurried}; {change}"));
+        let error = refused.expect_err(change).to_string();
+        assert!(error.contains("lock timeout"), "{change}: {error}");
+    }
+    let writer = Session::open(&postgres);
+    writer.run(hurried);
+    for write in [
+        "UPDATE big SET note = 'new' WHERE id = 50000",
+        "VACUUM big",
+        "CREATE INDEX ON big (note)",
+    ] {
+        writer.run(write);
+    }
+    assert!(
+        !walferry.log().contains("are handed over"),
+        "it was under way"
+    );
+    wait_for_end_of_copy(&mut walferry);
+    walferry.sigterm();
+    assert_eq!(walferry.wait_exit(LIMIT), Some(0), "{}", walferry.log());
+    config.catch_up(LIMIT);
+    let folded = fold(&events(&config, "big"));
+    assert_same_rows(&folded, &table_rows(&postgres, "big", &["id"]));
+}
+
+#[test]
+fn a_right_that_is_taken_back_midway_stops_by_name_and_the_rest_follows_once_it_is_given() {
+    let postgres = postgres(PostgresOptions::default());
+    big_table(&postgres);
+    let config = unhurried(config("care_revoked", &postgres), "512KiB");
+    sql(
+        &postgres,
+        &format!(
+            "CREATE ROLE reader LOGIN REPLICATION; GRANT SELECT ON big TO reader;
+             CREATE PUBLICATION {} FOR TABLE big",
+            config.slot()
+        ),
+    );
+    let url = postgres.url().replace("postgres@", "reader@");
+    let config = config.set("postgres.url", &url);
+    let mut walferry = config.start();
+    wait_for_piece(&config);
+    sql(&postgres, "REVOKE SELECT ON big FROM reader");
+    assert_halts(&mut walferry, "AUTHORIZATION", 25);
+    let log = walferry.log();
+    let halt = log.split("AUTHORIZATION").last().unwrap_or_default();
+    assert!(halt.contains("public.big"), "it is not named:\n{log}");
+    sql(&postgres, "GRANT SELECT ON big TO reader");
+    config.catch_up(LIMIT);
+    let big = events(&config, "big");
+    assert_same_rows(&fold(&big), &table_rows(&postgres, "big", &["id"]));
+    assert!(big.len() < 100_000, "{} rows: pieces were noted", big.len());
+}
+
+#[test]
+fn a_table_altered_or_dropped_between_two_runs_is_gone_on_with_as_it_is() {
+    let postgres = postgres(PostgresOptions::default());
+    big_table(&postgres);
+    sql(
+        &postgres,
+        "CREATE TABLE zebra (id int PRIMARY KEY); INSERT INTO zebra VALUES (1), (2)",
+    );
+    let config = unhurried(config("care_altered", &postgres), "256KiB")
+        .set("snapshot.snapshot.max.threads", "1");
+    let mut walferry = config.start();
+    wait_for_piece(&config);
+    walferry.kill9();
+    sql(
+        &postgres,
+        "ALTER TABLE big DROP note, ADD more int DEFAULT 7",
+    );
+    let mut walferry = config.start();
+    wait_for("a row of the new shape", LIMIT, || {
+        let events = events(&config, "big");
+        let last = events.last()?.json();
+        (last["after"]["more"] == 7 && last["after"].get("note").is_none()).then_some(())
+    });
+    walferry.kill9();
+    let keys: BTreeSet<_> = events(&config, "big")
+        .into_iter()
+        .map(|it| it.key)
+        .collect();
+    assert!(keys.len() < 50_000, "it was under way");
+    sql(&postgres, "DROP TABLE big");
+    config.catch_up(LIMIT);
+    let folded = fold(&events(&config, "zebra"));
+    assert_same_rows(&folded, &table_rows(&postgres, "zebra", &["id"]));
+    let notes = read_notes(config.bootstrap_servers(), &config.slot());
+    assert!(!notes.contains_key("public.big"), "its note is taken back");
 }

@@ -3,7 +3,7 @@
 
 use tokio::task::{JoinError, spawn_blocking};
 
-use crate::config::Config;
+use crate::config::{Config, Postgres};
 use crate::kafka::Properties;
 use crate::postgres::Conninfo;
 
@@ -20,6 +20,22 @@ pub async fn conninfo(config: &Config) -> Result<Conninfo, Unreadable> {
     let postgres = config.postgres.clone();
     let read = spawn_blocking(move || postgres.connect_to().map_err(|error| unreadable(&error)));
     read.await.unwrap_or_else(panicked)
+}
+
+/// The standby that rows are read on, if there is one. Its roles and passwords are the primary's.
+///
+/// # Errors
+/// As [`conninfo`].
+pub async fn standby(config: &Config) -> Result<Option<Conninfo>, Unreadable> {
+    let Some(conninfo) = config.copy.from.clone() else {
+        return Ok(None);
+    };
+    let postgres = Postgres {
+        conninfo,
+        ..config.postgres.clone()
+    };
+    let read = spawn_blocking(move || postgres.connect_to().map_err(|error| unreadable(&error)));
+    read.await.unwrap_or_else(panicked).map(Some)
 }
 
 /// The librdkafka properties.

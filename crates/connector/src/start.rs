@@ -160,10 +160,9 @@ impl Start<'_> {
             conninfo: &conninfo,
             sql: &sql,
         };
-        let rows = match seen {
-            Some(_) => Source::Present(conninfo.clone()),
-            None => self.new_slot(slot, &mut session).await?,
-        };
+        let is_there = seen.is_some();
+        let rows = self.rows(is_there, slot, &mut session, server.identity);
+        let rows = rows.await?;
         let ours = self.memory.walsender;
         let (stream, walsender) = slot.own(session, ours, server.sender_timeout).await?;
         self.memory.walsender = Some(walsender);

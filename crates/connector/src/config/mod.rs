@@ -212,6 +212,7 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
     let tables = read_tables(reader, outbox.as_ref(), signals.as_ref());
     let via_root = reader.word("envelope.publish.via.partition.root");
     let snapshot = snapshot::read(reader);
+    let from = snapshot::read_from(reader, environment, postgres.as_ref());
     let prefix = topics.as_ref().map_or("", |topics| topics.prefix.as_str());
     let database = postgres
         .as_ref()
@@ -234,6 +235,7 @@ fn read(reader: &mut Reader<'_>, environment: &Environment) -> Option<Config> {
         snapshot,
         copy: CopySettings {
             signal_table: signals.as_ref().and_then(Signals::table_name),
+            from: from?,
             ..copy
         },
         chunk_rows: chunk_rows?,

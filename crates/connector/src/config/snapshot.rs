@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use regex::Regex;
 
+use super::postgres::Postgres;
 use super::reader::Reader;
+use super::settings::Environment;
+use crate::postgres::Conninfo;
 
 /// When the rows that are there are published (Debezium's `snapshot.mode`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +67,8 @@ pub struct CopySettings {
     pub readers: Option<usize>,
     /// How long a lock may be waited for.
     pub lock_timeout: Duration,
+    /// The standby that the rows are read on; none: where the slot is.
+    pub from: Option<Conninfo>,
     /// How much WAL the server may keep meanwhile, in bytes; none: as the server's own limit tells.
     pub wal_max: Option<u64>,
     /// Which of the wanted tables have their rows copied: all of them, or those whose names match.
@@ -126,6 +131,7 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<(SnapshotMode, CopySetting
     let settings = CopySettings {
         readers: readers?,
         lock_timeout: Duration::from_millis(lock_timeout?.unsigned_abs()),
+        from: None,
         wal_max: wal_max?,
         include: include?,
         signal_table: None,
@@ -133,6 +139,40 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Option<(SnapshotMode, CopySetting
         selects: selects?,
     };
     Some((mode?, settings))
+}
+
+/// The standby to read on, for the database that the stream is of.
+pub(super) fn read_from(
+    reader: &mut Reader<'_>,
+    environment: &Environment,
+    postgres: Option<&Postgres>,
+) -> Option<Option<Conninfo>> {
+    if !reader.is_set(FROM) {
+        return Some(None);
+    }
+    let (url, origin) = reader.secret_text(FROM)?;
+    let lookup = |name: &str| environment.get(name).map(str::to_owned);
+    let conninfo = match Conninfo::parse(url.expose(), &lookup) {
+        Ok(conninfo) => conninfo,
+        Err(error) => {
+            for problem in error.problems {
+                reader.report(origin.clone(), FROM, problem.to_string());
+            }
+            return None;
+        }
+    };
+    reader.note(FROM, conninfo.target(), origin.clone());
+    if conninfo.hosts.len() != 1 {
+        let reason = "names several servers: a snapshot is of one, so name one standby";
+        reader.report(origin, FROM, reason);
+        return None;
+    }
+    if postgres.is_some_and(|postgres| postgres.conninfo.dbname != conninfo.dbname) {
+        let reason = "names another database than postgres.url";
+        reader.report(origin, FROM, reason);
+        return None;
+    }
+    Some(Some(conninfo))
 }
 
 fn read_mode(reader: &mut Reader<'_>) -> Option<SnapshotMode> {
@@ -187,6 +227,7 @@ fn whole(text: &str) -> Result<Regex, String> {
 }
 
 const THREADS: &str = "snapshot.snapshot.max.threads";
+const FROM: &str = "snapshot.from";
 const WAL_MAX: &str = "snapshot.wal.max.bytes";
 const INCLUDE: &str = "snapshot.snapshot.include.collection.list";
 const SELECTS: &str = "snapshot.snapshot.select.statement.overrides";

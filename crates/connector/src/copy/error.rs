@@ -47,6 +47,12 @@ impl CopyError {
     /// What a person must mend first; none when another copy, in a newer snapshot, may do.
     #[must_use]
     pub fn halt(&self) -> Option<Halt> {
+        if let PostgresError::Standby { .. } = *self.error {
+            return Some(Halt::ServerUnsuitable);
+        }
+        if self.error.is_authentication() {
+            return Some(Halt::Authentication);
+        }
         let state = self.error.sqlstate()?;
         match (state.as_str(), self.step) {
             ("42501", _) => Some(Halt::Authorization),

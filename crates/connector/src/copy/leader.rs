@@ -77,9 +77,7 @@ async fn read_all(
     room: Room,
     items: &Items,
 ) -> Result<(), Stop> {
-    if let Source::Present(_) = source {
-        stream_first(room, items).await?;
-    }
+    stream_first(&source, room, items).await?;
     let snapshot = Snapshot::of(source).await.map_err(CopyError::beginning)?;
     let Snapshot {
         sql,
@@ -131,13 +129,24 @@ async fn read_all(
     send(items, Item::Over { rows }).await
 }
 
-/// Where the server keeps much WAL already, the stream goes on until it need not any more.
-async fn stream_first(mut room: Room, items: &Items) -> Result<(), Stop> {
-    if !room.is_short().await {
+/// Where the server keeps much WAL already, the stream goes on until it need not any more; and until a
+/// standby is there.
+async fn stream_first(source: &Source, mut room: Room, items: &Items) -> Result<(), Stop> {
+    let standby = match source {
+        Source::Taken(_) => return Ok(()),
+        Source::Present(_) => None,
+        Source::Standby(standby) => Some(standby),
+    };
+    if standby.is_none() && !room.is_short().await {
         return Ok(());
     }
     send(items, Item::Later).await?;
-    room.freed().await;
+    if let Some(standby) = standby {
+        standby.ready().await.map_err(CopyError::beginning)?;
+    }
+    if room.is_short().await {
+        room.freed().await;
+    }
     let (standing, stands) = oneshot::channel();
     send(items, Item::Stand(standing)).await?;
     stands.await.map_err(|_| Stop::Unwanted)

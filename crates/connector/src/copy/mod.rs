@@ -22,6 +22,7 @@ mod notes;
 mod pieces;
 mod reader;
 mod snapshot;
+mod standby;
 mod tables;
 
 use std::sync::Arc;
@@ -41,6 +42,7 @@ pub use leader::Wanted;
 pub use notes::{Noted, Notes};
 pub use pieces::{Done, Part};
 pub use snapshot::{SlotAge, Snapshot, Source};
+pub use standby::{Facts as StandbyFacts, Standby};
 
 /// What the readers send: perhaps the wish for time, a point and the tables, then rows in any order, the end.
 enum Item {

@@ -7,6 +7,7 @@ use pgoutput::Lsn;
 use pgwire::command::{Failover, NewSlot, SlotLife, SlotSnapshot, quote_literal};
 use tracing::info;
 
+use super::standby::Standby;
 use crate::postgres::sql::{self, SqlClient};
 use crate::postgres::{Conninfo, CreatedSlot, PostgresError, ReplicationSession};
 
@@ -17,6 +18,8 @@ pub enum Source {
     /// A slot that is there already has none to give any more; one that goes with its session
     /// gives one of the present.
     Present(Conninfo),
+    /// The rows are read on a standby, whose slot gives one of its present.
+    Standby(Box<Standby>),
 }
 
 /// The point of a snapshot against the slot's own.
@@ -70,6 +73,7 @@ impl Snapshot {
         let conninfo = match source {
             Source::Taken(snapshot) => return Ok(snapshot),
             Source::Present(conninfo) => conninfo,
+            Source::Standby(standby) => return standby.snapshot().await,
         };
         let mut session = ReplicationSession::connect(&conninfo).await?;
         let name = format!("walferry_copy_{}", session.process_id());

@@ -17,6 +17,7 @@
 //! - [`error`]: what went wrong, and whether trying again can help
 
 mod brokerless;
+mod consumer;
 mod context;
 pub mod deliveries;
 pub mod ensure;

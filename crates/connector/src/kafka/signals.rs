@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use rdkafka::Message as _;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaError as ClientError;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::consumer::{self, Consumer};
 use super::context::Listener;
 use super::error::KafkaError;
 use super::properties::{ClientKind, Properties, Secrets};
 
 /// A consumer of the topic.
 pub struct SignalReader {
-    consumer: BaseConsumer<Listener>,
+    consumer: Consumer,
     topic: String,
     timeout: Duration,
 }
@@ -42,17 +43,8 @@ impl SignalReader {
         group: &str,
         timeout: Duration,
     ) -> Result<Self, KafkaError> {
-        let defaults = [
-            ("group.id", group),
-            ("enable.auto.commit", "false"),
-            ("auto.offset.reset", "earliest"),
-            ("allow.auto.create.topics", "false"),
-        ];
-        let listener = Listener::new(properties.secrets().clone());
-        let consumer = properties
-            .client_config(ClientKind::Consumer, &defaults)
-            .create_with_context(listener)
-            .map_err(|error| KafkaError::of_client(READING, &error, properties.secrets()))?;
+        let own = [("auto.offset.reset", "earliest")];
+        let consumer = consumer::new(properties, READING, group, &own)?;
         let reader = Self {
             consumer,
             topic: topic.to_owned(),

@@ -10,20 +10,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
+use rdkafka::consumer::Consumer as _;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::error::KafkaError as ClientError;
 use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
+use super::consumer::{self, Consumer};
 use super::context::Listener;
 use super::error::KafkaError;
 use super::order::Order;
-use super::properties::{ClientKind, Properties};
+use super::properties::Properties;
 
 /// Some topics, about to be read.
 pub struct TopicReader {
-    consumer: Arc<BaseConsumer<Listener>>,
+    consumer: Arc<Consumer>,
     topics: Vec<String>,
     partitions: Vec<Partition>,
     timeout: Duration,
@@ -232,16 +233,9 @@ impl TopicReader {
         }
     }
 
-    /// librdkafka mends its connections by itself; only silence ends the wait for that.
+    /// Only silence ends the wait for what librdkafka mends by itself.
     fn bear(&self, error: &ClientError) -> Result<(), KafkaError> {
-        // There is no group, and so no right to it.
-        if error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed) {
-            return Ok(());
-        }
-        match self.consumer.context().explain(READING, error) {
-            KafkaError::Unreachable { .. } => Ok(()),
-            error => Err(error),
-        }
+        consumer::bear(&self.consumer, READING, error)
     }
 
     fn silent(&self) -> KafkaError {
@@ -299,59 +293,36 @@ impl TopicReader {
     }
 
     fn numbers(&self, topic: &str) -> Result<Vec<i32>, KafkaError> {
-        let metadata = self.consumer.fetch_metadata(Some(topic), self.timeout);
-        let metadata = metadata.map_err(|error| self.explain(&error))?;
-        let found = metadata.topics().iter().find(|it| it.name() == topic);
-        let refused = found.and_then(|it| it.error()).map(Code::from);
-        match (found, refused) {
-            (None, _) | (_, Some(Code::UnknownTopicOrPartition | Code::UnknownTopic)) => {
-                Err(KafkaError::UnknownTopic)
-            }
-            (_, Some(code)) => Err(KafkaError::of_request(READING, code, String::new())),
-            (Some(found), None) => Ok(found.partitions().iter().map(|it| it.id()).collect()),
-        }
+        let found = consumer::partitions(&self.consumer, READING, topic, self.timeout)?;
+        found.ok_or(KafkaError::UnknownTopic)
     }
 
     fn explain(&self, error: &ClientError) -> KafkaError {
-        // The reason of a failed request waits on the consumer's queue.
-        while self.consumer.poll(Duration::ZERO).is_some() {}
-        self.consumer.context().explain(READING, error)
+        consumer::explain(&self.consumer, READING, error)
     }
 }
 
-fn consumer(
-    properties: &Properties,
-    queue_bytes: usize,
-) -> Result<BaseConsumer<Listener>, KafkaError> {
+fn consumer(properties: &Properties, queue_bytes: usize) -> Result<Consumer, KafkaError> {
     // What is asked for comes on top of what is queued, and JSON is ten times as large as when it
     // was compressed.
     let bytes = (queue_bytes / 8).to_string();
     let kilobytes = (queue_bytes / 2048).max(1).to_string();
     // Each record takes room of its own beside its bytes.
     let records = (queue_bytes / 1024).max(100).to_string();
-    let defaults = [
-        // A consumer that is assigned its partitions joins no group; librdkafka wants a name all the
-        // same.
-        ("group.id", "walferry-verify"),
-        ("enable.auto.commit", "false"),
+    let own = [
         ("enable.auto.offset.store", "false"),
         ("enable.partition.eof", "true"),
         ("isolation.level", "read_committed"),
         // Retention may be ahead of us.
         ("auto.offset.reset", "earliest"),
         ("fetch.wait.max.ms", "100"),
-        ("allow.auto.create.topics", "false"),
         ("max.partition.fetch.bytes", &bytes),
         ("queued.max.messages.kbytes", &kilobytes),
         ("queued.min.messages", &records),
         // A queue that is full is looked at again soon: it is emptied in no time.
         ("fetch.queue.backoff.ms", "5"),
     ];
-    let listener = Listener::new(properties.secrets().clone());
-    properties
-        .client_config(ClientKind::Consumer, &defaults)
-        .create_with_context(listener)
-        .map_err(|error| KafkaError::of_client(READING, &error, properties.secrets()))
+    consumer::new(properties, READING, "walferry-verify", &own)
 }
 
 const READING: &str = "reading topics";

@@ -121,6 +121,12 @@ pub enum PostgresError {
         /// Which.
         table: String,
     },
+    /// Rows cannot be read on the server of `snapshot.from` and joined to the stream.
+    #[error("snapshot.from: {reason}")]
+    Standby {
+        /// Why.
+        reason: String,
+    },
     /// An error of an ordinary SQL session.
     #[error("{doing}: {}", sql_message(.error))]
     Sql {
@@ -174,6 +180,7 @@ impl PostgresError {
             | PostgresError::Wire { .. }
             | PostgresError::PublicationSkipped(_)
             | PostgresError::Tls { .. }
+            | PostgresError::Standby { .. }
             | PostgresError::CertificateFile { .. }
             | PostgresError::Command(_)
             | PostgresError::Answer { .. } => Class::Permanent,

@@ -239,6 +239,28 @@ pub async fn wal_end(client: &Client) -> Result<Lsn, PostgresError> {
     }
 }
 
+/// Whether the server is a standby.
+///
+/// # Errors
+/// Of the server or the connection.
+pub async fn in_recovery(client: &Client) -> Result<bool, PostgresError> {
+    const QUERY: &str = "SELECT pg_catalog.pg_is_in_recovery()";
+    const DOING: &str = "ask whether the server is a standby";
+    let row = ask(DOING, client.query_one(QUERY, &[])).await?;
+    row.try_get(0).map_err(sql(DOING))
+}
+
+/// Has a primary (16 and later) write into its WAL which transactions are running.
+///
+/// # Errors
+/// Of the server or the connection; 42501 unless the role was granted to.
+pub async fn log_running(client: &Client) -> Result<(), PostgresError> {
+    const QUERY: &str = "SELECT pg_catalog.pg_log_standby_snapshot()";
+    ask("log the running transactions", client.query_one(QUERY, &[]))
+        .await
+        .map(drop)
+}
+
 /// A number that changes when a published table gets, loses or changes a primary key or a replica
 /// identity.
 ///

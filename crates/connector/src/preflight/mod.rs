@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! server.rs  rights.rs  slot.rs  publication.rs  tables.rs  identity.rs  columns.rs
-//! topic_names.rs  column_rules.rs  outbox_columns.rs  parts.rs
+//! topic_names.rs  column_rules.rs  outbox_columns.rs  parts.rs  standby.rs
 //!    rows ─────────────────── judge(wanted, rows) ──────────────────────> Finding ──> Report
 //!                                        └──> SetupPlan: what `run` may create
 //! ```
@@ -27,6 +27,7 @@ pub mod rights;
 pub mod server;
 pub mod setup;
 pub mod slot;
+mod standby;
 pub mod tables;
 pub mod topic_names;
 pub mod wanted;

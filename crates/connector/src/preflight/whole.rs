@@ -6,7 +6,7 @@ use super::finding::{Finding, Subject};
 use super::kafka::topics_of_config;
 use super::report::Report;
 use super::wanted::StoredProgress;
-use super::{Captured, of_config};
+use super::{Captured, of_config, standby};
 use crate::config::Config;
 use crate::credentials::{self, Unreadable};
 use crate::kafka::{ProgressError, Properties, Stored, Topics, progress};
@@ -77,6 +77,11 @@ async fn postgres(
             let name = &conninfo.application_name;
             let examination = of_config(config, name, stored, &client).await;
             findings.extend(examination.findings);
+            match credentials::standby(config).await {
+                Ok(Some(from)) => findings.extend(standby::examine(&conninfo, &from).await),
+                Ok(None) => {}
+                Err(error) => findings.push(secret("snapshot", error)),
+            }
             examination.captured
         }
         Err(error) => {

@@ -6,13 +6,15 @@ use tracing::warn;
 
 use super::{Start, StartError};
 use crate::config::{Create, SnapshotMode};
-use crate::copy::{Snapshot, Source};
+use crate::copy::{Snapshot, Source, Standby};
+use crate::credentials::{self, Unreadable};
 use crate::halt::{Halt, Halted};
 use crate::kafka::Stored;
 use crate::ownership::Slot;
 use crate::postgres::sql::SqlClient;
 use crate::postgres::{Conninfo, CreatedSlot, PostgresError, ReplicationSession, slots};
 use crate::resume::{self, Identity};
+use crate::telemetry::Peer;
 
 /// What the replication session tells of the server.
 pub(super) struct Server {
@@ -77,8 +79,33 @@ impl Start<'_> {
         Ok(None)
     }
 
+    /// Where rows that are there would be read; makes the slot, where it is not there.
+    pub(super) async fn rows(
+        &self,
+        is_there: bool,
+        slot: Slot<'_>,
+        session: &mut ReplicationSession,
+        identity: Identity,
+    ) -> Result<Source, StartError> {
+        let rows = match is_there {
+            true => Source::Present(slot.conninfo.clone()),
+            false => self.new_slot(slot, session).await?,
+        };
+        let standby = credentials::standby(self.config).await;
+        let standby = standby
+            .map_err(|Unreadable(problem)| StartError::Unreadable(Peer::Postgres, problem))?;
+        Ok(match standby {
+            None => rows,
+            Some(conninfo) => Source::Standby(Box::new(Standby {
+                primary: slot.conninfo.clone(),
+                identity,
+                conninfo,
+            })),
+        })
+    }
+
     /// Makes the slot, if it may be made; nothing tells that there was one.
-    pub(super) async fn new_slot(
+    async fn new_slot(
         &self,
         slot: Slot<'_>,
         session: &mut ReplicationSession,
@@ -98,7 +125,8 @@ impl Start<'_> {
         made: &CreatedSlot,
         conninfo: &Conninfo,
     ) -> Result<Source, PostgresError> {
-        match self.config.snapshot.copies() {
+        let here = self.config.copy.from.is_none();
+        match self.config.snapshot.copies() && here {
             true => Snapshot::import(conninfo, made).await.map(Source::Taken),
             false => Ok(Source::Present(conninfo.clone())),
         }

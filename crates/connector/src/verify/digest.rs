@@ -39,6 +39,17 @@ pub fn digest(key: Option<&[u8]>, value: Option<&[u8]>, times: Times) -> u64 {
     hasher.finish().max(1)
 }
 
+/// Whether its transaction is a chunk's: a row of a snapshot beside the stream, as its source block tells (a
+/// flat row does not), or the end of a transaction that counts no events, of which nothing can be missing.
+#[must_use]
+pub fn is_of_chunk(value: Option<&[u8]>) -> bool {
+    const ROW: &[u8] = b",\"snapshot\":\"incremental\",\"db\":\"";
+    const END: &[u8] = b"\"status\":\"END\"";
+    const NO_EVENTS: &[u8] = b",\"event_count\":0,";
+    let has = |part| value.is_some_and(|value| memmem::find(value, part).is_some());
+    has(ROW) || (has(END) && has(NO_EVENTS))
+}
+
 /// The envelope ends with `,"ts_ms":…,"ts_us":…,"ts_ns":…}`, and perhaps its schema's brace.
 fn before_times(value: &[u8]) -> &[u8] {
     const FIELD: &[u8] = b",\"ts_ms\":";
@@ -86,6 +97,23 @@ mod tests {
         assert_eq!(message("a", 1), message("a", 22));
         assert_ne!(message("a", 1), message("b", 1));
         assert_eq!(of("a", Times::Anywhere), 0);
+    }
+
+    #[test]
+    fn a_chunks_row_is_told_by_its_source_and_not_by_a_text() {
+        let of = |value: &str| is_of_chunk(Some(value.as_bytes()));
+        let source = r#""source":{"ts_ms":1,"snapshot":"incremental","db":"shop"}"#;
+        assert!(of(&format!(r#"{{"after":{{"a":1}},{source}}}"#)));
+        let streamed = source.replace("incremental", "false");
+        let text = source.replace('"', "\\\"");
+        assert!(!of(&format!(r#"{{"after":{{"a":"{text}"}},{streamed}}}"#)));
+        assert!(!is_of_chunk(None));
+        let end = |count: u32| {
+            of(&format!(
+                r#"{{"status":"END","id":"7:8","event_count":{count},"data_collections":[],"ts_ms":1}}"#
+            ))
+        };
+        assert!(end(0) && !end(10));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use envelope::{LogicalMessages, Options, Records};
 use relay::Progress;
 
 use super::checker::{Checker, Gaps, Place, Record, Settings, Tally, place_of};
-use super::digest::{Times, digest};
+use super::digest::{Times, digest, is_of_chunk};
 use super::finding::{Finding, code, meaning};
 use super::id::Id;
 use super::meter::Meter;
@@ -223,6 +223,7 @@ impl Reading {
                     offset: record.offset(),
                     id,
                     keyed: record.key().is_some(),
+                    of_chunk: is_of_chunk(record.value()),
                     digest: digest(record.key(), record.value(), times),
                 });
             },

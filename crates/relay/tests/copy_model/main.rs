@@ -6,6 +6,8 @@
 //! that start before their point.
 
 mod server;
+#[path = "../table/mod.rs"]
+mod table;
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -13,9 +15,10 @@ use std::time::Duration;
 use envelope::{Operation, Options, RelationDetails, SnapshotMark};
 use pgoutput::{KeepaliveLsn, Lsn, ServerMessage};
 use proptest::prelude::*;
-use relay::{Limits, Now, Output, Progress, Relay, Settings, SnapshotState, Ticket, Timing};
+use relay::{Limits, Output, Progress, Relay, Settings, SnapshotState, Ticket, Timing};
 
 use server::{KEYS, Rows, Server, TABLE, TIME, columns, messages, relation, row};
+use table::{now, number};
 
 const PARTITIONS: usize = 2;
 
@@ -113,23 +116,6 @@ struct World {
     durable: Option<Progress>,
     run: Run,
     seconds: u64,
-}
-
-fn now(seconds: u64) -> Now {
-    Now {
-        since_start: Duration::from_secs(seconds),
-        unix_nanos: 1_800_000_000_000_000_000,
-    }
-}
-
-/// The number behind a name in a record's JSON.
-fn number(json: &[u8], name: &str) -> u64 {
-    let text = std::str::from_utf8(json).unwrap();
-    let (_, rest) = text
-        .split_once(name)
-        .unwrap_or_else(|| panic!("{name} in {text}"));
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap()
 }
 
 impl Run {

@@ -1,17 +1,11 @@
 //! The server's side: a table as a list of transactions, and what the stream says of one.
 
-use std::collections::BTreeMap;
+use pgoutput::{Delete, Insert, Message, OldTuple, Update};
 
-use pgoutput::{
-    Begin, Cell, ColumnsBuf, Commit, CommitLsn, Delete, EndLsn, Insert, Lsn, Message, OldTuple,
-    PgTimestamp, Relation, RelationColumn, ReplicaIdentity, ServerMessage, TupleBuf, Update,
-};
+use crate::table;
+pub(crate) use crate::table::{Rows, TABLE, TIME, columns, relation, row};
 
-pub(crate) const TABLE: u32 = 16_400;
-pub(crate) const TIME: PgTimestamp = PgTimestamp(0);
 pub(crate) const KEYS: u64 = 5;
-
-pub(crate) type Rows = BTreeMap<u64, u64>;
 
 /// A change of one row: the value after it, none when it went away.
 #[derive(Clone, Copy, Debug)]
@@ -25,12 +19,6 @@ pub(crate) struct Change {
 pub(crate) struct Transaction {
     pub(crate) commit_lsn: u64,
     pub(crate) changes: Vec<Change>,
-}
-
-impl Transaction {
-    fn end_lsn(&self) -> u64 {
-        self.commit_lsn + 8
-    }
 }
 
 /// The server's side, which outlives every run.
@@ -79,65 +67,11 @@ impl Server {
     }
 }
 
-pub(crate) fn columns() -> ColumnsBuf {
-    let column = |in_identity, name| RelationColumn {
-        in_identity,
-        name,
-        type_oid: 23,
-        type_modifier: -1,
-    };
-    [column(true, "id"), column(false, "v")]
-        .into_iter()
-        .collect()
-}
-
-pub(crate) fn relation(columns: &ColumnsBuf) -> Relation<'_> {
-    Relation {
-        oid: TABLE,
-        schema: "public",
-        name: "users",
-        replica_identity: ReplicaIdentity::Default,
-        columns: columns.columns(),
-    }
-}
-
-pub(crate) fn row(key: u64, value: Option<u64>) -> TupleBuf {
-    let mut row = TupleBuf::default();
-    row.push(Cell::Text(key.to_string().as_bytes()));
-    match value {
-        Some(value) => row.push(Cell::Text(value.to_string().as_bytes())),
-        None => row.push(Cell::Null),
-    }
-    row
-}
-
-fn wal(message: &Message<'_>) -> Vec<u8> {
-    let (mut payload, mut body) = (Vec::new(), Vec::new());
-    message.encode(&mut payload);
-    let message = ServerMessage::WalData {
-        data_start: Lsn::ZERO,
-        wal_end: Lsn::ZERO,
-        send_time: TIME,
-        payload: &payload,
-    };
-    message.encode(&mut body);
-    body
-}
-
-/// With the table's description each time: the server gives it once a session, or again.
 pub(crate) fn messages(transaction: &Transaction) -> Vec<Vec<u8>> {
-    let commit_lsn = CommitLsn(Lsn::new(transaction.commit_lsn));
-    let mut out = vec![wal(&Message::Begin(Begin {
-        commit_lsn,
-        commit_time: TIME,
-        xid: 5,
-    }))];
-    let columns = columns();
-    out.push(wal(&Message::Relation(relation(&columns))));
-    for change in &transaction.changes {
+    let change = |change: &Change| {
         let (new, old) = (row(change.key, change.after), row(change.key, None));
         let relation = TABLE;
-        out.push(wal(&match (change.after, change.existed) {
+        table::wal(&match (change.after, change.existed) {
             (None, _) => Message::Delete(Delete {
                 relation,
                 old: OldTuple::Key(old.tuple()),
@@ -151,12 +85,8 @@ pub(crate) fn messages(transaction: &Transaction) -> Vec<Vec<u8>> {
                 relation,
                 new: new.tuple(),
             }),
-        }));
-    }
-    out.push(wal(&Message::Commit(Commit {
-        commit_lsn,
-        end_lsn: EndLsn(Lsn::new(transaction.end_lsn())),
-        commit_time: TIME,
-    })));
-    out
+        })
+    };
+    let changes = transaction.changes.iter().map(change).collect();
+    table::transaction(5, transaction.commit_lsn, changes)
 }

@@ -6,6 +6,8 @@
 
 mod reading;
 mod server;
+#[path = "../table/mod.rs"]
+mod table;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -14,11 +16,12 @@ use envelope::{Operation, Options, RelationDetails};
 use pgoutput::{KeepaliveLsn, Lsn, ServerMessage};
 use proptest::prelude::*;
 use relay::{
-    ChunkOutcome, Limits, Now, Output, Progress, Relay, Settings, SnapshotState, Ticket, Timing,
+    ChunkOutcome, Limits, Output, Progress, Relay, Settings, SnapshotState, Ticket, Timing,
 };
 
 use reading::{Reading, Stage};
 use server::{KEYS, Kind, Rows, Server, TABLE, TIME, messages};
+use table::{now, number};
 
 /// Keys in a chunk, and chunks under way at once.
 pub(crate) const CHUNK: u64 = 2;
@@ -115,23 +118,6 @@ struct World {
     again: usize,
     /// All that was ever handed out, by id: operation, key, value.
     ids: BTreeMap<(u64, u64), Told>,
-}
-
-fn now(seconds: u64) -> Now {
-    Now {
-        since_start: Duration::from_secs(seconds),
-        unix_nanos: 1_800_000_000_000_000_000,
-    }
-}
-
-/// The number behind a name in a record's JSON.
-fn number(json: &[u8], name: &str) -> u64 {
-    let text = std::str::from_utf8(json).unwrap();
-    let (_, rest) = text
-        .rsplit_once(name)
-        .unwrap_or_else(|| panic!("{name} in {text}"));
-    let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
-    digits.parse().unwrap()
 }
 
 impl Run {

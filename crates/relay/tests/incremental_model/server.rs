@@ -2,20 +2,13 @@
 //! the log, and are visible to others a moment later. A standby shows them in the order of their commits,
 //! each a moment before it counts as replayed, and sends what is replayed.
 
-use std::collections::BTreeMap;
-
-use pgoutput::{
-    Begin, Cell, ColumnsBuf, Commit, CommitLsn, Delete, EndLsn, Insert, LogicalMessage, Lsn,
-    Message, OidsBuf, OldTuple, PgTimestamp, Relation, RelationColumn, ReplicaIdentity,
-    ServerMessage, Truncate, TupleBuf, Update,
-};
+use pgoutput::{Delete, Insert, LogicalMessage, Lsn, Message, OidsBuf, OldTuple, Truncate, Update};
 use relay::{CHUNK_PREFIX, ChunkSnapshot};
 
-pub(crate) const TABLE: u32 = 16_400;
-pub(crate) const TIME: PgTimestamp = PgTimestamp(0);
-pub(crate) const KEYS: u64 = 6;
+use crate::table::{self, row, wal};
+pub(crate) use crate::table::{Rows, TABLE, TIME, columns, relation};
 
-pub(crate) type Rows = BTreeMap<u64, u64>;
+pub(crate) const KEYS: u64 = 6;
 
 /// What a transaction does; the values grow from one to the next.
 #[derive(Clone, Debug)]
@@ -263,51 +256,6 @@ impl Server {
     }
 }
 
-pub(crate) fn columns() -> ColumnsBuf {
-    let column = |in_identity, name| RelationColumn {
-        in_identity,
-        name,
-        type_oid: 23,
-        type_modifier: -1,
-    };
-    [column(true, "id"), column(false, "v")]
-        .into_iter()
-        .collect()
-}
-
-pub(crate) fn relation(columns: &ColumnsBuf) -> Relation<'_> {
-    Relation {
-        oid: TABLE,
-        schema: "public",
-        name: "users",
-        replica_identity: ReplicaIdentity::Default,
-        columns: columns.columns(),
-    }
-}
-
-fn row(key: u64, value: Option<u64>) -> TupleBuf {
-    let mut row = TupleBuf::default();
-    row.push(Cell::Text(key.to_string().as_bytes()));
-    match value {
-        Some(value) => row.push(Cell::Text(value.to_string().as_bytes())),
-        None => row.push(Cell::Null),
-    }
-    row
-}
-
-fn wal(message: &Message<'_>) -> Vec<u8> {
-    let (mut payload, mut body) = (Vec::new(), Vec::new());
-    message.encode(&mut payload);
-    let message = ServerMessage::WalData {
-        data_start: Lsn::ZERO,
-        wal_end: Lsn::ZERO,
-        send_time: TIME,
-        payload: &payload,
-    };
-    message.encode(&mut body);
-    body
-}
-
 fn change_message(change: &Change) -> Vec<u8> {
     let relation = TABLE;
     match change {
@@ -347,20 +295,7 @@ fn change_message(change: &Change) -> Vec<u8> {
 }
 
 pub(crate) fn messages(transaction: &Transaction) -> Vec<Vec<u8>> {
-    let commit_lsn = CommitLsn(Lsn::new(transaction.commit_lsn));
-    let columns = columns();
-    vec![
-        wal(&Message::Begin(Begin {
-            commit_lsn,
-            commit_time: TIME,
-            xid: u32::try_from(transaction.xid & 0xFFFF_FFFF).unwrap(),
-        })),
-        wal(&Message::Relation(relation(&columns))),
-        change_message(&transaction.change),
-        wal(&Message::Commit(Commit {
-            commit_lsn,
-            end_lsn: EndLsn(Lsn::new(transaction.commit_lsn + 8)),
-            commit_time: TIME,
-        })),
-    ]
+    let xid = u32::try_from(transaction.xid & 0xFFFF_FFFF).unwrap();
+    let change = change_message(&transaction.change);
+    table::transaction(xid, transaction.commit_lsn, vec![change])
 }

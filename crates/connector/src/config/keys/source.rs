@@ -259,6 +259,12 @@ pub(super) const KEYS: &[Key] = &[
         doc: "How long a table's lock (`ACCESS SHARE`) is waited for, in milliseconds: who comes behind waits as long.",
     },
     Key {
+        path: "snapshot.from",
+        kind: Kind::SecretText,
+        default: Default::Unset,
+        doc: "Where rows that are there are read, as `postgres.url`: a physical standby of that server, Postgres 16 or later. Its password is that of `postgres.password`, unless that is not set.",
+    },
+    Key {
         path: "snapshot.wal.max.bytes",
         kind: Kind::Bytes {
             min: 1 << 20,

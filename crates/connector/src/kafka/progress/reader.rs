@@ -8,13 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::KafkaError as ClientError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
-use super::super::context::{Listener, lock};
+use super::super::consumer::{self, Consumer};
+use super::super::context::lock;
 use super::super::error::KafkaError;
-use super::super::properties::{ClientKind, Properties};
+use super::super::properties::Properties;
 use super::{ProgressError, begun, decode, parts, requests};
 use crate::copy::Noted;
 use crate::incremental;
@@ -127,7 +128,7 @@ pub async fn read(
 }
 
 struct Reading {
-    consumer: BaseConsumer<Listener>,
+    consumer: Consumer,
     /// The offset of the next record, once the partition is assigned.
     read_to: Option<i64>,
     held: Held,
@@ -221,17 +222,11 @@ impl Reading {
                 self.held.take(slot, key, message.payload());
                 Ok(message.offset() + 1)
             }
-            // No right to the group is no matter: there is no group.
-            Some(Err(error))
-                if error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed) =>
-            {
+            // Only the deadline ends the wait for what librdkafka mends by itself.
+            Some(Err(error)) => {
+                consumer::bear(&self.consumer, READING, &error)?;
                 Ok(position)
             }
-            // librdkafka mends its connections by itself; only the deadline ends the wait.
-            Some(Err(error)) => match self.consumer.context().explain(READING, &error) {
-                KafkaError::Unreachable { .. } => Ok(position),
-                error => Err(error.into()),
-            },
         }
     }
 
@@ -245,28 +240,17 @@ impl Reading {
     }
 
     fn one_partition(&self, topic: &str, deadline: &Deadline) -> Result<(), ProgressError> {
-        let metadata = self
-            .consumer
-            .fetch_metadata(Some(topic), deadline.left())
-            .map_err(|error| self.explain(&error))?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let found = consumer::partitions(&self.consumer, READING, topic, deadline.left())?;
         let topic = topic.to_owned();
-        let refused = found.and_then(|found| found.error()).map(Code::from);
-        match (refused, found.map_or(0, |found| found.partitions().len())) {
-            (None, 1) => Ok(()),
-            (None, partitions @ 2..) => Err(ProgressError::Partitions { topic, partitions }),
-            (None | Some(Code::UnknownTopicOrPartition | Code::UnknownTopic), _) => {
-                Err(ProgressError::TopicMissing { topic })
-            }
-            // Not to be told is not to be there.
-            (Some(code), _) => Err(KafkaError::of_request(READING, code, String::new()).into()),
+        match found.map_or(0, |found| found.len()) {
+            0 => Err(ProgressError::TopicMissing { topic }),
+            1 => Ok(()),
+            partitions => Err(ProgressError::Partitions { topic, partitions }),
         }
     }
 
     fn explain(&self, error: &ClientError) -> KafkaError {
-        // The reason of a failed request waits on the consumer's queue.
-        while self.consumer.poll(Duration::ZERO).is_some() {}
-        self.consumer.context().explain(READING, error)
+        consumer::explain(&self.consumer, READING, error)
     }
 }
 
@@ -283,23 +267,14 @@ impl Deadline {
     }
 }
 
-fn consumer(properties: &Properties) -> Result<BaseConsumer<Listener>, KafkaError> {
-    let defaults = [
-        // A consumer that is assigned its partition joins no group; librdkafka wants a name all the
-        // same.
-        ("group.id", "walferry-progress"),
-        ("enable.auto.commit", "false"),
+fn consumer(properties: &Properties) -> Result<Consumer, KafkaError> {
+    let own = [
         // The end that must be reached is the end of everything that was acknowledged.
         ("isolation.level", "read_uncommitted"),
         ("auto.offset.reset", "error"),
         ("fetch.wait.max.ms", "100"),
-        ("allow.auto.create.topics", "false"),
     ];
-    let listener = Listener::new(properties.secrets().clone());
-    properties
-        .client_config(ClientKind::Consumer, &defaults)
-        .create_with_context(listener)
-        .map_err(|error| KafkaError::of_client(READING, &error, properties.secrets()))
+    consumer::new(properties, READING, "walferry-progress", &own)
 }
 
 const READING: &str = "reading the progress topic";

@@ -19,7 +19,7 @@ mod tally;
 mod tests;
 mod window;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use ordinals::{At, Before, Holes, Ordinals};
 use window::{Memory, Window};
@@ -74,6 +74,9 @@ pub struct Record {
     pub id: Option<Id>,
     /// Whether it has a key. Without one it is in any partition, and on a replay in another.
     pub keyed: bool,
+    /// Whether its transaction is a chunk's. Where a kill cut off such rows they come again in another
+    /// one, and the end of theirs comes again behind fewer rows, by another id.
+    pub of_chunk: bool,
     /// Of key and value without times of processing; 0 where they cannot be compared.
     pub digest: u64,
 }
@@ -93,6 +96,8 @@ pub struct Checker {
     floor: Option<u64>,
     /// The transaction at hand.
     open: Option<u64>,
+    /// The last transactions that are chunks'.
+    chunks: BTreeSet<u64>,
     ordinals: Ordinals,
     holes: Holes,
     tally: Tally,
@@ -111,6 +116,7 @@ impl Checker {
             seen: vec![false; places],
             floor: None,
             open: None,
+            chunks: BTreeSet::new(),
             ordinals: Ordinals::default(),
             holes: Holes::default(),
             tally: Tally::new(settings.topics),
@@ -196,6 +202,9 @@ impl Checker {
             self.close();
             self.open = Some(position.lsn);
         }
+        if record.of_chunk && self.chunks.insert(position.lsn) && self.chunks.len() > CHUNKS_MAX {
+            self.chunks.pop_first();
+        }
         if position.lsn >= self.settings.published {
             self.tally.count(topic).under_way += 1;
         }
@@ -210,6 +219,7 @@ impl Checker {
             (true, Before::Seen) | (false, _) => self.elsewhere(record.place, position),
         };
         match (before, elsewhere) {
+            (Before::Seen, _) if record.keyed && self.is_chunk(position.lsn) => {}
             (Before::Seen, memory) if record.keyed => {
                 let same = matches!(memory, Some(digest) if same(digest, record.digest));
                 self.tally.count(topic).elsewhere += 1;
@@ -262,10 +272,14 @@ impl Checker {
         } else {
             self.holes.fill(position.lsn, position.ordinal);
         }
-        if record.keyed {
+        if record.keyed && !self.is_chunk(position.lsn) {
             self.tally.count(topic).out_of_order += 1;
             self.find(Code::Order, record);
         }
+    }
+
+    fn is_chunk(&self, lsn: u64) -> bool {
+        self.chunks.contains(&lsn)
     }
 
     fn duplicate(&mut self, record: &Record, digest: u64, topic: usize) {
@@ -314,7 +328,8 @@ impl Checker {
             && self.unseen == 0
             && self.floor.is_none_or(|floor| lsn > floor)
             && lsn < self.settings.published
-            && !name.is_last_byte();
+            && !name.is_last_byte()
+            && !self.is_chunk(lsn);
         match self.ordinals.holes().filter(|_| judged) {
             Some(holes) => {
                 self.tally.transactions += 1;
@@ -357,3 +372,5 @@ fn same(one: u64, other: u64) -> bool {
 
 /// About 60 bytes each.
 const LATE_MAX: usize = 50_000;
+/// Those that a kill leaves under way are a few; what is repeated behind it begins at the stored progress.
+const CHUNKS_MAX: usize = 4096;

@@ -40,6 +40,7 @@ fn partition(place: usize, ids: &[Id]) -> Vec<Record> {
         offset,
         id: Some(id),
         keyed: true,
+        of_chunk: false,
         digest: id.position.lsn * 1000 + id.position.ordinal + 1,
     };
     numbered.map(record).collect()
@@ -189,6 +190,31 @@ fn what_need_not_be_there_is_no_gap() {
         gaps(empty),
         (0, 5),
         "nothing is left of the other partition"
+    );
+}
+
+#[test]
+fn what_a_kill_leaves_of_a_chunk_is_no_gap_and_its_end_may_come_again_by_another_id() {
+    let of = |of_chunk: bool| {
+        let mut rows = partition(0, &[id(1, 1), id(1, 3), id(3, 0)]);
+        rows.iter_mut()
+            .take(2)
+            .for_each(|it| it.of_chunk = of_chunk);
+        // The second attempt has no rows: BEGIN is repeated, and END stands where a row stood.
+        let begins = partition(1, &[id(1, 0), id(2, 1), id(1, 0)]);
+        let ends = partition(2, &[id(1, 4), id(1, 1)]);
+        found(&check(settings(&[0, 1, 1]), &[rows, begins, ends]))
+    };
+    let beside = [
+        (Code::Duplicate, 1, 2, Some(id(1, 0))),
+        (Code::Gap, 1, 1, Some(id(2, 0))),
+    ];
+    assert_eq!(of(true), beside, "others are judged");
+    let all = of(false);
+    assert!(all.contains(&(Code::Gap, 0, 1, Some(id(1, 2)))), "{all:?}");
+    assert!(
+        all.contains(&(Code::Order, 2, 1, Some(id(1, 1)))),
+        "{all:?}"
     );
 }
 
