@@ -354,10 +354,15 @@ fn a_topic_of_signals_needs_no_primary() {
     walferry.kill9();
     walferry = config.start();
     assert!(walferry.log().contains("goes on"), "{}", walferry.log());
-    let (code, said) = ask(&config, &["--stop", "big"]);
+    // It stops those that came in the stream, too.
+    execute(&primary, "streamed", "public.big");
+    wait_for("the other request", LIMIT, || noted(&config, "streamed"));
+    let (code, said) = ask(&config, &["--stop"]);
     assert_eq!(code, Some(0), "{said}");
-    let request = wait_over(&config, &mut walferry, "big");
-    assert_eq!(request["state"], "stopped", "{request}");
+    for id in ["big", "streamed"] {
+        let request = wait_over(&config, &mut walferry, id);
+        assert_eq!(request["state"], "stopped", "{request}");
+    }
     end(walferry);
     assert_eq!(reads(&events(&config, "orders")), 40);
     assert!(reads(&events(&config, "big")) < 20_000);
