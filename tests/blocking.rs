@@ -404,7 +404,7 @@ fn a_signal_that_comes_before_the_first_copy_outlives_a_kill() {
         &format!("CREATE PUBLICATION {slot} FOR ALL TABLES"),
     );
     let made = format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')");
-    query_one(&postgres, &made);
+    sql(&postgres, &made);
     // The stream comes to it ahead of the copy, and stores a position behind it.
     execute(&postgres, "early", &["public.loose"]);
     let mut walferry = config.start();
