@@ -9,7 +9,7 @@ use std::time::Duration;
 use e2e::support::compare::{assert_no_repeats, assert_same_rows, fold, table_rows};
 use e2e::support::event::Event;
 use e2e::support::signals::{noted, noted_parts, signal, wait_over};
-use e2e::support::topic::{create_topic, read_topic, write_record};
+use e2e::support::topic::{create_topic, read_notes, read_topic, write_record};
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::workload::Dice;
 use e2e::support::{kafka, postgres, query, query_one, sql, wait_for};
@@ -56,6 +56,15 @@ fn two_tables(postgres: &PostgresServer, rows: u32) {
                  FROM generate_series(1, {rows}) g"
         ),
     );
+}
+
+/// Ends the writers, also where a test fails.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Writes to both until told to stop.
@@ -179,6 +188,7 @@ fn all_rows_are_read_at_one_point_while_writers_go_on() {
             let (postgres, stop) = (&postgres, &stop);
             scope.spawn(move || write_on(postgres, 30_000, seed, stop));
         }
+        let _ending = Ending(&stop);
         wait_for("changes before", LIMIT, || {
             (events(&config, "keyed").len() > 200).then_some(())
         });
@@ -188,7 +198,6 @@ fn all_rows_are_read_at_one_point_while_writers_go_on() {
         wait_for("changes behind", LIMIT, || {
             (events(&config, "keyed").len() > then + 200).then_some(())
         });
-        stop.store(true, Ordering::Relaxed);
         request
     });
     let metrics = walferry.metrics();
@@ -222,6 +231,7 @@ fn kills_in_the_middle_read_the_rest_and_nothing_is_done_twice() {
     let stop = AtomicBool::new(false);
     let left = thread::scope(|scope| {
         scope.spawn(|| write_on(&postgres, 120_000, 9, &stop));
+        let _ending = Ending(&stop);
         let mut left = 0;
         execute(&postgres, "long", &["public.keyed", "public.loose"]);
         let mut before = BTreeMap::new();
@@ -241,7 +251,6 @@ fn kills_in_the_middle_read_the_rest_and_nothing_is_done_twice() {
         let request = wait_over(&config, &mut walferry, "long", LIMIT);
         // As early as can be: the position behind the rows may not be stored yet.
         walferry.kill9();
-        stop.store(true, Ordering::Relaxed);
         assert_eq!(request["state"], "done", "{request}\n{}", walferry.log());
         left
     });
@@ -381,4 +390,30 @@ fn it_waits_for_the_first_copy() {
     config.catch_up(LIMIT);
     assert_eq!(reads(&events(&config, "keyed")).count(), 60_000);
     assert_eq!(reads(&events(&config, "loose")).count(), 120_000);
+}
+
+#[test]
+fn a_signal_that_comes_before_the_first_copy_outlives_a_kill() {
+    let postgres = postgres(PostgresOptions::default());
+    two_tables(&postgres, 100_000);
+    let config =
+        Config::new("blocking_early", &postgres, kafka()).set("snapshot.snapshot.mode", "initial");
+    let slot = config.slot();
+    sql(
+        &postgres,
+        &format!("CREATE PUBLICATION {slot} FOR ALL TABLES"),
+    );
+    let made = format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')");
+    sql(&postgres, &made);
+    // The stream comes to it ahead of the copy, and stores a position behind it.
+    execute(&postgres, "early", &["public.loose"]);
+    let mut walferry = config.start();
+    wait_for("a piece", LIMIT, || {
+        (!read_notes(config.bootstrap_servers(), &slot).is_empty()).then_some(())
+    });
+    walferry.kill9();
+    let mut walferry = config.start();
+    let request = wait_over(&config, &mut walferry, "early", LIMIT);
+    assert_eq!(request["rows"], 100_000, "{request}");
+    end(walferry);
 }

@@ -242,7 +242,7 @@ fn the_signal_table_and_signals_that_are_not_understood() {
         &postgres,
         r#"INSERT INTO signals VALUES
              ('bad1', 'restart', NULL), ('bad2', 'execute-snapshot', '{secret'), ('bad3', NULL, NULL),
-             ('bad4', 'execute-snapshot', '{"data-collections": ["public.orders"], "type": "blocking"}'),
+             ('bad4', 'execute-snapshot', '{"data-collections": ["public.orders"], "type": "sudden"}'),
              ('told', 'log', '{"message": "a text for the log"}'),
              ('some', 'execute-snapshot', '{"data-collections": ["public.orders"], "additional-conditions":
                  [{"data-collection": "public.orders", "filter": "total > 300 -- said so"}]}'),
