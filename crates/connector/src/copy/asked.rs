@@ -7,9 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::catalog::CopyTable;
 use super::error::{CopyError, Step};
-use super::leader::Wanted;
-use super::reader::Locks;
-use super::tables::{self, LOCKED_AHEAD_MAX, lock, not_locked};
+use super::locks::{LOCKED_AHEAD_MAX, Locks, all_unchanged, lock, not_locked};
+use super::wanted::Wanted;
 use crate::incremental::Request;
 use crate::postgres::sql::{self, SqlClient};
 use crate::signal::matching;
@@ -89,10 +88,10 @@ pub(super) struct Chosen {
 /// Chooses among the published tables, and locks what is chosen as far as that can be done ahead.
 pub(super) async fn locked(
     sql: &SqlClient,
+    published: Vec<CopyTable>,
     wanted: &Wanted,
     asked: &Asked,
 ) -> Result<(Vec<CopyTable>, Locks, Chosen), CopyError> {
-    let published = tables::listed(sql, &wanted.publication, &wanted.tables).await?;
     let (tables, mut chosen) = choose(published, wanted, asked);
     if tables.len() > LOCKED_AHEAD_MAX {
         return Ok((tables, Locks::EachPiece, chosen));
@@ -108,7 +107,7 @@ pub(super) async fn locked(
             Err(error) => return Err(error),
         }
     }
-    tables::all_unchanged(sql, &locked).await?;
+    all_unchanged(sql, &locked).await?;
     Ok((locked, Locks::Held, chosen))
 }
 

@@ -1,52 +1,28 @@
 //! The task that leads the readers: one snapshot, its tables, their pieces, and so many readers.
 
-use envelope::Outbox;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
-use tokio::sync::mpsc::Sender;
 use tokio::sync::{OnceCell, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
-use super::Item;
-use super::asked::Asked;
 use super::catalog::CopyTable;
 use super::error::CopyError;
+use super::items::{Item, Items, Stop, send};
 use super::kept_wal::Room;
+use super::locks::Locks;
 use super::notes::Noted;
 use super::pieces::Done;
-use super::reader::{Locks, Plan, PlannedTable, Reader, spans};
+use super::reader::{Plan, PlannedTable, Reader, spans};
 use super::snapshot::{self, Snapshot, Source};
 use super::tables;
-use crate::config::{CopySettings, TableFilter};
+use super::wanted::Wanted;
 use crate::postgres::Conninfo;
 use crate::postgres::sql;
-use crate::telemetry::{SnapshotGauge, TableProgress};
-
-/// Which tables, and how.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    /// Those of this publication,
-    pub publication: String,
-    /// as far as the configuration wants them.
-    pub tables: TableFilter,
-    /// How they are read.
-    pub how: CopySettings,
-    /// Tables whose rows are events, if there are any.
-    pub outbox: Option<Outbox>,
-    /// What somebody asked for, if it is not the first copy.
-    pub asked: Option<Asked>,
-    /// Whether the run ends with the copy.
-    pub is_all: bool,
-    /// Where is told how far it is.
-    pub gauge: SnapshotGauge,
-}
-
-/// How an item or an error reaches the loop.
-pub(super) type Items = Sender<Result<Item, CopyError>>;
+use crate::telemetry::TableProgress;
 
 /// Reads everything that is not done, or to the first error.
 pub(super) async fn read(source: Source, wanted: Wanted, noted: Noted, room: Room, items: Items) {
@@ -54,24 +30,6 @@ pub(super) async fn read(source: Source, wanted: Wanted, noted: Noted, room: Roo
         // Nobody may be listening any more, which is well.
         let _ = items.send(Err(error)).await;
     }
-}
-
-/// Why the reading ended before the end.
-pub(super) enum Stop {
-    Failed(CopyError),
-    /// The connection ended: nobody wants the rows any more.
-    Unwanted,
-}
-
-impl From<CopyError> for Stop {
-    fn from(error: CopyError) -> Self {
-        Self::Failed(error)
-    }
-}
-
-/// Sends one item.
-pub(super) async fn send(items: &Items, item: Item) -> Result<(), Stop> {
-    items.send(Ok(item)).await.map_err(|_| Stop::Unwanted)
 }
 
 async fn read_all(

@@ -17,8 +17,10 @@ mod asked;
 mod catalog;
 mod error;
 mod hand_in;
+mod items;
 mod kept_wal;
 mod leader;
+mod locks;
 mod marks;
 mod notes;
 mod pieces;
@@ -27,62 +29,18 @@ mod site;
 mod snapshot;
 mod standby;
 mod tables;
+mod wanted;
 
-use std::sync::Arc;
-
-use envelope::RelationDetails;
-use pgoutput::Lsn;
-use tokio::sync::oneshot;
-
-use asked::Chosen;
 pub(crate) use catalog::{CopyTable, published, tables as published_tables};
-use pieces::Blocks;
 pub(crate) use tables::locked_tables;
 
 pub use asked::{Asked, News, Unwanted};
 pub use error::CopyError;
 pub use hand_in::{Copy, Handed};
 pub use kept_wal::{KeptWal, Paused};
-pub use leader::Wanted;
 pub use notes::{Noted, Notes};
 pub use pieces::{Done, Part};
 pub use site::Site;
 pub use snapshot::{SlotAge, Snapshot, Source};
 pub use standby::{Facts as StandbyFacts, Standby};
-
-/// What the readers send: perhaps the wish for time, a point and the tables, then rows in any order, the end.
-enum Item {
-    /// The snapshot is there; no transaction from `since` on is visible in it.
-    Point {
-        point: Lsn,
-        xid: u32,
-        slot: SlotAge,
-        since: u64,
-        tables: Vec<Arc<CopyTable>>,
-        /// Those that somebody asked for.
-        chosen: Option<Chosen>,
-    },
-    /// The snapshot is taken later: the stream goes on meanwhile.
-    Later,
-    /// The snapshot is taken once the stream stands, which is answered.
-    Stand(oneshot::Sender<()>),
-    /// A table's rows follow, whose details are these. Said once, and not for a table without pieces.
-    Table {
-        table: usize,
-        details: Box<RelationDetails>,
-    },
-    /// Lines of COPY's text format, each with its line feed; one at least.
-    Rows { table: usize, lines: Vec<u8> },
-    /// All rows of a piece were sent.
-    Piece {
-        table: usize,
-        blocks: Blocks,
-        rows: u64,
-    },
-    /// Of a copy that was asked for: the rest of this table is not read, for this reason.
-    LeftOut { table: usize, reason: String },
-    /// No row of this table follows.
-    TableOver { table: usize },
-    /// That was all.
-    Over { rows: u64 },
-}
+pub use wanted::Wanted;

@@ -10,13 +10,12 @@ use tokio::sync::OnceCell;
 use tokio_postgres::Statement;
 use tracing::{debug, info};
 
-use super::Item;
 use super::asked::Unwanted;
 use super::catalog::{CopyTable, Rewritten};
 use super::error::{CopyError, Step};
-use super::leader::{Items, Stop, send};
+use super::items::{Item, Items, Stop, send};
+use super::locks::{Locks, lock, not_locked, unchanged};
 use super::pieces::Blocks;
-use super::tables::{lock, not_locked, unchanged};
 use crate::postgres::sql::{self, Describe, SqlClient};
 use crate::telemetry::SnapshotGauge;
 
@@ -52,15 +51,6 @@ pub(super) struct Span {
     pub(super) blocks: Blocks,
     /// and before them all that a transaction from this one on has written.
     pub(super) since: Option<u64>,
-}
-
-/// How tables are kept from being dropped or rewritten.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Locks {
-    /// The leader holds them all.
-    Held,
-    /// Each piece takes its own, and looks whether it came in time.
-    EachPiece,
 }
 
 impl Plan {

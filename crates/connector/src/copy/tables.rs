@@ -1,15 +1,14 @@
-//! Which tables are copied, in which order; their locks, and whether they came in time.
+//! Which tables are copied, and in which order.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
 use super::asked::{self, Chosen};
-use super::catalog::{self, CopyTable, Rewritten};
-use super::error::{CopyError, Step};
-use super::leader::Wanted;
-use super::reader::Locks;
+use super::catalog::{self, CopyTable};
+use super::error::CopyError;
+use super::locks::{Locks, lock_ahead};
+use super::wanted::Wanted;
 use crate::config::{TableFilter, TableOrder};
-use crate::postgres::PostgresError;
 use crate::postgres::sql::{self, SqlClient};
 
 /// The tables whose rows are wanted, in their order, locked as far as that can be done ahead.
@@ -20,7 +19,8 @@ pub(super) async fn locked(
     let how = &wanted.how;
     let (mut tables, locks, chosen) = match &wanted.asked {
         Some(asked) => {
-            let (tables, locks, chosen) = asked::locked(sql, wanted, asked).await?;
+            let published = listed(sql, &wanted.publication, &wanted.tables).await?;
+            let (tables, locks, chosen) = asked::locked(sql, published, wanted, asked).await?;
             (tables, locks, Some(chosen))
         }
         None => {
@@ -72,7 +72,7 @@ pub(crate) async fn locked_tables(
     Ok(tables.into_iter().map(Arc::new).collect())
 }
 
-pub(super) async fn listed(
+async fn listed(
     sql: &SqlClient,
     publication: &str,
     filter: &TableFilter,
@@ -83,51 +83,4 @@ pub(super) async fn listed(
         .map_err(CopyError::beginning)
 }
 
-/// Locks the tables against being dropped or rewritten for as long as the copy takes. So many that they
-/// would fill the server's table of locks are locked piece by piece.
-async fn lock_ahead(sql: &SqlClient, tables: &[CopyTable]) -> Result<Locks, CopyError> {
-    if tables.len() > LOCKED_AHEAD_MAX {
-        return Ok(Locks::EachPiece);
-    }
-    for table in tables {
-        let locked = sql.batch_execute(&lock(table)).await;
-        locked.map_err(not_locked(table))?;
-    }
-    all_unchanged(sql, tables).await?;
-    Ok(Locks::Held)
-}
-
-/// Refuses tables that were rewritten between the snapshot and their locks.
-pub(super) async fn all_unchanged(sql: &SqlClient, tables: &[CopyTable]) -> Result<(), CopyError> {
-    let oids: Vec<u32> = tables.iter().map(CopyTable::oid).collect();
-    let rewritten = async { Rewritten::prepare(sql).await?.of(sql, &oids).await };
-    unchanged(rewritten.await)
-}
-
-/// Locks one table, so that one that cannot be locked is named.
-pub(super) fn lock(table: &CopyTable) -> String {
-    format!("LOCK TABLE {} IN ACCESS SHARE MODE", table.source())
-}
-
-/// It could not be locked.
-pub(super) fn not_locked(table: &CopyTable) -> impl Fn(tokio_postgres::Error) -> CopyError {
-    move |error| {
-        let error = sql::sql("lock the table")(error);
-        CopyError::of(&table.qualified_name(), Step::Lock, error)
-    }
-}
-
-/// Refuses tables that were rewritten since the snapshot: they would look empty.
-pub(super) fn unchanged(
-    rewritten: Result<Vec<String>, tokio_postgres::Error>,
-) -> Result<(), CopyError> {
-    let rewritten = rewritten.map_err(sql::sql(LISTING));
-    match rewritten.map_err(CopyError::beginning)?.into_iter().next() {
-        Some(table) => Err(CopyError::beginning(PostgresError::Rewritten { table })),
-        None => Ok(()),
-    }
-}
-
 const LISTING: &str = "list the tables to be copied";
-/// A session's locks share a table of `max_locks_per_transaction` (64) for each connection.
-pub(super) const LOCKED_AHEAD_MAX: usize = 1000;

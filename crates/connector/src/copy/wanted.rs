@@ -1,0 +1,26 @@
+//! What is copied, and how.
+
+use envelope::Outbox;
+
+use super::asked::Asked;
+use crate::config::{CopySettings, TableFilter};
+use crate::telemetry::SnapshotGauge;
+
+/// Which tables, and how.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Those of this publication,
+    pub publication: String,
+    /// as far as the configuration wants them.
+    pub tables: TableFilter,
+    /// How they are read.
+    pub how: CopySettings,
+    /// Tables whose rows are events, if there are any.
+    pub outbox: Option<Outbox>,
+    /// What somebody asked for, if it is not the first copy.
+    pub asked: Option<Asked>,
+    /// Whether the run ends with the copy.
+    pub is_all: bool,
+    /// Where is told how far it is.
+    pub gauge: SnapshotGauge,
+}
