@@ -5,13 +5,14 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use e2e::support::signals::noted;
 use e2e::support::walferry::Config;
 use e2e::support::{kafka, postgres, query_one, sql, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use xtask::servers::PostgresOptions;
 
-use super::incremental::{counted_table, end, events, execute, noted, reads, wait_over};
+use super::incremental::{counted_table, end, events, execute, reads, wait_over};
 
 const LIMIT: Duration = Duration::from_secs(90);
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use e2e::support::compare::{assert_no_repeats, assert_same_rows, fold, table_rows};
 use e2e::support::event::Event;
+use e2e::support::signals::{self, noted, signal};
 use e2e::support::topic::{create_topic, exists, read_topic, write_record};
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::workload::Dice;
@@ -63,41 +64,14 @@ pub(crate) fn write_on(postgres: &PostgresServer, rows: u32, seed: u64, stop: &A
     }
 }
 
-/// Asks by message, as the command line does.
-pub(crate) fn signal(postgres: &PostgresServer, id: &str, kind: &str, data: &Value) {
-    let content = json!({ "id": id, "type": kind, "data": data }).to_string();
-    let content = content.replace('\'', "''");
-    sql(
-        postgres,
-        &format!("SELECT pg_logical_emit_message(true, 'walferry.signal', '{content}')"),
-    );
-}
-
 pub(crate) fn execute(postgres: &PostgresServer, id: &str, table: &str) {
     let data = json!({ "data-collections": [table], "type": "incremental" });
     signal(postgres, id, "execute-snapshot", &data);
 }
 
-/// What is noted of a request.
-pub(crate) fn noted(config: &Config, id: &str) -> Option<Value> {
-    let topic = format!("walferry.progress.{}", config.slot());
-    if !exists(config.bootstrap_servers(), &topic) {
-        return None;
-    }
-    let wanted = format!("{}?{id}", config.slot()).into_bytes();
-    let records = read_topic(config.bootstrap_servers(), &topic);
-    let mut ours = records.iter().filter(|it| it.key.as_ref() == Some(&wanted));
-    let last = ours.next_back()?;
-    last.value.as_ref()?;
-    Some(last.json()["request"].take())
-}
-
 /// How a request ended, once it has.
 pub(crate) fn wait_over(config: &Config, walferry: &mut Walferry, id: &str) -> Value {
-    wait_for(&format!("the end of {id}"), LIMIT, || {
-        assert!(walferry.is_running(), "{}", walferry.log());
-        noted(config, id).filter(|request| request["state"] != "running")
-    })
+    signals::wait_over(config, walferry, id, LIMIT)
 }
 
 pub(crate) fn end(mut walferry: Walferry) {

@@ -2,6 +2,7 @@
 
 mod ask;
 mod blocking;
+mod blocking_elsewhere;
 mod blocking_ends;
 mod check;
 mod column_filters;

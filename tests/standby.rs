@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use e2e::support::compare::{assert_at_least_once, assert_no_repeats};
 use e2e::support::event::{Event, EventId};
+use e2e::support::signals::noted;
 use e2e::support::topic::{create_topic, write_record};
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::{kafka, query, query_one, sql, wait_for};
 use xtask::servers::{PostgresOptions, PostgresServer, Slots};
 
 use super::incremental::{
-    assert_equals_table, counted_table, end, events, execute, noted, reads, wait_over, write_on,
+    assert_equals_table, counted_table, end, events, execute, reads, wait_over, write_on,
 };
 
 const LIMIT: Duration = Duration::from_secs(90);

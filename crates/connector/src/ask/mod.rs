@@ -124,7 +124,7 @@ pub async fn ask(
             detach,
         } => {
             for table in &tables {
-                checked(config, &sql, table, surrogate_key.as_deref()).await?;
+                checked(config, &sql, table, (kind, surrogate_key.as_deref())).await?;
             }
             let names: Vec<String> = tables.iter().map(|table| regex::escape(table)).collect();
             let condition = |name: &String| {
@@ -159,7 +159,7 @@ async fn checked(
     config: &Config,
     sql: &SqlClient,
     table: &str,
-    surrogate_key: Option<&str>,
+    how: (Kind, Option<&str>),
 ) -> Result<(), AskError> {
     const QUERY: &str = "SELECT pg_catalog.to_regclass($1) IS NOT NULL, \
          coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass($1), 'SELECT') \
@@ -189,8 +189,8 @@ async fn checked(
              table, name the partitions",
         ),
         (.., false) => refused("may not be read by this role: GRANT SELECT"),
-        _ => match incremental::objection(config, sql, table, surrogate_key).await? {
-            Some(reason) => refused(&format!("cannot be read in chunks: {reason}")),
+        _ => match incremental::objection(config, sql, table, how).await? {
+            Some(reason) => refused(&format!("cannot be read: {reason}")),
             None => Ok(()),
         },
     }

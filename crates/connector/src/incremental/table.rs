@@ -44,11 +44,8 @@ impl ChunkTable {
         (surrogate, condition): (Option<&str>, Option<&str>),
     ) -> Result<Self, Stop> {
         const DOING: &str = "look at a table to be read in chunks";
-        let (schema, name) = copied.name();
-        if options.is_outbox(schema, name) {
-            return Err(Stop::refused(
-                "its rows are events of an outbox, which are published once",
-            ));
+        if let Some(reason) = outbox_objection(options, &copied) {
+            return Err(Stop::refused(reason));
         }
         let details = copied.describe(sql).await.map_err(sql::sql(DOING))?;
         let table = Table::new(&copied.relation(), &details, options);
@@ -129,6 +126,13 @@ impl ChunkTable {
         let names = self.key.iter().map(|column| quote_identifier(&column.name));
         names.collect()
     }
+}
+
+/// Why the rows of a table are not published a second time, if they are events.
+pub(super) fn outbox_objection(options: &Options, table: &CopyTable) -> Option<&'static str> {
+    let (schema, name) = table.name();
+    let is_outbox = options.is_outbox(schema, name);
+    is_outbox.then_some("its rows are events of an outbox, which are published once")
 }
 
 /// The snapshot of the transaction, and what changes with a table's columns.
