@@ -31,19 +31,28 @@ impl Unpublished {
     /// The statements for that.
     #[must_use]
     pub fn statements(&self, rows: bool) -> String {
-        let data = json!({ "data-collections": [regex::escape(&self.table)] });
-        let id = format!("new-{}", self.table);
-        let signal = json!({ "id": id, "type": "execute-snapshot", "data": data });
-        let emit = match rows {
-            true => format!(
-                "; SELECT pg_catalog.pg_logical_emit_message(true, {}, {})",
-                literal(SIGNAL_PREFIX),
-                literal(&signal.to_string())
-            ),
-            false => String::new(),
-        };
-        format!("{}{emit}", self.remedy)
+        match rows {
+            true => format!("{}; {}", self.remedy, ask_for(&[self.table.as_str()])),
+            false => self.remedy.clone(),
+        }
     }
+}
+
+/// The statement that asks for the rows of these tables, in the transaction that publishes them.
+#[must_use]
+pub fn ask_for(tables: &[&str]) -> String {
+    let id = match tables {
+        [first, others @ ..] if !others.is_empty() => format!("new-{first}-and-{}", others.len()),
+        _ => format!("new-{}", tables.concat()),
+    };
+    let names: Vec<String> = tables.iter().map(|table| regex::escape(table)).collect();
+    let data = json!({ "data-collections": names });
+    let signal = json!({ "id": id, "type": "execute-snapshot", "data": data });
+    format!(
+        "SELECT pg_catalog.pg_logical_emit_message(true, {}, {})",
+        literal(SIGNAL_PREFIX),
+        literal(&signal.to_string())
+    )
 }
 
 /// Lists them. None while there is no such publication: that ends the stream by itself.
