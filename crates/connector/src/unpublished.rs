@@ -19,13 +19,16 @@ pub struct Unpublished {
 }
 
 impl Unpublished {
-    /// Takes it in, and in the same transaction asks for the rows it has, if they are wanted.
+    /// Takes it in, and in the same transaction asks for the rows it has, if they are wanted. Whoever holds the
+    /// table (`CREATE INDEX CONCURRENTLY`, `VACUUM`, an `ALTER` that is not committed) is not waited for for
+    /// long: a later look tries again.
     ///
     /// # Errors
     /// What the server answered: not everybody may change a publication.
     pub async fn take_in(&self, client: &Client, rows: bool) -> Result<(), tokio_postgres::Error> {
         // One message of the protocol, and so one transaction.
-        client.batch_execute(&self.statements(rows)).await
+        let bounded = format!("SET LOCAL lock_timeout = '2s'; {}", self.statements(rows));
+        client.batch_execute(&bounded).await
     }
 
     /// The statements for that.
