@@ -41,9 +41,14 @@ impl Unpublished {
     }
 }
 
-/// The statement that asks for the rows of these tables, in the transaction that publishes them.
+/// The statements that ask for the rows of these tables, in the transaction that publishes them.
 #[must_use]
 pub fn ask_for(tables: &[&str]) -> String {
+    let statements: Vec<String> = tables.chunks(ASKED_AT_ONCE).map(statement).collect();
+    statements.join("; ")
+}
+
+fn statement(tables: &[&str]) -> String {
     let id = match tables {
         [first, others @ ..] if !others.is_empty() => format!("new-{first}-and-{}", others.len()),
         _ => format!("new-{}", tables.concat()),
@@ -57,6 +62,9 @@ pub fn ask_for(tables: &[&str]) -> String {
         literal(&signal.to_string())
     )
 }
+
+/// So that a signal keeps to its size (64 KiB), however long the names are.
+const ASKED_AT_ONCE: usize = 100;
 
 /// Lists them. None while there is no such publication: that ends the stream by itself.
 ///
@@ -86,4 +94,22 @@ pub async fn find(
         ),
     });
     Ok(told.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_signal_is_too_large_however_many_tables_are_new() {
+        let long = "x".repeat(63);
+        let names: Vec<String> = (0..1_001).map(|n| format!("{long}.{n}.{long}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let asked = ask_for(&names);
+        let statements: Vec<&str> = asked.split("; ").collect();
+        assert_eq!(statements.len(), 11);
+        assert!(statements.iter().all(|it| it.len() < 64 << 10));
+        let regex = |name: &str| format!("\"{}\"", name.replace('.', "\\\\."));
+        assert!(names.iter().all(|name| asked.contains(&regex(name))));
+    }
 }
