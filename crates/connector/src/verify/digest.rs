@@ -39,15 +39,37 @@ pub fn digest(key: Option<&[u8]>, value: Option<&[u8]>, times: Times) -> u64 {
     hasher.finish().max(1)
 }
 
-/// Whether its transaction is a chunk's: a row of a snapshot beside the stream, as its source block tells (a
-/// flat row does not), or the end of a transaction that counts no events, of which nothing can be missing.
+/// What the values of a topic are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Values {
+    /// Changes and rows, with a source block.
+    Envelopes,
+    /// The beginnings and ends of transactions.
+    Boundaries,
+    /// Flat rows, which do not tell whence they come, or what an application wrote.
+    Others,
+}
+
+/// Whether its transaction is a chunk's: a row of a snapshot beside the stream, as its source block tells, or
+/// the end of a transaction that counts no events, of which nothing can be missing.
 #[must_use]
-pub fn is_of_chunk(value: Option<&[u8]>) -> bool {
+pub fn is_of_chunk(value: Option<&[u8]>, values: Values) -> bool {
+    const SOURCE: &[u8] = b",\"source\":{";
     const ROW: &[u8] = b",\"snapshot\":\"incremental\",\"db\":\"";
-    const END: &[u8] = b"\"status\":\"END\"";
+    const END: &[u8] = b"{\"status\":\"END\",";
     const NO_EVENTS: &[u8] = b",\"event_count\":0,";
-    let has = |part| value.is_some_and(|value| memmem::find(value, part).is_some());
-    has(ROW) || (has(END) && has(NO_EVENTS))
+    let Some(value) = value else {
+        return false;
+    };
+    let has = |value, part| memmem::find(value, part).is_some();
+    match values {
+        // Columns may be called like that, too, and stand before it.
+        Values::Envelopes => memmem::rfind(value, SOURCE)
+            .and_then(|at| value.get(at..))
+            .is_some_and(|source| has(source, ROW)),
+        Values::Boundaries => has(value, END) && has(value, NO_EVENTS),
+        Values::Others => false,
+    }
 }
 
 /// The envelope ends with `,"ts_ms":…,"ts_us":…,"ts_ns":…}`, and perhaps its schema's brace.
@@ -101,19 +123,32 @@ mod tests {
 
     #[test]
     fn a_chunks_row_is_told_by_its_source_and_not_by_a_text() {
-        let of = |value: &str| is_of_chunk(Some(value.as_bytes()));
+        let of = |value: &str| is_of_chunk(Some(value.as_bytes()), Values::Envelopes);
         let source = r#""source":{"ts_ms":1,"snapshot":"incremental","db":"shop"}"#;
         assert!(of(&format!(r#"{{"after":{{"a":1}},{source}}}"#)));
         let streamed = source.replace("incremental", "false");
         let text = source.replace('"', "\\\"");
         assert!(!of(&format!(r#"{{"after":{{"a":"{text}"}},{streamed}}}"#)));
-        assert!(!is_of_chunk(None));
-        let end = |count: u32| {
-            of(&format!(
+        let columns = r#"{"id":1,"snapshot":"incremental","db":"shop"}"#;
+        assert!(!of(&format!(r#"{{"after":{columns},{streamed}}}"#)));
+        let nested = format!(r#""after":{{"id":1,{source}}}"#);
+        assert!(!of(&format!(r#"{{"before":null,{nested},{streamed}}}"#)));
+        assert!(of(&format!(r#"{{"before":null,{nested},{source}}}"#)));
+        let whole = format!(r#"{{"after":{{"a":1}},{source}}}"#);
+        assert!(!is_of_chunk(Some(whole.as_bytes()), Values::Others));
+        assert!(!is_of_chunk(None, Values::Envelopes));
+    }
+
+    #[test]
+    fn an_end_without_events_is_told_in_its_own_topic_alone() {
+        let end = |count: u32, values| {
+            let end = format!(
                 r#"{{"status":"END","id":"7:8","event_count":{count},"data_collections":[],"ts_ms":1}}"#
-            ))
+            );
+            is_of_chunk(Some(end.as_bytes()), values)
         };
-        assert!(end(0) && !end(10));
+        assert!(end(0, Values::Boundaries) && !end(10, Values::Boundaries));
+        assert!(!end(0, Values::Envelopes) && !end(0, Values::Others));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use envelope::{LogicalMessages, Options, Records};
 use relay::Progress;
 
 use super::checker::{Checker, Gaps, Place, Record, Settings, Tally, place_of};
-use super::digest::{Times, digest, is_of_chunk};
+use super::digest::{Times, Values, digest, is_of_chunk};
 use super::finding::{Finding, code, meaning};
 use super::id::Id;
 use super::meter::Meter;
@@ -61,6 +61,7 @@ pub(super) async fn verify(
     let options = &known.config.envelope;
     let reading = Reading {
         times: names.iter().map(|it| times(options, it)).collect(),
+        values: names.iter().map(|it| values(known, it)).collect(),
         properties: known.properties.clone(),
         progress: known.stored.progress.clone(),
         memory: known.request.memory,
@@ -177,10 +178,24 @@ fn times(options: &Options, topic: &str) -> Times {
     }
 }
 
+/// What the values of a topic are. A topic that an outbox' rows name has what the application wrote.
+fn values(known: &Known<'_>, topic: &str) -> Values {
+    let options = &known.config.envelope;
+    let is_routed = options.outbox.is_some() && !known.published.contains(topic);
+    match () {
+        () if options.transaction_metadata && options.transaction_topic() == topic => {
+            Values::Boundaries
+        }
+        () if options.unwrap.is_some() || is_routed => Values::Others,
+        () => Values::Envelopes,
+    }
+}
+
 /// Everything the reading thread needs.
 struct Reading {
     names: Vec<String>,
     times: Vec<Times>,
+    values: Vec<Values>,
     properties: Properties,
     progress: Option<Progress>,
     memory: usize,
@@ -218,12 +233,13 @@ impl Reading {
                     Some(times) => *times,
                     None => Times::Anywhere,
                 };
+                let values = self.values.get(topic).copied().unwrap_or(Values::Others);
                 checker.take(&Record {
                     place,
                     offset: record.offset(),
                     id,
                     keyed: record.key().is_some(),
-                    of_chunk: is_of_chunk(record.value()),
+                    of_chunk: is_of_chunk(record.value(), values),
                     digest: digest(record.key(), record.value(), times),
                 });
             },
