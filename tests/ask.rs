@@ -2,10 +2,12 @@
 //! name when the right to read them is gone; they have the columns that the publication has, and a new table's
 //! are published when the configuration says so.
 
+use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use std::time::Duration;
 
 use e2e::support::signals::noted;
+use e2e::support::topic::delete_topic;
 use e2e::support::walferry::Config;
 use e2e::support::{kafka, postgres, query_one, sql, wait_for};
 use rustix::process::{Pid, Signal, kill_process};
@@ -210,4 +212,32 @@ fn new_tables_follow_the_word() {
         ignore.bootstrap_servers(),
         &topics
     ));
+}
+
+#[test]
+fn the_command_ends_where_what_it_waits_for_is_gone() {
+    let postgres = postgres(PostgresOptions::default());
+    counted_table(&postgres, 30_000);
+    let config = Config::new("gone", &postgres, kafka());
+    let config = config.set("snapshot.incremental.snapshot.chunk.size", "50");
+    let mut walferry = config.start();
+    let mut command = config.command("snapshot");
+    command
+        .args(["--table", "public.big"])
+        .stderr(Stdio::piped());
+    let mut asking = command.spawn().expect("walferry snapshot");
+    let said = BufReader::new(asking.stderr.take().expect("its words"));
+    let mut said = said.lines().map(|line| line.expect("a line"));
+    // It tells how far that is, so it has seen the note.
+    let seen = said.find(|line| line.contains("rows"));
+    walferry.kill9();
+    assert!(seen.is_some(), "it ended before");
+    let progress = format!("walferry.progress.{}", config.slot());
+    delete_topic(config.bootstrap_servers(), &progress);
+    let last = said.last().expect("its reason");
+    assert!(
+        last.contains("SNAPSHOT_UNKNOWN") && last.contains(&progress),
+        "{last}"
+    );
+    assert_eq!(asking.wait().expect("its end").code(), Some(7));
 }

@@ -277,6 +277,9 @@ fn the_signal_topic() {
             .contains("listening to signals")
             .then_some(())
     });
+    let log = walferry.log();
+    let told = log.lines().find(|line| line.contains("SIGNALS_NOT_READ"));
+    assert!(told.is_some_and(|line| line.contains("before=1")), "{log}");
     send("another", execute);
     send(config.name(), "not even JSON");
     send(config.name(), execute);

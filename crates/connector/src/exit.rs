@@ -23,7 +23,7 @@ pub enum Exit {
     /// 6: a second signal ended the process at once. Nothing is lost, as above.
     Interrupted,
     /// 7: a signal ended the run before it had reached the position that `--until` asked for; or
-    /// `verify` before its end, or `snapshot` was stopped. Nothing is lost; the rest is published by the next run.
+    /// `verify` before its end, or `snapshot` was stopped or its end is not known. Nothing is lost; the rest is published by the next run.
     NotReached,
     /// 10 and above: a named halt; see [`Halt`].
     Halted(Halt),

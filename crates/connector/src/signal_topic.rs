@@ -11,7 +11,7 @@ use relay::SIGNAL_PREFIX;
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_postgres::types::{ToSql, Type};
 use tracing::{info, warn};
 
@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::credentials;
 use crate::incremental::Direct;
 use crate::kafka::SignalReader;
-use crate::kafka::signals::SignalRecord;
+use crate::kafka::signals::{SignalRecord, Start};
 use crate::postgres::sql::{self, SqlClient};
 use crate::postgres::{Conninfo, slots};
 
@@ -67,21 +67,39 @@ async fn forward(
     let opened = spawn_blocking(move || SignalReader::open(&properties, &named, &group, TIMEOUT));
     let reader = opened.await.map_err(|error| error.to_string())?;
     let reader = Arc::new(reader.map_err(|error| error.to_string())?);
+    if let Start::End { before, .. } = reader.start()
+        && before > 0
+    {
+        warn!(
+            topic,
+            before,
+            "SIGNALS_NOT_READ: Kafka knows of no offset of walferry's group, so signals that are there already are \
+             not taken: this is the first start, or the last was longer ago than offsets.retention.minutes; \
+             send again what is still wanted"
+        );
+    }
     info!(topic, "listening to signals");
+    let mut at = reader.start().offset();
+    let mut committed = Instant::now();
     loop {
         let waiting = Arc::clone(&reader);
         let next = spawn_blocking(move || waiting.next(POLL)).await;
         let next = next.map_err(|error| error.to_string())?;
-        let Some(record) = next.map_err(|error| error.to_string())? else {
-            continue;
-        };
-        if record.key.as_deref() == Some(config.topics.prefix.as_bytes()) {
-            pass_on(&record, conninfo, direct).await?;
+        match next.map_err(|error| error.to_string())? {
+            Some(record) => {
+                if record.key.as_deref() == Some(config.topics.prefix.as_bytes()) {
+                    pass_on(&record, conninfo, direct).await?;
+                }
+                at = record.offset + 1;
+            }
+            None if committed.elapsed() < COMMIT_AGAIN => continue,
+            None => {}
         }
-        let (waiting, offset) = (Arc::clone(&reader), record.offset);
-        let done = spawn_blocking(move || waiting.done(offset)).await;
+        let waiting = Arc::clone(&reader);
+        let done = spawn_blocking(move || waiting.commit(at)).await;
         let done = done.map_err(|error| error.to_string())?;
         done.map_err(|error| error.to_string())?;
+        committed = Instant::now();
     }
 }
 
@@ -124,3 +142,5 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How long one look for a record takes; the task ends no later.
 const POLL: Duration = Duration::from_millis(500);
 const PAUSE: Duration = Duration::from_secs(2);
+/// Kafka forgets an offset after a week, or what `offsets.retention.minutes` says.
+const COMMIT_AGAIN: Duration = Duration::from_secs(600);

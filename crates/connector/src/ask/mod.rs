@@ -18,7 +18,7 @@ use crate::copy;
 use crate::credentials::{self, Unreadable};
 use crate::exit::Exit;
 use crate::incremental::{self, Request, State};
-use crate::kafka::{KafkaError, ProgressError, ProgressReader};
+use crate::kafka::{GONE_LOOKS, KafkaError, ProgressError, ProgressReader};
 use crate::postgres::PostgresError;
 use crate::postgres::sql::{self, SqlClient};
 use crate::preflight::quote::qualified;
@@ -83,6 +83,18 @@ pub enum AskError {
     /// It ended without all rows.
     #[error("SNAPSHOT_TABLE_LEFT_OUT: {0}")]
     LeftOut(String),
+    /// What was noted of it is there no more.
+    #[error(
+        "SNAPSHOT_UNKNOWN: what was noted of {id} in {topic} is gone, so its end is not known: the topic was \
+         deleted, or it ended and the next start of walferry took the note back. The log of `walferry run` tells \
+         how it ended; if it does not, ask again"
+    )]
+    Gone {
+        /// What was asked for.
+        id: String,
+        /// The progress topic.
+        topic: String,
+    },
 }
 
 impl AskError {
@@ -92,6 +104,7 @@ impl AskError {
         match self {
             Self::Secret(_) => Exit::Usage,
             Self::Postgres(_) | Self::Progress(_) | Self::Topic(_) => Exit::Unexpected,
+            Self::Gone { .. } => Exit::NotReached,
             Self::Table { .. } | Self::Standby { .. } | Self::LeftOut(_) => Exit::CheckErrors,
         }
     }
@@ -207,7 +220,9 @@ async fn wait(
     let reader = ProgressReader::new(&properties, topic, slot, KAFKA_TIMEOUT);
     let reader = reader.map_err(ProgressError::from)?;
     let bar = bar();
-    let (begun, mut stopping, mut seen, mut told) = (Instant::now(), false, false, String::new());
+    let (begun, mut stopping, mut told) = (Instant::now(), false, String::new());
+    // Of looks since the note was seen.
+    let mut missed = None;
     loop {
         tokio::select! {
             _ = shutdown.wait_for(|asked| *asked), if !stopping => {
@@ -217,22 +232,34 @@ async fn wait(
             }
             () = sleep(LOOK_EVERY) => {}
         }
-        let stored = match reader.read().await {
-            Err(ProgressError::TopicMissing { .. }) => continue,
-            stored => stored?,
+        let noted = match reader.read().await {
+            Err(
+                ProgressError::TopicMissing { .. } | ProgressError::Kafka(KafkaError::UnknownTopic),
+            ) => None,
+            stored => stored?.requests.remove(id),
         };
-        let line = match stored.requests.get(id) {
-            Some(request) => {
-                seen = true;
-                if let Some(exit) = over(request, &bar)? {
+        let line = match (noted, missed) {
+            (Some(request), _) => {
+                missed = Some(0);
+                if let Some(exit) = over(&request, &bar)? {
                     return Ok(exit);
                 }
-                line(request)
+                line(&request)
             }
-            None if !seen && begun.elapsed() > HINT_AFTER => {
+            // Kafka may not know the topic for a moment.
+            (None, Some(looks)) if looks < GONE_LOOKS => {
+                missed = Some(looks + 1);
+                continue;
+            }
+            (None, Some(_)) => {
+                bar.finish_and_clear();
+                let (id, topic) = (id.to_owned(), topic.clone());
+                return Err(AskError::Gone { id, topic });
+            }
+            (None, None) if begun.elapsed() > HINT_AFTER => {
                 "no walferry has taken it yet; the next one that comes there does".to_owned()
             }
-            None => continue,
+            (None, None) => continue,
         };
         if line != told {
             bar.set_message(line.clone());

@@ -18,6 +18,31 @@ pub struct SignalReader {
     consumer: Consumer,
     topic: String,
     timeout: Duration,
+    start: Start,
+}
+
+/// Where the reading begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Behind what was taken.
+    Committed(i64),
+    /// At the topic's end, for the group has committed nothing.
+    End {
+        /// Its offset.
+        at: i64,
+        /// So many records before it are not read.
+        before: i64,
+    },
+}
+
+impl Start {
+    /// The offset.
+    #[must_use]
+    pub fn offset(self) -> i64 {
+        match self {
+            Self::Committed(at) | Self::End { at, .. } => at,
+        }
+    }
 }
 
 /// One record.
@@ -45,17 +70,27 @@ impl SignalReader {
     ) -> Result<Self, KafkaError> {
         let own = [("auto.offset.reset", "earliest")];
         let consumer = consumer::new(properties, READING, group, &own)?;
-        let reader = Self {
+        let mut reader = Self {
             consumer,
             topic: topic.to_owned(),
             timeout,
+            start: Start::Committed(0),
         };
-        let at = reader.position().map_err(|error| reader.explain(&error))?;
+        let start = reader.position();
+        reader.start = start.map_err(|error| reader.explain(&error))?;
+        let at = reader.start.offset();
+        reader.commit(at)?;
         let assigned = reader
-            .list(at)
+            .list(Offset::Offset(at))
             .and_then(|list| reader.consumer.assign(&list));
         assigned.map_err(|error| reader.explain(&error))?;
         Ok(reader)
+    }
+
+    /// Where the reading began.
+    #[must_use]
+    pub fn start(&self) -> Start {
+        self.start
     }
 
     /// The next record, if one comes in this time. Blocks.
@@ -78,32 +113,32 @@ impl SignalReader {
         }
     }
 
-    /// The record at this offset need not come again. Blocks.
+    /// Records before this offset need not come again. Blocks. Kafka forgets it after `offsets.retention.minutes`
+    /// (a week): said again now and then, it stays.
     ///
     /// # Errors
     /// Kafka did not answer, or refused.
-    pub fn done(&self, offset: i64) -> Result<(), KafkaError> {
+    pub fn commit(&self, offset: i64) -> Result<(), KafkaError> {
         let committed = self
-            .list(Offset::Offset(offset + 1))
+            .list(Offset::Offset(offset))
             .and_then(|list| self.consumer.commit(&list, CommitMode::Sync));
         committed.map_err(|error| self.explain(&error))
     }
 
-    fn position(&self) -> Result<Offset, ClientError> {
+    fn position(&self) -> Result<Start, ClientError> {
         let asked = self.list(Offset::Invalid)?;
         let committed = self.consumer.committed_offsets(asked, self.timeout)?;
         let found = committed
             .find_partition(&self.topic, 0)
             .map(|it| it.offset());
-        if let Some(at @ Offset::Offset(_)) = found {
-            return Ok(at);
+        if let Some(Offset::Offset(at)) = found {
+            return Ok(Start::Committed(at));
         }
-        let (_, end) = self
+        let (low, at) = self
             .consumer
             .fetch_watermarks(&self.topic, 0, self.timeout)?;
-        let at = Offset::Offset(end);
-        self.consumer.commit(&self.list(at)?, CommitMode::Sync)?;
-        Ok(at)
+        let before = at.saturating_sub(low);
+        Ok(Start::End { at, before })
     }
 
     fn list(&self, at: Offset) -> Result<TopicPartitionList, ClientError> {
