@@ -133,9 +133,9 @@ pub(crate) struct Incremental {
     /// The last transactions of the stream, and how many there were in all.
     seen: VecDeque<u32>,
     seen_count: u64,
-    /// With where they stood.
     /// The numbers of rows that have no transaction of the server's.
     pub(crate) ordinals: Ordinals,
+    /// With where they stood.
     pub(crate) signals: VecDeque<(Lsn, Signalled)>,
     pub(crate) signal_table: Option<(String, String)>,
     pub(crate) signal_relation: Option<u32>,

@@ -15,7 +15,7 @@ use super::snapshot::SlotAge;
 
 /// What the readers send: perhaps the wish for time, a point and the tables, then rows in any order, the end.
 pub(super) enum Item {
-    /// The snapshot is there; no transaction from `since` on is visible in it.
+    /// The snapshot is there; every transaction before `since` had ended by then.
     Point {
         point: Lsn,
         xid: u32,

@@ -34,8 +34,8 @@ impl Notes {
         }
     }
 
-    /// From here on pieces are read in the snapshot of this point, in which no transaction from `since`
-    /// on is visible.
+    /// From here on pieces are read in the snapshot of this point, by which every transaction before `since`
+    /// had ended.
     pub(super) fn begin(&mut self, point: Lsn, since: u64) {
         (self.point, self.since) = (point, since);
     }

@@ -108,7 +108,8 @@ pub struct Part {
     /// The earliest point that some of it was read at: the stream from there on belongs to it.
     #[serde(with = "lsn_text")]
     pub point: Lsn,
-    /// No transaction from this id on (`xid8`) is visible in the snapshots of all that is done.
+    /// Every transaction before this id (`xid8`) had ended by the snapshots of all that is done (their
+    /// `xmin`). What one from it on has written may be missing there.
     pub since: u64,
     /// Whose rows Kafka has.
     pub done: Done,

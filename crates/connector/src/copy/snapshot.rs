@@ -109,7 +109,8 @@ pub(super) async fn join(conninfo: &Conninfo, name: &str) -> Result<SqlClient, P
     Ok(sql)
 }
 
-/// The transaction (`xid8`) from which on none is visible.
+/// The transaction (`xid8`) before which all had ended: the snapshot's `xmin`. Of those from it on some may be
+/// visible, too.
 pub(super) async fn since(sql: &SqlClient) -> Result<u64, PostgresError> {
     const QUERY: &str =
         "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text";
