@@ -200,7 +200,15 @@ impl Reader {
             request: self.request.id.clone(),
             table,
         };
-        let mut under_way = UnderWay::new(chunks, self.request.after.clone());
+        let had_begun = self.request.after.is_some();
+        let after = self.request.begin_table(chunks.table.order());
+        if had_begun && after.is_none() {
+            info!(
+                table = name,
+                "the table's key has changed: it is read from its beginning"
+            );
+        }
+        let mut under_way = UnderWay::new(chunks, after);
         let read = self.read_chunks(sql, &mut under_way).await;
         if !matches!(read, Err(Stop::Unwanted)) {
             under_way.abandon().await?;

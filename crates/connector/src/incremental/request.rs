@@ -39,6 +39,9 @@ pub struct Request {
     /// Of the first of them, the key behind which rows are left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Vec<String>>,
+    /// What orders its rows: the key's columns as they were when that was noted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order: Vec<String>,
     /// Rows published so far, in chunks or pieces that are whole.
     pub rows: u64,
     /// Chunks that Kafka has; pieces of tables, of a blocking one.
@@ -114,6 +117,7 @@ impl Request {
             paused: false,
             tables: None,
             after: None,
+            order: Vec::new(),
             rows: 0,
             chunks: 0,
             problems: Vec::new(),
@@ -162,9 +166,24 @@ impl Request {
         let first = tables.first().is_some_and(|table| of(table));
         tables.retain(|table| !of(table));
         if first {
-            self.after = None;
+            self.begin_anew();
         }
         first
+    }
+
+    /// The key behind which the first table's rows are left, if it is one in this order; else the table is
+    /// read from its beginning.
+    pub fn begin_table(&mut self, order: Vec<String>) -> Option<Vec<String>> {
+        if self.order != order {
+            self.after = None;
+            self.order = order;
+        }
+        self.after.clone()
+    }
+
+    fn begin_anew(&mut self) {
+        self.after = None;
+        self.order = Vec::new();
     }
 
     /// One of its tables is done, wherever it stands in the list.
@@ -176,7 +195,7 @@ impl Request {
 
     /// The first of its tables is done, or left out for this reason.
     pub fn end_table(&mut self, problem: Option<String>) {
-        self.after = None;
+        self.begin_anew();
         if let Some(tables) = &mut self.tables
             && !tables.is_empty()
         {
@@ -233,6 +252,20 @@ mod tests {
         assert!(request(&["a"]).choose(&published).is_empty());
         assert_eq!(request(&[]).condition("public.ab"), Some("x > 1"));
         assert_eq!(request(&[]).condition("public.b"), None);
+    }
+
+    #[test]
+    fn a_place_in_one_order_means_nothing_in_another() {
+        let order = |text: &str| vec![text.to_owned()];
+        let mut request = request(&["public.a"]);
+        assert_eq!(request.begin_table(order("id integer 0")), None);
+        request.after = Some(order("500"));
+        assert_eq!(
+            request.begin_table(order("id integer 0")),
+            Some(order("500"))
+        );
+        assert_eq!(request.begin_table(order("id text 100")), None);
+        assert_eq!(request.after, None);
     }
 
     #[test]

@@ -105,12 +105,12 @@ pub(super) fn hash(key: &[u8]) -> u128 {
     half(1) << 64 | half(2)
 }
 
-/// What a description says of a table's columns.
+/// What a description says of a table's columns, and of which its rows' identity is made.
 pub(super) fn shape(relation: &Relation<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for column in relation.columns.iter() {
         column.name.hash(&mut hasher);
-        (column.type_oid, column.type_modifier).hash(&mut hasher);
+        (column.type_oid, column.type_modifier, column.in_identity).hash(&mut hasher);
     }
     hasher.finish()
 }
