@@ -237,6 +237,7 @@ impl Reader {
                 under_way.settle(outcome);
             }
             self.note_done(under_way).await?;
+            under_way.cut(scout).await?;
             under_way.begin_wanted();
             if under_way.is_over() {
                 return Ok(());

@@ -90,7 +90,11 @@ impl ChunkTable {
             aliased.join(", "),
             self.copied.source(),
             self.filter(span),
-            names.join(", "),
+            // By place: a column of the table may be called as another is here.
+            (1..=names.len())
+                .map(|n| n.to_string())
+                .collect::<Vec<_>>()
+                .join(", "),
             backwards.join(", ")
         )
     }
