@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use relay::{Chunk, ChunkOutcome};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_postgres::types::Type;
 use tracing::{info, warn};
 
@@ -70,6 +70,8 @@ pub(super) struct Reader {
     pub(super) to_loop: ToLoop,
     pub(super) outcomes: mpsc::UnboundedReceiver<(u64, ChunkOutcome)>,
     pub(super) paused: watch::Receiver<bool>,
+    /// When it was last noted how far it is.
+    pub(super) noted_at: Instant,
 }
 
 impl Reader {
@@ -95,6 +97,15 @@ impl Reader {
         let _ = self.to_loop.send(over).await;
     }
 
+    /// Notes how far it is; a long note not each time, since it would be longer than the rows it tells of.
+    async fn note_now_and_then(&mut self) -> Result<(), Stop> {
+        if self.request.is_long() && self.noted_at.elapsed() < NOTE_EVERY {
+            return Ok(());
+        }
+        self.noted_at = Instant::now();
+        self.note().await
+    }
+
     async fn note(&self) -> Result<(), Stop> {
         self.to_loop
             .send(Item::Note(Box::new(self.request.clone())))
@@ -107,9 +118,7 @@ impl Reader {
         self.wait_for_running(sql).await?;
         if self.request.tables.is_none() {
             let chosen = self.request.choose(&self.published(sql).await?);
-            if chosen.is_empty() {
-                return Err(Stop::refused("no published table matches"));
-            }
+            let chosen = chosen.map_err(Stop::Refused)?;
             info!(
                 request = self.request.id,
                 tables = chosen.len(),
@@ -144,7 +153,7 @@ impl Reader {
             }
             let problem = problem.map(|reason| format!("{table}: {reason}"));
             self.request.end_table(problem);
-            self.note().await?;
+            self.note_now_and_then().await?;
         }
         Ok(())
     }
@@ -265,7 +274,10 @@ impl Reader {
             self.request.chunks += 1;
             news = true;
         }
-        if news { self.note().await } else { Ok(()) }
+        match news {
+            true => self.note_now_and_then().await,
+            false => Ok(()),
+        }
     }
 }
 
@@ -283,5 +295,7 @@ async fn ask_one<T: for<'a> tokio_postgres::types::FromSql<'a>>(
 
 /// Between two looks at what still runs.
 const AGAIN: Duration = Duration::from_millis(100);
+/// How often a long note is written.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// Before another session is tried.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -125,8 +125,24 @@ impl Request {
     }
 
     /// Of the published tables, those asked for.
-    #[must_use]
-    pub fn choose(&self, published: &[String]) -> Vec<String> {
+    ///
+    /// # Errors
+    /// There is none, or there are more than can be noted; in words.
+    pub fn choose(&self, published: &[String]) -> Result<Vec<String>, String> {
+        let chosen = self.matching(published);
+        if chosen.is_empty() {
+            return Err("no published table matches".to_owned());
+        }
+        if chosen.iter().map(String::len).sum::<usize>() > NAMES_BYTES_MAX {
+            let tables = chosen.len();
+            return Err(format!(
+                "{tables} tables match, whose names are more than a request can note: ask for fewer at a time"
+            ));
+        }
+        Ok(chosen)
+    }
+
+    fn matching(&self, published: &[String]) -> Vec<String> {
         let patterns = self
             .collections
             .iter()
@@ -201,7 +217,21 @@ impl Request {
         {
             tables.remove(0);
         }
-        self.problems.extend(problem);
+        problem.into_iter().for_each(|it| self.add_problem(it));
+    }
+
+    /// A table was left out; of many, the log tells.
+    pub fn add_problem(&mut self, problem: String) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Whether its note is so long that it is not written after each chunk.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        let tables = self.tables.as_ref();
+        tables.is_some_and(|tables| tables.len() > TABLES_LONG)
     }
 
     /// Where it was asked for; the beginning, for one from elsewhere.
@@ -231,6 +261,11 @@ impl Request {
     }
 }
 
+/// A note is a record, of which Kafka takes a mebibyte by itself.
+const NAMES_BYTES_MAX: usize = 256 << 10;
+const PROBLEMS_MAX: usize = 100;
+const TABLES_LONG: usize = 200;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -247,9 +282,15 @@ mod tests {
     #[test]
     fn tables_are_chosen_by_whole_names() {
         let published = ["public.a", "public.ab", "public.b"].map(str::to_owned);
-        assert_eq!(request(&["public.a"]).choose(&published), ["public.a"]);
-        assert_eq!(request(&["public.a.*"]).choose(&published), published[..2]);
-        assert!(request(&["a"]).choose(&published).is_empty());
+        let choose = |pattern| request(&[pattern]).choose(&published);
+        assert_eq!(choose("public.a").unwrap(), ["public.a"]);
+        assert_eq!(choose("public.a.*").unwrap(), published[..2]);
+        assert!(choose("a").unwrap_err().contains("no published table"));
+        let many: Vec<String> = (0..30_000)
+            .map(|n| format!("public.table_{n:06}"))
+            .collect();
+        let refused = request(&["public.*"]).choose(&many).unwrap_err();
+        assert!(refused.starts_with("30000 tables"), "{refused}");
         assert_eq!(request(&[]).condition("public.ab"), Some("x > 1"));
         assert_eq!(request(&[]).condition("public.b"), None);
     }
