@@ -19,6 +19,7 @@ mod heartbeat;
 mod idle_advance;
 mod inbox;
 mod incremental;
+mod incremental_large_values;
 mod kafka_absent;
 mod kafka_outage;
 mod large_transaction;
