@@ -139,7 +139,7 @@ pub(super) fn shape(relation: &Relation<'_>) -> u64 {
     hasher.finish()
 }
 
-/// Changes kept of one window: 16 MiB.
+/// Changes kept of one window: 12 MiB.
 const TOUCHED_MAX: usize = 262_144;
 /// Of their rows; windows of one time share them.
 const PARTIAL_BYTES_MAX: usize = 32 << 20;
