@@ -21,6 +21,7 @@ mod idle_advance;
 mod inbox;
 mod incremental;
 mod incremental_keys;
+mod incremental_large_values;
 mod kafka_absent;
 mod kafka_outage;
 mod large_transaction;
