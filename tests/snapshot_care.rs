@@ -191,6 +191,43 @@ fn wait_for_piece(config: &Config) {
 }
 
 #[test]
+fn changes_are_published_while_a_snapshot_waits_for_a_long_transaction() {
+    let postgres = postgres(PostgresOptions::default());
+    let config = config("care_long", &postgres);
+    let slot = config.slot();
+    sql(
+        &postgres,
+        &format!(
+            "CREATE TABLE users (id int PRIMARY KEY, name text);
+             INSERT INTO users VALUES (1, 'old');
+             CREATE PUBLICATION {slot} FOR TABLE users"
+        ),
+    );
+    // A slot that was there before: its copy is of the present, as that of a run that was killed.
+    let make = format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')");
+    sql(&postgres, &make);
+    let long = Session::open(&postgres);
+    long.begin();
+    let mut walferry = config.spawn();
+    sql(&postgres, "INSERT INTO users VALUES (2, 'new')");
+    let operations = || -> Vec<String> {
+        let events = events(&config, "users");
+        events.iter().map(Event::operation).collect()
+    };
+    wait_for("the change", LIMIT, || {
+        assert!(walferry.is_running(), "{}", walferry.log());
+        (operations() == ["c"]).then_some(())
+    });
+    long.run("COMMIT");
+    wait_for("the rows", LIMIT, || {
+        assert!(walferry.is_running(), "{}", walferry.log());
+        (operations() == ["c", "r", "r"]).then_some(())
+    });
+    walferry.sigterm();
+    assert_eq!(walferry.wait_exit(LIMIT), Some(0), "{}", walferry.log());
+}
+
+#[test]
 fn a_table_that_somebody_has_locked_is_named_and_waited_for_in_short_turns() {
     let postgres = postgres(PostgresOptions::default());
     sql(

@@ -7,7 +7,6 @@ use std::time::Duration;
 use relay::{Chunk, ChunkOutcome};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep};
-use tokio_postgres::types::Type;
 use tracing::{info, warn};
 
 use super::chunks::{Chunks, ToLoop};
@@ -16,6 +15,7 @@ use super::request::Request;
 use super::table::ChunkTable;
 use super::under_way::{Session, UnderWay};
 use crate::copy;
+use crate::postgres::running::Running;
 use crate::postgres::sql::{self, SqlClient};
 use crate::postgres::{Class, PostgresError};
 
@@ -177,27 +177,15 @@ impl Reader {
     /// stream's first message, or have written to a table before it was published: neither would be in
     /// the stream, and a snapshot might not see it.
     async fn wait_for_running(&self, sql: &SqlClient) -> Result<(), Stop> {
-        const DOING: &str = "wait for running transactions";
-        const NOW: &str =
-            "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text";
-        const ENDED: &str = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) \
-             >= $1::text::pg_catalog.xid8";
-        let begun: String = ask_one(sql, DOING, NOW, &[]).await?;
-        let mut looks: u32 = 0;
-        loop {
-            let ended = ask_one(sql, DOING, ENDED, &[(&begun, Type::TEXT)]).await?;
-            if ended {
-                return Ok(());
-            }
-            looks += 1;
-            if looks == 10 {
-                info!(
-                    request = self.request.id,
-                    "waiting for running transactions to end"
-                );
-            }
-            sleep(AGAIN).await;
+        let running = Running::now(sql).await?;
+        if running.are_over(sql).await? {
+            return Ok(());
         }
+        info!(
+            request = self.request.id,
+            "waiting for running transactions to end"
+        );
+        Ok(running.wait(sql).await?)
     }
 
     async fn read_table(&mut self, sql: &SqlClient, name: &str) -> Result<(), Stop> {
@@ -281,20 +269,6 @@ impl Reader {
     }
 }
 
-async fn ask_one<T: for<'a> tokio_postgres::types::FromSql<'a>>(
-    sql: &SqlClient,
-    doing: &'static str,
-    query: &str,
-    parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)],
-) -> Result<T, Stop> {
-    let rows = sql.query_typed(query, parameters).await;
-    let rows = rows.map_err(sql::sql(doing))?;
-    let row = rows.first().ok_or(Stop::Unwanted)?;
-    Ok(row.try_get(0).map_err(sql::sql(doing))?)
-}
-
-/// Between two looks at what still runs.
-const AGAIN: Duration = Duration::from_millis(100);
 /// How often a long note is written.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// Before another session is tried.

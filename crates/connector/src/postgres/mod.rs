@@ -17,6 +17,7 @@ pub mod passfile;
 mod pause;
 mod pump;
 mod replication;
+pub mod running;
 mod session;
 pub mod slots;
 pub mod sql;
