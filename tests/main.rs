@@ -20,6 +20,7 @@ mod heartbeat;
 mod idle_advance;
 mod inbox;
 mod incremental;
+mod incremental_refused;
 mod kafka_absent;
 mod kafka_outage;
 mod large_transaction;
