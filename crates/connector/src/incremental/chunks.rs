@@ -63,7 +63,7 @@ impl Chunks {
     ) -> Result<Option<Vec<String>>, Stop> {
         let span = Span { after, to: None };
         let bound = self.table.bound_statement(span, rows);
-        let failed = sql::sql(DOING);
+        let failed = sql::rows(DOING);
         let found = async {
             self.begin(sql).await?;
             let found = sql.query_typed(&bound, &[]).await.map_err(&failed)?;
@@ -135,7 +135,7 @@ impl Chunks {
         window: u64,
         span: Span<'_>,
     ) -> Result<(Chunk, Read), Stop> {
-        let failed = sql::sql(DOING);
+        let failed = sql::rows(DOING);
         let before = Replay::of(sql).await?;
         let snapshot = self.begin(sql).await?;
         let seen = match before {
