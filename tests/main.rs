@@ -22,6 +22,7 @@ mod inbox;
 mod incremental;
 mod incremental_keys;
 mod incremental_large_values;
+mod incremental_refused;
 mod kafka_absent;
 mod kafka_outage;
 mod large_transaction;

@@ -139,13 +139,13 @@ fn without_pauses_the_slot_is_lost() {
 }
 
 /// Somebody else's session.
-struct Session {
+pub(crate) struct Session {
     runtime: Runtime,
     client: Client,
 }
 
 impl Session {
-    fn open(postgres: &PostgresServer) -> Self {
+    pub(crate) fn open(postgres: &PostgresServer) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -159,7 +159,7 @@ impl Session {
         Self { runtime, client }
     }
 
-    fn run(&self, sql: &str) {
+    pub(crate) fn run(&self, sql: &str) {
         let done = self.runtime.block_on(self.client.batch_execute(sql));
         done.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }

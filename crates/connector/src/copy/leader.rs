@@ -140,7 +140,9 @@ fn plan(tables: &[Arc<CopyTable>], noted: &Noted, locks: Locks, wanted: &Wanted)
         let part = part.filter(|part| part.storage == table.size.storage);
         let done = part.map_or(&nothing, |part| &part.done);
         let pieces = table.pieces(done);
-        let again = part.filter(|_| table.size.outside && !done.is_empty());
+        // Rows move, and the stream does not tell all of what was written.
+        let is_untold = table.size.outside || wanted.has_silent_writes;
+        let again = part.filter(|_| is_untold && table.size.by_block && !done.is_empty());
         let spans = spans(pieces, again.map(|part| part.since));
         if !spans.is_empty() {
             bytes += table.size.bytes;

@@ -72,7 +72,7 @@ impl Chunks {
         rows: usize,
     ) -> Result<Option<Vec<String>>, Stop> {
         let bound = self.table.bound_statement(span, rows);
-        let failed = sql::sql(DOING);
+        let failed = sql::rows(DOING);
         let found = async {
             self.begin(sql).await?;
             let found = sql.query_typed(&bound, &[]).await.map_err(&failed)?;
@@ -142,7 +142,7 @@ impl Chunks {
     }
 
     async fn rows(&self, sql: &SqlClient, window: u64, span: Span<'_>) -> Result<Rows, Stop> {
-        let failed = sql::sql(DOING);
+        let failed = sql::rows(DOING);
         let before = Replay::of(sql).await?;
         let snapshot = self.begin(sql).await?;
         let seen = match before {

@@ -15,9 +15,9 @@ use super::request::Request;
 use super::table::ChunkTable;
 use super::under_way::{Session, UnderWay};
 use crate::copy;
+use crate::postgres::PostgresError;
 use crate::postgres::running::Running;
 use crate::postgres::sql::{self, SqlClient};
-use crate::postgres::{Class, PostgresError};
 
 /// What the reader sends to the loop. It waits for each answer: what follows depends on it.
 pub(super) enum Item {
@@ -135,7 +135,7 @@ impl Reader {
                     continue;
                 }
                 Err(Stop::Refused(reason)) => Some(reason),
-                Err(Stop::Failed(error)) if error.class() == Class::Permanent => {
+                Err(Stop::Failed(error)) if error.is_of_statement() && !error.is_lock_timeout() => {
                     Some(error.to_string())
                 }
                 Err(stop) => return Err(stop),
