@@ -28,6 +28,7 @@ mod kafka_outage;
 mod large_transaction;
 mod logical_messages;
 mod new_table;
+mod new_table_at_start;
 mod observation;
 mod outbox;
 mod outbox_init;

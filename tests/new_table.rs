@@ -1,5 +1,6 @@
 //! A table that is met for the first time while walferry runs: asking the catalog about it, and
-//! Kafka for its topic, holds up neither the connection nor anything else, however long it takes.
+//! Kafka for its topic, holds up neither the connection nor anything else, however long it takes; nor
+//! does who holds a lock on one that is not published yet.
 
 use std::thread::{self, sleep};
 use std::time::Duration;
@@ -8,6 +9,8 @@ use e2e::support::event::Event;
 use e2e::support::topic::{TopicReader, create_topic};
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::{kafka, own_kafka, postgres, query, sql, wait_for, walsender};
+use tokio::runtime::Builder;
+use tokio_postgres::NoTls;
 use xtask::servers::{KafkaServer, PostgresOptions, PostgresServer};
 
 /// Several times the server's patience, and longer than one question to Kafka may take.
@@ -184,4 +187,45 @@ fn a_table_that_the_publication_leaves_out_is_told() {
     wait_for("none is left out", LIMIT, || {
         (count() == Some(0.0)).then_some(())
     });
+}
+
+/// Somebody holds a new table for long. `ALTER PUBLICATION` gives up waiting for him, and is tried again.
+#[test]
+fn a_table_that_somebody_holds_is_taken_in_later() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(&postgres, "CREATE TABLE old (id int PRIMARY KEY)");
+    let config = Config::new("held", &postgres, kafka());
+    let walferry = config.start();
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let url = postgres.socket_url_for("postgres");
+    let connected = runtime.block_on(tokio_postgres::connect(&url, NoTls));
+    let (holder, connection) = connected.expect("a session");
+    runtime.spawn(connection);
+    let hold = |text| runtime.block_on(holder.batch_execute(text)).expect(text);
+    hold("CREATE TABLE young (id int PRIMARY KEY); INSERT INTO young VALUES (1)");
+    // As CREATE INDEX CONCURRENTLY does.
+    hold("BEGIN; LOCK TABLE young IN SHARE UPDATE EXCLUSIVE MODE");
+    let waiting = "SELECT (SELECT count(*) FROM pg_stat_activity AS other
+                            WHERE other.application_name = waiting.application_name
+                              AND other.backend_type = 'client backend' AND other.pid <> waiting.pid)
+                   FROM pg_stat_activity AS waiting
+                   WHERE wait_event_type = 'Lock' AND query LIKE '%ALTER PUBLICATION%'";
+    let others = wait_for("somebody waits for the table", LIMIT, || {
+        query(&postgres, waiting).pop()
+    });
+    assert_ne!(others, "0", "questions wait behind it");
+    wait_for("nobody waits any more", LIMIT, || {
+        query(&postgres, waiting).is_empty().then_some(())
+    });
+    wait_for("the log", LIMIT, || {
+        let log = walferry.log();
+        log.contains("the publication leaves it out").then_some(())
+    });
+    hold("COMMIT");
+    let topic = config.topic("young");
+    TopicReader::new(config.bootstrap_servers(), &topic).wait_for_count(1, LIMIT);
 }

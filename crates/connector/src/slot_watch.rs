@@ -3,9 +3,10 @@
 //!
 //! A task beside the loop, over the session for questions: a server that takes its time to answer
 //! holds up nothing. A session that was closed is opened again here, for the questions, too, since
-//! the stream may go on for weeks. It only tells; a slot that is lost is the next start's to find.
+//! the stream may go on for weeks. Of the slot it only tells: one that is lost is the next start's to find.
 //!
-//! Now and then it also looks for tables that are wanted and not published (`unpublished.rs`).
+//! A second task looks for tables that are wanted and not published (`unpublished.rs`), and takes them in over
+//! a session of its own: who holds a lock on one is waited for, and behind that waits no other question.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use tracing::{debug, info, warn};
 use crate::config::{Config, Create, NewTables, TableFilter};
 use crate::observer::Observer;
 use crate::postgres::slots::{self, SlotState};
-use crate::postgres::sql::sql;
+use crate::postgres::sql::{sql, within};
 use crate::postgres::{CatalogSession, PostgresError};
 use crate::prepared::{self, PreparedTransaction};
 use crate::telemetry::{SlotHealth, WalStatus};
@@ -26,14 +27,14 @@ use crate::unpublished::{self, Unpublished};
 
 /// The watch; it ends with this handle.
 #[derive(Debug)]
-pub struct SlotWatch(JoinHandle<()>);
+pub struct SlotWatch([JoinHandle<()>; 2]);
 
 impl SlotWatch {
     /// Begins to look, at once and then every few seconds.
     #[must_use]
     pub fn begin(session: Arc<CatalogSession>, config: &Config, observer: Observer) -> Self {
         let slot = config.postgres.slot.clone();
-        let mut left_out = LeftOut {
+        let left_out = LeftOut {
             publication: config.postgres.publication.clone(),
             wanted: config.tables.clone(),
             told: BTreeSet::new(),
@@ -47,32 +48,30 @@ impl SlotWatch {
             age: config.postgres.prepared_age,
             told: BTreeSet::new(),
         };
-        Self(tokio::spawn(async move {
-            watch(&session, &slot, &mut left_out, &mut forgotten, &observer).await;
-        }))
+        let tables = watch_tables(Arc::clone(&session), left_out, observer.clone());
+        let slot = async move { watch(&session, &slot, &mut forgotten, &observer).await };
+        Self([tokio::spawn(slot), tokio::spawn(tables)])
     }
 }
 
 impl Drop for SlotWatch {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.iter().for_each(JoinHandle::abort);
     }
 }
 
 async fn watch(
     session: &CatalogSession,
     slot: &str,
-    left_out: &mut LeftOut,
     forgotten: &mut Forgotten,
     observer: &Observer,
 ) {
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut status = None;
-    let mut looks: u32 = 0;
     loop {
         tokio::select! {
-            _ = ticks.tick() => looks = looks.wrapping_add(1),
+            _ = ticks.tick() => {}
             () = session.missed() => {}
         }
         let looked = async { slots::state(&*session.client().await?, slot).await };
@@ -95,12 +94,17 @@ async fn watch(
             Ok(Err(error)) => debug!(%error, "prepared transactions could not be looked at"),
             Err(_) => debug!("the server does not answer a question about prepared transactions"),
         }
-        if looks.is_multiple_of(LEFT_OUT_EVERY) {
-            match timeout(PATIENCE, left_out.look(session)).await {
-                Ok(Ok(count)) => observer.unpublished(count),
-                Ok(Err(error)) => debug!(%error, "the publication could not be looked at"),
-                Err(_) => debug!("the server does not answer a question about the publication"),
-            }
+    }
+}
+
+async fn watch_tables(session: Arc<CatalogSession>, mut left_out: LeftOut, observer: Observer) {
+    let mut ticks = interval(LEFT_OUT_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        match left_out.look(&session).await {
+            Ok(count) => observer.unpublished(count),
+            Err(error) => debug!(%error, "the publication could not be looked at"),
         }
     }
 }
@@ -119,34 +123,24 @@ impl LeftOut {
     /// Tells of those that are new, and counts all.
     async fn look(&mut self, session: &CatalogSession) -> Result<usize, PostgresError> {
         const DOING: &str = "look for tables that are not published";
-        let client = session.client().await?;
-        let found = unpublished::find(&client, &self.publication, &self.wanted).await;
-        let found: BTreeSet<Unpublished> = found.map_err(sql(DOING))?.into_iter().collect();
-        let mut left = BTreeSet::new();
+        let asked = async {
+            let client = session.client().await?;
+            let found = unpublished::find(&client, &self.publication, &self.wanted).await;
+            let found: BTreeSet<Unpublished> = found.map_err(sql(DOING))?.into_iter().collect();
+            let is_standby = !found.is_empty() && slots::is_standby(&client).await?;
+            Ok((found, is_standby))
+        };
+        let (found, is_standby) = within(PATIENCE, DOING, asked).await?;
         let rows = self.new_tables == NewTables::Snapshot;
-        let is_standby = !found.is_empty() && slots::is_standby(&client).await?;
         if is_standby {
             self.tell_on_standby(&found, rows);
             self.told = found;
             return Ok(self.told.len());
         }
-        for new in found {
-            if self.new_tables == NewTables::Ignore {
-                left.insert(new);
-                continue;
-            }
-            match new.take_in(&client, rows).await {
-                Ok(()) => info!(
-                    table = new.table,
-                    rows, "took a new table into the publication"
-                ),
-                Err(error) => {
-                    let error = sql("take a new table in")(error);
-                    debug!(table = new.table, %error, "a new table could not be taken in");
-                    left.insert(new);
-                }
-            }
-        }
+        let left = match found.is_empty() || self.new_tables == NewTables::Ignore {
+            true => found,
+            false => take_in(session, found, rows).await?,
+        };
         for Unpublished { table, remedy } in left.difference(&self.told) {
             warn!(
                 table,
@@ -171,6 +165,31 @@ impl LeftOut {
             );
         }
     }
+}
+
+/// Takes tables in, and gives those that could not be.
+async fn take_in(
+    session: &CatalogSession,
+    found: BTreeSet<Unpublished>,
+    rows: bool,
+) -> Result<BTreeSet<Unpublished>, PostgresError> {
+    const DOING: &str = "take a new table in";
+    let client = within(PATIENCE, DOING, session.another()).await?;
+    let mut left = BTreeSet::new();
+    for new in found {
+        let taken = async { new.take_in(&client, rows).await.map_err(sql(DOING)) };
+        match within(PATIENCE, DOING, taken).await {
+            Ok(()) => info!(
+                table = new.table,
+                rows, "took a new table into the publication"
+            ),
+            Err(error) => {
+                debug!(table = new.table, %error, "a new table could not be taken in");
+                left.insert(new);
+            }
+        }
+    }
+    Ok(left)
 }
 
 /// The look for prepared transactions that nobody ends.
@@ -235,8 +254,8 @@ fn told(slot: &str, status: Option<WalStatus>) {
 /// Lag in bytes is as old as this at most; the question takes the server a fraction of a
 /// millisecond.
 const EVERY: Duration = Duration::from_secs(5);
-/// So many looks at the slot to one at the publication, which reads the list of all tables.
-const LEFT_OUT_EVERY: u32 = 6;
+/// It reads the list of all tables.
+const LEFT_OUT_EVERY: Duration = Duration::from_secs(30);
 /// The session is shared with the catalog's questions, which wait behind this one.
 const PATIENCE: Duration = Duration::from_secs(5);
 

@@ -19,31 +19,43 @@ pub struct Unpublished {
 }
 
 impl Unpublished {
-    /// Takes it in, and in the same transaction asks for the rows it has, if they are wanted.
+    /// Takes it in, and in the same transaction asks for the rows it has, if they are wanted. Whoever holds the
+    /// table (`CREATE INDEX CONCURRENTLY`, `VACUUM`, an `ALTER` that is not committed) is not waited for for
+    /// long: a later look tries again.
     ///
     /// # Errors
     /// What the server answered: not everybody may change a publication.
     pub async fn take_in(&self, client: &Client, rows: bool) -> Result<(), tokio_postgres::Error> {
         // One message of the protocol, and so one transaction.
-        client.batch_execute(&self.statements(rows)).await
+        let bounded = format!("SET LOCAL lock_timeout = '2s'; {}", self.statements(rows));
+        client.batch_execute(&bounded).await
     }
 
     /// The statements for that.
     #[must_use]
     pub fn statements(&self, rows: bool) -> String {
-        let data = json!({ "data-collections": [regex::escape(&self.table)] });
-        let id = format!("new-{}", self.table);
-        let signal = json!({ "id": id, "type": "execute-snapshot", "data": data });
-        let emit = match rows {
-            true => format!(
-                "; SELECT pg_catalog.pg_logical_emit_message(true, {}, {})",
-                literal(SIGNAL_PREFIX),
-                literal(&signal.to_string())
-            ),
-            false => String::new(),
-        };
-        format!("{}{emit}", self.remedy)
+        match rows {
+            true => format!("{}; {}", self.remedy, ask_for(&[self.table.as_str()])),
+            false => self.remedy.clone(),
+        }
     }
+}
+
+/// The statement that asks for the rows of these tables, in the transaction that publishes them.
+#[must_use]
+pub fn ask_for(tables: &[&str]) -> String {
+    let id = match tables {
+        [first, others @ ..] if !others.is_empty() => format!("new-{first}-and-{}", others.len()),
+        _ => format!("new-{}", tables.concat()),
+    };
+    let names: Vec<String> = tables.iter().map(|table| regex::escape(table)).collect();
+    let data = json!({ "data-collections": names });
+    let signal = json!({ "id": id, "type": "execute-snapshot", "data": data });
+    format!(
+        "SELECT pg_catalog.pg_logical_emit_message(true, {}, {})",
+        literal(SIGNAL_PREFIX),
+        literal(&signal.to_string())
+    )
 }
 
 /// Lists them. None while there is no such publication: that ends the stream by itself.

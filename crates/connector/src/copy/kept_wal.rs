@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tracing::{debug, info, warn};
 
 use crate::postgres::CatalogSession;
@@ -58,7 +58,9 @@ impl Room {
             kept,
             "the stream goes first, so that the server need not keep that much WAL"
         );
-        let freed = self.0.wait_for(|seen| !seen.is_some_and(Seen::is_much));
+        let freed = self
+            .0
+            .wait_for(|seen| seen.is_some_and(|seen| !seen.is_much()));
         if timeout(LETTING_GO, freed).await.is_err() {
             let kept = self.0.borrow().map_or(0, |seen| seen.kept);
             warn!(
@@ -199,11 +201,13 @@ async fn look_again(
     let mut ticks = interval(EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut warnings = Warnings::default();
+    let mut looked_at = Instant::now();
     loop {
         ticks.tick().await;
         let looked = async { slots::state(&*session.client().await?, slot).await };
         match timeout(PATIENCE, looked).await {
             Ok(Ok(state)) => {
+                looked_at = Instant::now();
                 let Some(seen) = seen(&state, limit) else {
                     continue;
                 };
@@ -213,6 +217,20 @@ async fn look_again(
             Ok(Err(error)) => debug!(%error, "the slot could not be looked at"),
             Err(_) => debug!("the server does not answer a question about the slot"),
         }
+        if looked_at.elapsed() > STALE {
+            unknown(slot, sender);
+        }
+    }
+}
+
+/// What was seen long ago is neither a reason to pause nor one to go on as before.
+fn unknown(slot: &str, sender: &watch::Sender<Option<Seen>>) {
+    if sender.send_replace(None).is_some() {
+        warn!(
+            slot,
+            "how much WAL the server keeps is not known for half a minute: the reading does not pause at \
+             its limit until the slot can be looked at"
+        );
     }
 }
 
@@ -280,6 +298,8 @@ impl Warnings {
 const EVERY: Duration = Duration::from_millis(500);
 /// The session is shared with other questions.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Several looks that were not answered.
+const STALE: Duration = Duration::from_secs(30);
 /// The server looks for a place to restart from every 15 s (`LOG_SNAPSHOT_INTERVAL_MS`): twice, and the
 /// time that the stream needs.
 const LETTING_GO: Duration = Duration::from_secs(60);
@@ -288,6 +308,8 @@ const UNBOUNDED_TOLD: u64 = 1 << 30;
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
+
     use pgoutput::Lsn;
 
     use super::*;
@@ -335,6 +357,18 @@ mod tests {
         assert!(seen(50, Some(100)).is_much() && !seen(49, Some(100)).is_much());
         assert!(!seen(1 << 40, None).is_much());
         assert_eq!(super::seen(&state(None, None), Some(7)), None);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_known_is_no_room() {
+        let (sender, receiver) = watch::channel(Some(seen(60, Some(100))));
+        let mut room = Room(receiver);
+        assert!(room.is_short().await);
+        unknown("s", &sender);
+        let mut freed = pin!(room.freed());
+        assert!(timeout(Duration::ZERO, &mut freed).await.is_err());
+        sender.send_replace(Some(seen(40, Some(100))));
+        assert!(timeout(PATIENCE, freed).await.is_ok());
     }
 
     #[test]

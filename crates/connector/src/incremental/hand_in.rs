@@ -19,6 +19,7 @@ use super::asked::NOT_PAUSED;
 use super::blocking::Blocking;
 use super::chunks::ToLoop;
 use super::door::Door;
+use super::names;
 use super::reader::{Item, Reader, Sent};
 use super::request::{Asked, Noted, Request, State};
 use crate::config::{Config, TableFilter};
@@ -403,19 +404,15 @@ impl Incremental {
         let id = signal.id;
         match signal.action {
             Action::Execute(wanted) => {
-                let key = (id, at.to_string());
-                let running = |it: &Request| it.id == key.0 && it.at == key.1;
-                if self.ended.contains(&key) || self.requests.iter().any(running) {
+                let at = at.to_string();
+                let running = self.requests.iter().map(|it| (&it.id, &it.at));
+                let ended = self.ended.iter().map(|(id, at)| (id, at));
+                let Some(id) = names::name(id, &at, running, ended) else {
                     // The stream came a second time.
                     return;
-                }
-                let taken = |it: &Request| it.id == key.0;
-                let id = match self.requests.iter().any(taken) {
-                    true => format!("{}@{}", key.0, key.1),
-                    false => key.0,
                 };
                 info!(request = id, collections = ?wanted.collections, "rows are to be published beside the stream");
-                let request = Request::new(id, key.1, wanted);
+                let request = Request::new(id, at, wanted);
                 self.notes.push(request.clone());
                 self.requests.push_back(request);
             }

@@ -22,6 +22,7 @@ mod blocking;
 mod chunks;
 mod door;
 mod hand_in;
+mod names;
 mod place;
 mod reader;
 mod request;

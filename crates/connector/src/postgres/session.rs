@@ -88,6 +88,18 @@ impl CatalogSession {
         Ok(client)
     }
 
+    /// A session of its own with the same server, for what may wait there.
+    ///
+    /// # Errors
+    /// As [`CatalogSession::client`].
+    pub async fn another(&self) -> Result<SqlClient, PostgresError> {
+        let client = SqlClient::connect(&self.conninfo).await?;
+        match server(&client).await? == self.server {
+            true => Ok(client),
+            false => Err(PostgresError::OtherServer),
+        }
+    }
+
     fn current(&self) -> Arc<SqlClient> {
         Arc::clone(&self.lock())
     }

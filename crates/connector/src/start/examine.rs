@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use relay::Progress;
+use relay::{Progress, SnapshotState};
+use tracing::info;
 
 use super::{CHECK_TIMEOUT, Start, StartError};
-use crate::config::SnapshotMode;
+use crate::config::{NewTables, SnapshotMode};
 use crate::kafka::Stored;
 use crate::kafka::ensure::Ensured;
 use crate::postgres::sql::{SqlClient, within};
@@ -15,7 +16,7 @@ use crate::preflight::report::Report;
 use crate::preflight::setup::SetupPlan;
 use crate::preflight::wanted::StoredProgress;
 use crate::preflight::{self, Examination};
-use crate::resume;
+use crate::{resume, unpublished};
 
 impl Start<'_> {
     /// An ordinary session, and what the check of Postgres found; no check at a reconnection.
@@ -76,6 +77,22 @@ impl Start<'_> {
         Ok(plan)
     }
 
+    /// Tables that came to match while nobody ran have rows that no copy reads: they are asked for as those
+    /// of a table that is found later.
+    pub(super) fn ask_for_new(&self, plan: &mut SetupPlan, stored: Option<&Progress>) {
+        let (Some(stored), Some(add_tables)) = (stored, &mut plan.add_tables) else {
+            // The first copy reads them, if rows are wanted.
+            return;
+        };
+        let is_copied = copies(self.config.snapshot, stored.snapshot);
+        let rows = self.config.signals.new_tables == NewTables::Snapshot && !is_copied;
+        let tables: Vec<&str> = plan.new_tables.iter().map(String::as_str).collect();
+        if rows && !tables.is_empty() {
+            *add_tables = format!("{add_tables} {}", unpublished::ask_for(&tables));
+        }
+        info!(?tables, rows, "new tables go into the publication");
+    }
+
     /// A publication is not made behind stored progress.
     pub(super) fn publication_is_kept(
         &self,
@@ -91,6 +108,11 @@ impl Start<'_> {
     }
 }
 
+/// Whether all that is published is copied at a start of the process, where a copy stood like that.
+fn copies(mode: SnapshotMode, stored: SnapshotState) -> bool {
+    mode == SnapshotMode::Always || (stored == SnapshotState::Running && mode.copies())
+}
+
 /// Findings that the start itself handles better: a slot in use and a sender that is not free yet
 /// are waited for, a Kafka that does not answer is asked again, what is missing is made; and a table
 /// without identity that somebody else has published is broken already, with or without this run.
@@ -104,5 +126,25 @@ fn is_for_later(finding: &Finding, publishes: bool, mode: SnapshotMode) -> bool 
         "TOPIC_GONE" => true,
         "TOPIC_MISSING" => finding.severity == Severity::Info,
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_under_way_reads_what_was_published_meanwhile() {
+        let (running, done, none) = (
+            SnapshotState::Running,
+            SnapshotState::Finished,
+            SnapshotState::None,
+        );
+        assert!(copies(SnapshotMode::Initial, running));
+        assert!(copies(SnapshotMode::Always, done));
+        assert!(!copies(SnapshotMode::Initial, done));
+        // It was asked for once, and is not any more.
+        assert!(!copies(SnapshotMode::NoData, running));
+        assert!(!copies(SnapshotMode::NoData, none));
     }
 }

@@ -1,0 +1,98 @@
+//! A table that comes to match while no walferry runs is taken in by the next start, and its rows are
+//! published once: beside the stream, or by the copy that reads all tables at that start.
+
+use std::time::Duration;
+
+use e2e::support::walferry::{Config, Walferry};
+use e2e::support::{kafka, postgres, query_one, sql, wait_for};
+use xtask::servers::{PostgresOptions, PostgresServer};
+
+use super::incremental::{end, events, reads};
+
+const LIMIT: Duration = Duration::from_secs(90);
+
+/// The second start, behind a table that was made in between.
+fn started_again(postgres: &PostgresServer, config: &Config) -> Walferry {
+    sql(
+        postgres,
+        "CREATE TABLE old (id int PRIMARY KEY); INSERT INTO old VALUES (1)",
+    );
+    let first = config.start();
+    sql(postgres, "INSERT INTO old VALUES (2)");
+    wait_for("a change", LIMIT, || {
+        let events = events(config, "old");
+        events.iter().any(|it| it.operation() == "c").then_some(())
+    });
+    end(first);
+    sql(
+        postgres,
+        "CREATE TABLE young (id int PRIMARY KEY); INSERT INTO young SELECT generate_series(1, 100);
+         CREATE TABLE \"odd (name\" (id int PRIMARY KEY); INSERT INTO \"odd (name\" VALUES (7)",
+    );
+    let again = config.start();
+    sql(postgres, "INSERT INTO young VALUES (101)");
+    again
+}
+
+/// Rows of the new table that were there before that start: the one written behind it may be read, too.
+fn rows(config: &Config) -> usize {
+    let young = events(config, "young").into_iter();
+    let before = young.filter(|it| it.json()["after"]["id"].as_i64() <= Some(100));
+    reads(&before.collect::<Vec<_>>())
+}
+
+/// Waits until they and the change behind them are there.
+fn wait_for_rows(config: &Config) {
+    wait_for("rows and the change", LIMIT, || {
+        let young = events(config, "young");
+        let changed = young.iter().any(|it| it.operation() == "c");
+        (changed && rows(config) >= 100).then_some(())
+    });
+    wait_for("the row of the other table", LIMIT, || {
+        (reads(&events(config, "odd__name")) == 1).then_some(())
+    });
+}
+
+#[test]
+fn rows_are_asked_for_where_nothing_else_reads_them() {
+    for mode in ["initial", "no_data"] {
+        let postgres = postgres(PostgresOptions::default());
+        let config = Config::new(mode, &postgres, kafka()).set("snapshot.snapshot.mode", mode);
+        let walferry = started_again(&postgres, &config);
+        wait_for_rows(&config);
+        end(walferry);
+        config.catch_up(LIMIT);
+        assert_eq!(rows(&config), 100, "{mode}");
+        let of_first = if mode == "initial" { 1 } else { 0 };
+        assert_eq!(reads(&events(&config, "old")), of_first, "{mode}");
+    }
+}
+
+#[test]
+fn rows_that_the_start_copies_are_not_asked_for() {
+    let postgres = postgres(PostgresOptions::default());
+    let config = Config::new("always", &postgres, kafka()).set("snapshot.snapshot.mode", "always");
+    let walferry = started_again(&postgres, &config);
+    // The change stands behind the signal, had there been one.
+    wait_for_rows(&config);
+    let log = walferry.log();
+    end(walferry);
+    assert_eq!(rows(&config), 100);
+    assert!(!log.contains("beside the stream"), "{log}");
+}
+
+#[test]
+fn rows_are_not_asked_for_where_the_word_is_stream() {
+    let postgres = postgres(PostgresOptions::default());
+    let config = Config::new("stream", &postgres, kafka()).set("tables.new", "stream");
+    let walferry = started_again(&postgres, &config);
+    end(walferry);
+    config.catch_up(LIMIT);
+    let young = events(&config, "young");
+    assert_eq!((reads(&young), young.len()), (0, 1), "the change alone");
+    let published = format!(
+        "SELECT count(*) FROM pg_publication_tables WHERE pubname = '{}'",
+        config.slot()
+    );
+    assert_eq!(query_one(&postgres, &published), "3");
+}
