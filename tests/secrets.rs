@@ -4,7 +4,7 @@
 use std::fs;
 use std::time::Duration;
 
-use e2e::support::topic::TopicReader;
+use e2e::support::topic::{TopicReader, read_topic};
 use e2e::support::walferry::Config;
 use e2e::support::{assert_halts, kafka, postgres, sql, wait_for};
 use xtask::servers::{PostgresOptions, PostgresServer, directory};
@@ -140,4 +140,69 @@ fn secrets_from_files_stay_silent() {
     let mut refused = wrong.spawn_with(&["--log-level", "trace"]);
     assert_halts(&mut refused, "AUTHENTICATION", 24);
     assert_silent("the refusal", &refused.log());
+}
+
+/// What the server says of a row that it cannot read quotes the row.
+#[test]
+fn rows_that_cannot_be_read_stay_silent() {
+    let postgres = guarded();
+    sql(
+        &postgres,
+        &format!(
+            "INSERT INTO users VALUES (1, '{ROW}');
+             CREATE FUNCTION refused(t text) RETURNS bool LANGUAGE plpgsql AS
+                 $$ BEGIN RAISE EXCEPTION 'not %', t; END $$;
+             CREATE FUNCTION composed(t text) RETURNS bool LANGUAGE plpgsql AS
+                 $$ BEGIN EXECUTE 'SELECT ' || quote_ident(t); RETURN true; END $$"
+        ),
+    );
+    let config = Config::new("silent", &postgres, kafka());
+    let mut walferry = config.spawn_with(&["--log-level", "debug"]);
+    walferry.wait_ready();
+    for (condition, named) in [
+        ("name::int > 5", "22P02 invalid_text_representation"),
+        ("refused(name)", "P0001 raise_exception"),
+        (
+            "composed(name)",
+            "42703 syntax_error_or_access_rule_violation",
+        ),
+    ] {
+        for kind in [[].as_slice(), &["--blocking"]] {
+            let mut command = config.command("snapshot");
+            command.args(["--table", "public.users", "--where", condition]);
+            let output = command.args(kind).output().expect("walferry snapshot");
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said).into_owned();
+            assert_eq!(output.status.code(), Some(3), "{said}");
+            for named in ["public.users", named] {
+                assert!(said.contains(named), "{named}, {kind:?}: {said}");
+            }
+            assert_silent("the command", &said);
+        }
+    }
+    walferry.sigterm();
+    walferry.wait_exit(Duration::from_secs(10));
+    assert_silent("the log", &walferry.log());
+    let progress = format!("walferry.progress.{}", config.slot());
+    let notes = read_topic(config.bootstrap_servers(), &progress);
+    assert!(notes.len() > 6);
+    for value in notes.into_iter().filter_map(|note| note.value) {
+        assert_silent("a note", &String::from_utf8_lossy(&value));
+    }
+
+    let first = Config::new("silent_first", &postgres, kafka())
+        .set("snapshot.snapshot.mode", "initial")
+        .set(
+            "snapshot.snapshot.select.statement.overrides",
+            "public.users",
+        )
+        .set(
+            "snapshot.snapshot.select.statement.overrides.public.users",
+            "SELECT * FROM users WHERE name::int > 5",
+        );
+    let mut refused = first.spawn();
+    assert_halts(&mut refused, "COPY_REFUSED", 30);
+    let log = refused.log();
+    assert!(log.contains("22P02 invalid_text_representation"), "{log}");
+    assert_silent("the refusal", &log);
 }

@@ -139,13 +139,13 @@ fn without_pauses_the_slot_is_lost() {
 }
 
 /// Somebody else's session.
-struct Session {
+pub(crate) struct Session {
     runtime: Runtime,
     client: Client,
 }
 
 impl Session {
-    fn open(postgres: &PostgresServer) -> Self {
+    pub(crate) fn open(postgres: &PostgresServer) -> Self {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -159,7 +159,7 @@ impl Session {
         Self { runtime, client }
     }
 
-    fn run(&self, sql: &str) {
+    pub(crate) fn run(&self, sql: &str) {
         let done = self.runtime.block_on(self.client.batch_execute(sql));
         done.unwrap_or_else(|error| panic!("{sql}: {error}"));
     }
@@ -188,6 +188,43 @@ fn wait_for_piece(config: &Config) {
         let notes = read_notes(config.bootstrap_servers(), &config.slot());
         notes.get("public.big").map(drop)
     });
+}
+
+#[test]
+fn changes_are_published_while_a_snapshot_waits_for_a_long_transaction() {
+    let postgres = postgres(PostgresOptions::default());
+    let config = config("care_long", &postgres);
+    let slot = config.slot();
+    sql(
+        &postgres,
+        &format!(
+            "CREATE TABLE users (id int PRIMARY KEY, name text);
+             INSERT INTO users VALUES (1, 'old');
+             CREATE PUBLICATION {slot} FOR TABLE users"
+        ),
+    );
+    // A slot that was there before: its copy is of the present, as that of a run that was killed.
+    let make = format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')");
+    sql(&postgres, &make);
+    let long = Session::open(&postgres);
+    long.begin();
+    let mut walferry = config.spawn();
+    sql(&postgres, "INSERT INTO users VALUES (2, 'new')");
+    let operations = || -> Vec<String> {
+        let events = events(&config, "users");
+        events.iter().map(Event::operation).collect()
+    };
+    wait_for("the change", LIMIT, || {
+        assert!(walferry.is_running(), "{}", walferry.log());
+        (operations() == ["c"]).then_some(())
+    });
+    long.run("COMMIT");
+    wait_for("the rows", LIMIT, || {
+        assert!(walferry.is_running(), "{}", walferry.log());
+        (operations() == ["c", "r", "r"]).then_some(())
+    });
+    walferry.sigterm();
+    assert_eq!(walferry.wait_exit(LIMIT), Some(0), "{}", walferry.log());
 }
 
 #[test]

@@ -158,7 +158,53 @@ fn rows_that_moved_into_what_is_done_keep_their_large_values() {
     assert_same_rows(&fold(&events), &table_rows(&postgres, "big", &["id"]));
 }
 
-/// As before, and the next run is killed once no piece is left: what moved was read before that.
+/// Rows are written into blocks that are noted as done, by an update that gives no event.
+fn move_without_an_event(purpose: &str, option: (&str, &str), set: &str) {
+    const MOVED: &str = "id BETWEEN 300001 AND 302000";
+    let postgres = postgres(PostgresOptions::default());
+    // Those behind them leave no room where they are.
+    big_table(&postgres, 302_200);
+    sql(&postgres, "ALTER TABLE big REPLICA IDENTITY FULL");
+    let config = config(purpose, &postgres, kafka())
+        .set("snapshot.snapshot.max.threads", "1")
+        .set(option.0, option.1);
+    let mut walferry = config.start();
+    kill_when_more_is_noted(&config, &mut walferry, &[]);
+    let done = noted(&config, "big");
+    let before = events(&config, "big");
+    // Its snapshot would keep rows that nobody sees any more.
+    let sessions = "SELECT count(*) FROM pg_stat_activity \
+         WHERE application_name LIKE '%walferry%' AND pid <> pg_backend_pid()";
+    wait_for("the end of its sessions", LIMIT, || {
+        (query_one(&postgres, sessions) == "0").then_some(())
+    });
+    sql(&postgres, "DELETE FROM big WHERE id <= 4000");
+    sql(&postgres, "VACUUM (TRUNCATE off, INDEX_CLEANUP on) big");
+    sql(&postgres, &format!("UPDATE big SET {set} WHERE {MOVED}"));
+    let moved = format!("(SELECT ctid FROM big WHERE {MOVED}) AS moved");
+    let count = count_in(&postgres, &moved, &done);
+    assert!(count > 1_000, "{count} moved into {done:?}");
+    let key = |event: &Event| event.key_json()["id"].as_i64().unwrap_or_default();
+    assert!(before.iter().all(|event| key(event) <= 300_000));
+    config.catch_up(LIMIT);
+    let events = events(&config, "big");
+    assert!(events.iter().all(|event| event.operation() != "u"));
+    assert_same_rows(&fold(&events), &table_rows(&postgres, "big", &["id"]));
+}
+
+#[test]
+fn rows_that_moved_are_not_missed_where_updates_are_skipped() {
+    let option = ("envelope.skipped.operations", "u");
+    move_without_an_event("resume_skipped", option, "n = 1");
+}
+
+#[test]
+fn rows_that_moved_are_not_missed_where_nothing_else_changed() {
+    let option = ("envelope.skip.messages.without.change", "true");
+    move_without_an_event("resume_unchanged", option, "n = n");
+}
+
+/// Large values again, and the next run is killed once no piece is left: what moved was read before that.
 #[test]
 fn rows_that_moved_are_read_before_the_last_piece_is_noted() {
     let postgres = postgres(PostgresOptions::default());

@@ -21,7 +21,7 @@ use super::incremental::{
 const LIMIT: Duration = Duration::from_secs(90);
 
 /// A primary with what `text` makes, and its standby, of a major that decodes there.
-fn pair(text: &str) -> (PostgresServer, PostgresServer) {
+pub(crate) fn pair(text: &str) -> (PostgresServer, PostgresServer) {
     let major = std::env::var("WALFERRY_TEST_POSTGRES_MAJOR").ok();
     let major = major.and_then(|major| major.parse().ok()).unwrap_or(16);
     let options = PostgresOptions {
@@ -37,7 +37,12 @@ fn pair(text: &str) -> (PostgresServer, PostgresServer) {
     (primary, standby)
 }
 
-fn publish(primary: &PostgresServer, standby: &PostgresServer, config: &Config, tables: &str) {
+pub(crate) fn publish(
+    primary: &PostgresServer,
+    standby: &PostgresServer,
+    config: &Config,
+    tables: &str,
+) {
     let publication = config.slot();
     sql(
         primary,
@@ -47,7 +52,7 @@ fn publish(primary: &PostgresServer, standby: &PostgresServer, config: &Config, 
 }
 
 /// The standby has replayed all that its primary has written.
-fn catch_up(primary: &PostgresServer, standby: &PostgresServer) {
+pub(crate) fn catch_up(primary: &PostgresServer, standby: &PostgresServer) {
     let end = query_one(primary, "SELECT pg_current_wal_flush_lsn()::text");
     let passed = format!("SELECT 'yes' WHERE pg_last_wal_replay_lsn() >= '{end}'");
     wait_for("the standby", LIMIT, || {
@@ -56,7 +61,11 @@ fn catch_up(primary: &PostgresServer, standby: &PostgresServer) {
 }
 
 /// `run` for the first time: the primary tells the standby what is running, which the new slot waits for.
-fn start(config: &Config, primary: &PostgresServer, standby: &PostgresServer) -> Walferry {
+pub(crate) fn start(
+    config: &Config,
+    primary: &PostgresServer,
+    standby: &PostgresServer,
+) -> Walferry {
     let mut walferry = config.spawn();
     let made = format!(
         "SELECT 'yes' FROM pg_replication_slots \
@@ -200,7 +209,7 @@ fn kills_while_nothing_moves_give_no_id_twice() {
         "CREATE TABLE other AS SELECT * FROM big; ALTER TABLE other ADD PRIMARY KEY (part, id)",
     );
     let config = Config::new("standby_idle", &standby, kafka());
-    let config = config.set("snapshot.incremental.snapshot.chunk.size", "200");
+    let config = config.set("snapshot.incremental.snapshot.chunk.size", "50");
     publish(&primary, &standby, &config, "big, other");
     let mut walferry = start(&config, &primary, &standby);
     execute(&primary, "idle", r"public\.(big|other)");

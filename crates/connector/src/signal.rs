@@ -98,10 +98,19 @@ pub enum SignalError {
         /// What should stand there.
         expected: &'static str,
     },
+    /// More than a request's note can hold.
+    #[error("it has {bytes} bytes, and at most {SIGNAL_BYTES_MAX} are read")]
+    TooLarge {
+        /// So many.
+        bytes: usize,
+    },
     /// An expression for tables that is none.
     #[error("data-collections has an item that is no regular expression")]
     Expression,
 }
+
+/// What is asked for is noted in one record of the progress topic, with more beside it.
+const SIGNAL_BYTES_MAX: usize = 64 << 10;
 
 impl Signal {
     /// Reads what stood in the stream.
@@ -109,6 +118,13 @@ impl Signal {
     /// # Errors
     /// It is not understood.
     pub fn of_stream(signalled: &Signalled) -> Result<Self, SignalError> {
+        let bytes = match signalled {
+            Signalled::Row { data, .. } => data.as_ref().map_or(0, String::len),
+            Signalled::Message(content) => content.len(),
+        };
+        if bytes > SIGNAL_BYTES_MAX {
+            return Err(SignalError::TooLarge { bytes });
+        }
         match signalled {
             Signalled::Row { id, kind, data } => {
                 let id = id.as_deref().ok_or(SignalError::Missing("id"))?;
@@ -268,6 +284,20 @@ const LOG: &str = "an object with message, a text";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_that_could_not_be_noted_is_not_read() {
+        let filter = "x".repeat(SIGNAL_BYTES_MAX);
+        let data =
+            format!(r#"{{"data-collections": ["a.b"], "additional-conditions": ["{filter}"]}}"#);
+        let row = Signalled::Row {
+            id: Some("a".to_owned()),
+            kind: Some("execute-snapshot".to_owned()),
+            data: Some(data),
+        };
+        let error = Signal::of_stream(&row).unwrap_err();
+        assert!(matches!(error, SignalError::TooLarge { .. }), "{error}");
+    }
 
     #[test]
     fn debezium_s_examples_are_understood() {

@@ -284,6 +284,7 @@ impl Start<'_> {
             tables: self.config.tables.clone(),
             how: self.config.copy.clone(),
             outbox: self.config.envelope.outbox.clone(),
+            has_silent_writes: self.config.envelope.has_silent_writes(),
             asked: None,
             is_all: false,
             gauge: self.observer.snapshot(),

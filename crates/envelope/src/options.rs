@@ -421,6 +421,13 @@ impl Options {
         outbox.any(|outbox| outbox.has_table(schema, table))
     }
 
+    /// Whether a row may be written without an event that tells its new state.
+    #[must_use]
+    pub fn has_silent_writes(&self) -> bool {
+        let skipped = self.skipped_operations;
+        skipped.create || skipped.update || self.skip_messages_without_change
+    }
+
     /// The topic that a table has if it is not routed.
     #[must_use]
     pub fn own_topic(&self, schema: &str, table: &str) -> String {

@@ -4,7 +4,7 @@
 //! The shape is the Relation message's, which is right for its LSN; the catalog, asked later, only
 //! adds what that message does not say.
 
-use pgoutput::{Relation, RelationColumn, ReplicaIdentity};
+use pgoutput::{Cell, Relation, RelationColumn, ReplicaIdentity, Tuple};
 
 use crate::columns::ColumnMask;
 use crate::details::RelationDetails;
@@ -206,6 +206,15 @@ impl Table {
         let key = self.key.iter().flatten();
         key.filter_map(|key| self.columns.get(key.index))
             .map(|column| column.name.as_str())
+    }
+
+    /// Whether two rows are one and the same by the replica identity, and tell it whole.
+    #[must_use]
+    pub fn is_one_row(&self, one: Tuple<'_>, other: Tuple<'_>) -> bool {
+        let cells = self.columns.iter().zip(one.cells().zip(other.cells()));
+        let mut identity = cells.filter(|(column, _)| column.in_identity).peekable();
+        identity.peek().is_some()
+            && identity.all(|(_, (one, other))| one == other && one != Cell::Unchanged)
     }
 
     /// Names of columns whose type has no form of its own yet and is carried as its text.

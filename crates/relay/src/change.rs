@@ -4,7 +4,7 @@ use envelope::{Context, Operation};
 use pgoutput::{Delete, Insert, Lsn, Message, Relation, Truncate, Update};
 
 use crate::error::RelayError;
-use crate::incremental::Signalled;
+use crate::incremental::{Partial, Signalled};
 use crate::interface::Now;
 use crate::relay::{Relay, encode};
 use crate::transaction::Replay;
@@ -73,7 +73,8 @@ impl Relay {
             self.catalog.count(relation, Operation::Ignored);
         }
         if self.incremental.has_windows() {
-            self.note_touched(writer);
+            let partial = Partial::of(message, &self.options);
+            self.note_touched(writer, partial.as_ref());
         }
         self.number_records();
         Ok(())

@@ -3,7 +3,8 @@
 //! A chunk's rows travel in the transaction of its own watermark, a logical message that is written
 //! after the rows were read. Before it in the stream stand all transactions that the chunk's snapshot
 //! sees; what others did since the window was opened is noted, and a row that they touched is left
-//! out: its newer state is in the stream already. So nothing old comes after something new.
+//! out: its newer state is in the stream already. So nothing old comes after something new. Where the
+//! stream lacks a large value of that newer state, the row leaves as it is by now (`incremental/filled.rs`).
 //!
 //! ```text
 //!   open_window ──> [ changes are noted ] ──> handle_chunk ──> watermark met ──> rows ──> outcome
@@ -17,21 +18,25 @@
 //! not seen all the same (it is committed in the log, and not yet for others), the table was altered
 //! in between, or more was changed than is kept.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use envelope::{Operation, RelationDetails, SnapshotMark, Table};
 use pgoutput::{Cell, CopyRow, LogicalMessage, Lsn, Relation, Tuple};
 
 use crate::error::RelayError;
+use crate::incremental::filled::Newer;
 use crate::incremental::window::{Window, hash, shape};
 use crate::interface::Now;
 use crate::relay::{Relay, encode};
 use crate::transaction::Replay;
 
+mod filled;
 mod snapshot;
 mod standby;
 mod window;
 
+pub(crate) use filled::Partial;
 pub(crate) use snapshot::Writer;
 pub use snapshot::{ChunkSnapshot, TransactionIds};
 use standby::Ordinals;
@@ -158,7 +163,7 @@ struct Leaving {
     chunk: Chunk,
     table: Table,
     columns: u16,
-    touched: HashSet<u128>,
+    touched: HashMap<u128, Newer>,
     at: Lsn,
     next: usize,
     rows: u64,
@@ -346,11 +351,15 @@ impl Relay {
             .read(&leaving.table, &context, tuple, &mut self.records);
         encode(commit_lsn, written)?;
         let key = self.records.get(0).and_then(|record| record.key);
-        if key.is_some_and(|key| leaving.touched.contains(&hash(key))) {
+        let newer = key.and_then(|key| leaving.touched.get(&hash(key)));
+        if let Some(newer) = newer {
             self.records.clear();
-        } else {
-            leaving.rows += 1;
+            if let Some(filled) = newer.fill(&leaving.table, tuple) {
+                let (table, row, out) = (&leaving.table, filled.tuple(), &mut self.records);
+                encode(commit_lsn, self.encoder.read(table, &context, row, out))?;
+            }
         }
+        leaving.rows += u64::from(!self.records.is_empty());
         self.incremental.leaving = Some(leaving);
         self.number_records();
         Ok(())
@@ -376,12 +385,12 @@ impl Relay {
     }
 
     /// Notes what the records at hand touch.
-    pub(crate) fn note_touched(&mut self, writer: Writer) {
+    pub(crate) fn note_touched(&mut self, writer: Writer, partial: Option<&Arc<Partial>>) {
         for record in self.records.iter() {
             let of = |it: &&mut Window| it.relation == record.relation;
             for window in self.incremental.windows.iter_mut().filter(of) {
                 match record.key {
-                    Some(key) => window.touched(writer, hash(key)),
+                    Some(key) => window.touched(writer, hash(key), partial),
                     // Noted already, whether or not it is an event.
                     None if record.operation == Operation::Truncate => {}
                     None => window.unknown(writer),

@@ -119,13 +119,16 @@ fn choose(published: Vec<CopyTable>, wanted: &Wanted, asked: &Asked) -> (Vec<Cop
         .filter(|(name, _)| !are_signals(name))
         .collect();
     let known: Vec<String> = published.keys().cloned().collect();
-    let names = asked.request.tables.clone();
-    let mut names = names.unwrap_or_else(|| asked.request.choose(&known));
-    names.retain(|name| !asked.unwanted.has(name));
     let mut left_out = Vec::new();
-    if names.is_empty() && asked.request.tables.is_none() {
-        left_out.push((None, "no published table matches".to_owned()));
-    }
+    let names = asked.request.tables.clone();
+    let mut names = names.unwrap_or_else(|| {
+        let chosen = asked.request.choose(&known);
+        chosen.unwrap_or_else(|reason| {
+            left_out.push((None, reason));
+            Vec::new()
+        })
+    });
+    names.retain(|name| !asked.unwanted.has(name));
     let mut tables = Vec::new();
     for name in &names {
         let reason = match published.remove(name) {

@@ -48,18 +48,13 @@ impl CopyError {
     /// on without.
     #[must_use]
     pub fn leaves_out(&self) -> bool {
-        let state = self.table.as_ref().and_then(|_| self.error.sqlstate());
-        state.is_some_and(|state| match state.class() {
-            // The connection, a deadlock, resources, an operator, the system.
-            "08" | "40" | "53" | "57" | "58" => state.as_str() == QUERY_CANCELED,
-            _ => true,
-        })
+        self.table.is_some() && self.error.is_of_statement()
     }
 
-    /// Whether nothing but a person can mend it.
+    /// Whether nothing but a person can mend it. A server that lets nobody in may do so later.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
-        self.error.class() == Class::Permanent
+        self.error.class() == Class::Permanent && !self.error.is_of_connecting()
     }
 
     /// What is the matter, without the table.
@@ -70,8 +65,7 @@ impl CopyError {
 
     /// Whether a lock was not to be had in time.
     pub(super) fn is_lock_timeout(&self) -> bool {
-        let state = self.error.sqlstate();
-        state.is_some_and(|state| state.as_str() == "55P03")
+        self.error.is_lock_timeout()
     }
 
     /// What a person must mend first; none when another copy, in a newer snapshot, may do.
@@ -109,9 +103,6 @@ impl fmt::Display for CopyError {
 }
 
 impl std::error::Error for CopyError {}
-
-/// As by `statement_timeout`: it would come again.
-const QUERY_CANCELED: &str = "57014";
 
 #[cfg(test)]
 mod tests {

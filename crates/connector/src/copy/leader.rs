@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
-use tokio::sync::{OnceCell, oneshot};
+use tokio::sync::OnceCell;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
@@ -18,6 +18,7 @@ use super::notes::Noted;
 use super::pieces::Done;
 use super::reader::{Plan, PlannedTable, Reader, spans};
 use super::snapshot::{self, Snapshot, Source};
+use super::standing;
 use super::tables;
 use super::wanted::Wanted;
 use crate::postgres::Conninfo;
@@ -39,7 +40,7 @@ async fn read_all(
     room: Room,
     items: &Items,
 ) -> Result<(), Stop> {
-    stream_first(&source, room, items).await?;
+    standing::stream_first(&source, room, items).await?;
     let snapshot = Snapshot::of(source).await.map_err(CopyError::beginning)?;
     let Snapshot {
         sql,
@@ -96,29 +97,6 @@ async fn read_all(
     send(items, Item::Over { rows }).await
 }
 
-/// Where the server keeps much WAL already, the stream goes on until it need not any more; and until a
-/// standby is there.
-async fn stream_first(source: &Source, mut room: Room, items: &Items) -> Result<(), Stop> {
-    let standby = match source {
-        Source::Taken(_) => return Ok(()),
-        Source::Present(_) => None,
-        Source::Standby(standby) => Some(standby),
-    };
-    if standby.is_none() && !room.is_short().await {
-        return Ok(());
-    }
-    send(items, Item::Later).await?;
-    if let Some(standby) = standby {
-        standby.ready().await.map_err(CopyError::beginning)?;
-    }
-    if room.is_short().await {
-        room.freed().await;
-    }
-    let (standing, stands) = oneshot::channel();
-    send(items, Item::Stand(standing)).await?;
-    stands.await.map_err(|_| Stop::Unwanted)
-}
-
 /// Another reader of the snapshot. Where the server has no room for it, the others do without.
 async fn join(
     conninfo: Conninfo,
@@ -162,7 +140,9 @@ fn plan(tables: &[Arc<CopyTable>], noted: &Noted, locks: Locks, wanted: &Wanted)
         let part = part.filter(|part| part.storage == table.size.storage);
         let done = part.map_or(&nothing, |part| &part.done);
         let pieces = table.pieces(done);
-        let again = part.filter(|_| table.size.outside && !done.is_empty());
+        // Rows move, and the stream does not tell all of what was written.
+        let is_untold = table.size.outside || wanted.has_silent_writes;
+        let again = part.filter(|_| is_untold && table.size.by_block && !done.is_empty());
         let spans = spans(pieces, again.map(|part| part.since));
         if !spans.is_empty() {
             bytes += table.size.bytes;

@@ -28,6 +28,7 @@ mod reader;
 mod site;
 mod snapshot;
 mod standby;
+mod standing;
 mod tables;
 mod wanted;
 

@@ -339,7 +339,7 @@ impl<'a> Reader<'a> {
 /// Its rows could not be read.
 fn not_read(table: &CopyTable) -> impl Fn(tokio_postgres::Error) -> CopyError {
     move |error| {
-        let error = sql::sql("read its rows")(error);
+        let error = sql::rows("read its rows")(error);
         CopyError::of(&table.qualified_name(), Step::Read, error)
     }
 }

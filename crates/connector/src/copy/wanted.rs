@@ -17,6 +17,8 @@ pub struct Wanted {
     pub how: CopySettings,
     /// Tables whose rows are events, if there are any.
     pub outbox: Option<Outbox>,
+    /// Whether a row may be written without an event in the stream.
+    pub has_silent_writes: bool,
     /// What somebody asked for, if it is not the first copy.
     pub asked: Option<Asked>,
     /// Whether the run ends with the copy.

@@ -48,22 +48,31 @@ pub(super) struct Read {
     pub(super) bytes: usize,
 }
 
+/// How the reading of a chunk ended.
+pub(super) enum Outcome {
+    Read(Read),
+    /// So many of its rows fit into one; the others are still on their way over the session, which is of
+    /// no use any more.
+    TooLarge {
+        rows: usize,
+    },
+}
+
 impl Chunks {
     /// A number for a chunk that is about to be read.
     pub(super) fn new_window(&self) -> u64 {
         self.windows.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// The key of the last of the next rows, at most so many; none, when there are no rows.
+    /// The key of the last of the span's first rows, at most so many; none, when there are no rows.
     pub(super) async fn bound(
         &self,
         sql: &SqlClient,
-        after: Option<&[String]>,
+        span: Span<'_>,
         rows: usize,
     ) -> Result<Option<Vec<String>>, Stop> {
-        let span = Span { after, to: None };
         let bound = self.table.bound_statement(span, rows);
-        let failed = sql::sql(DOING);
+        let failed = sql::rows(DOING);
         let found = async {
             self.begin(sql).await?;
             let found = sql.query_typed(&bound, &[]).await.map_err(&failed)?;
@@ -85,16 +94,19 @@ impl Chunks {
         sql: &SqlClient,
         window: u64,
         span: Span<'_>,
-    ) -> Result<Read, Stop> {
+    ) -> Result<Outcome, Stop> {
         let relation = self.table.copied.oid();
         self.to_loop.send(Item::Open { window, relation }).await?;
         let read = async {
-            let (chunk, read) = self.rows(sql, window, span).await?;
+            let (chunk, read) = match self.rows(sql, window, span).await? {
+                Rows::Chunk(chunk, read) => (chunk, read),
+                Rows::TooLarge { rows } => return Ok(Outcome::TooLarge { rows }),
+            };
             let watermark = chunk.watermark.clone();
             let table = Arc::clone(&self.table);
             self.to_loop.send(Item::Chunk { chunk, table }).await?;
             let Watermark::Message(name) = watermark else {
-                return Ok(read);
+                return Ok(Outcome::Read(read));
             };
             let name = String::from_utf8_lossy(&name).into_owned();
             const EMIT: &str = "SELECT pg_catalog.pg_logical_emit_message(true, $1, $2)::text";
@@ -102,10 +114,10 @@ impl Chunks {
                 [(&CHUNK_PREFIX, Type::TEXT), (&name, Type::TEXT)];
             let emitted = sql.query_typed(EMIT, &parameters).await;
             emitted.map_err(sql::sql("write a watermark"))?;
-            Ok(read)
+            Ok(Outcome::Read(read))
         };
         let read = read.await;
-        if read.is_err() {
+        if !matches!(read, Ok(Outcome::Read(_))) {
             // Perhaps the watermark is written all the same: then it means nothing.
             self.to_loop.send(Item::Abandon { window }).await?;
         }
@@ -129,13 +141,8 @@ impl Chunks {
         Ok(snapshot)
     }
 
-    async fn rows(
-        &self,
-        sql: &SqlClient,
-        window: u64,
-        span: Span<'_>,
-    ) -> Result<(Chunk, Read), Stop> {
-        let failed = sql::sql(DOING);
+    async fn rows(&self, sql: &SqlClient, window: u64, span: Span<'_>) -> Result<Rows, Stop> {
+        let failed = sql::rows(DOING);
         let before = Replay::of(sql).await?;
         let snapshot = self.begin(sql).await?;
         let seen = match before {
@@ -147,6 +154,9 @@ impl Chunks {
         let (mut bytes, mut rows) = (Vec::new(), 0);
         while let Some(line) = lines.next().await {
             bytes.extend_from_slice(&line.map_err(&failed)?);
+            if bytes.len() > BYTES_MAX && rows > 0 {
+                return Ok(Rows::TooLarge { rows });
+            }
             rows += 1;
         }
         sql.batch_execute("COMMIT").await.map_err(&failed)?;
@@ -168,7 +178,7 @@ impl Chunks {
             snapshot,
             lines: bytes,
         };
-        Ok((chunk, read))
+        Ok(Rows::Chunk(chunk, read))
     }
 
     /// The content of the message that is to be written, and what the snapshot sees.
@@ -183,4 +193,11 @@ impl Chunks {
     }
 }
 
+enum Rows {
+    Chunk(Chunk, Read),
+    TooLarge { rows: usize },
+}
+
 const DOING: &str = "read a chunk of the table";
+/// More than one row makes no larger chunk: several are held until Kafka has them.
+const BYTES_MAX: usize = 2 << 20;

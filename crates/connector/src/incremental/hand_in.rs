@@ -388,6 +388,7 @@ impl Incremental {
             to_loop: ToLoop(sender),
             outcomes: came_back,
             paused: watched,
+            noted_at: tokio::time::Instant::now(),
         };
         self.reading = Some(Reading {
             items,

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use relay::{Chunk, ChunkOutcome};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::sleep;
-use tokio_postgres::types::Type;
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::chunks::{Chunks, ToLoop};
@@ -16,8 +15,9 @@ use super::request::Request;
 use super::table::ChunkTable;
 use super::under_way::{Session, UnderWay};
 use crate::copy;
+use crate::postgres::PostgresError;
+use crate::postgres::running::Running;
 use crate::postgres::sql::{self, SqlClient};
-use crate::postgres::{Class, PostgresError};
 
 /// What the reader sends to the loop. It waits for each answer: what follows depends on it.
 pub(super) enum Item {
@@ -70,6 +70,8 @@ pub(super) struct Reader {
     pub(super) to_loop: ToLoop,
     pub(super) outcomes: mpsc::UnboundedReceiver<(u64, ChunkOutcome)>,
     pub(super) paused: watch::Receiver<bool>,
+    /// When it was last noted how far it is.
+    pub(super) noted_at: Instant,
 }
 
 impl Reader {
@@ -95,6 +97,15 @@ impl Reader {
         let _ = self.to_loop.send(over).await;
     }
 
+    /// Notes how far it is; a long note not each time, since it would be longer than the rows it tells of.
+    async fn note_now_and_then(&mut self) -> Result<(), Stop> {
+        if self.request.is_long() && self.noted_at.elapsed() < NOTE_EVERY {
+            return Ok(());
+        }
+        self.noted_at = Instant::now();
+        self.note().await
+    }
+
     async fn note(&self) -> Result<(), Stop> {
         self.to_loop
             .send(Item::Note(Box::new(self.request.clone())))
@@ -107,9 +118,7 @@ impl Reader {
         self.wait_for_running(sql).await?;
         if self.request.tables.is_none() {
             let chosen = self.request.choose(&self.published(sql).await?);
-            if chosen.is_empty() {
-                return Err(Stop::refused("no published table matches"));
-            }
+            let chosen = chosen.map_err(Stop::Refused)?;
             info!(
                 request = self.request.id,
                 tables = chosen.len(),
@@ -126,7 +135,7 @@ impl Reader {
                     continue;
                 }
                 Err(Stop::Refused(reason)) => Some(reason),
-                Err(Stop::Failed(error)) if error.class() == Class::Permanent => {
+                Err(Stop::Failed(error)) if error.is_of_statement() && !error.is_lock_timeout() => {
                     Some(error.to_string())
                 }
                 Err(stop) => return Err(stop),
@@ -144,7 +153,7 @@ impl Reader {
             }
             let problem = problem.map(|reason| format!("{table}: {reason}"));
             self.request.end_table(problem);
-            self.note().await?;
+            self.note_now_and_then().await?;
         }
         Ok(())
     }
@@ -168,27 +177,15 @@ impl Reader {
     /// stream's first message, or have written to a table before it was published: neither would be in
     /// the stream, and a snapshot might not see it.
     async fn wait_for_running(&self, sql: &SqlClient) -> Result<(), Stop> {
-        const DOING: &str = "wait for running transactions";
-        const NOW: &str =
-            "SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text";
-        const ENDED: &str = "SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()) \
-             >= $1::text::pg_catalog.xid8";
-        let begun: String = ask_one(sql, DOING, NOW, &[]).await?;
-        let mut looks: u32 = 0;
-        loop {
-            let ended = ask_one(sql, DOING, ENDED, &[(&begun, Type::TEXT)]).await?;
-            if ended {
-                return Ok(());
-            }
-            looks += 1;
-            if looks == 10 {
-                info!(
-                    request = self.request.id,
-                    "waiting for running transactions to end"
-                );
-            }
-            sleep(AGAIN).await;
+        let running = Running::now(sql).await?;
+        if running.are_over(sql).await? {
+            return Ok(());
         }
+        info!(
+            request = self.request.id,
+            "waiting for running transactions to end"
+        );
+        Ok(running.wait(sql).await?)
     }
 
     async fn read_table(&mut self, sql: &SqlClient, name: &str) -> Result<(), Stop> {
@@ -200,7 +197,15 @@ impl Reader {
             request: self.request.id.clone(),
             table,
         };
-        let mut under_way = UnderWay::new(chunks, self.request.after.clone());
+        let had_begun = self.request.after.is_some();
+        let after = self.request.begin_table(chunks.table.order());
+        if had_begun && after.is_none() {
+            info!(
+                table = name,
+                "the table's key has changed: it is read from its beginning"
+            );
+        }
+        let mut under_way = UnderWay::new(chunks, after);
         let read = self.read_chunks(sql, &mut under_way).await;
         if !matches!(read, Err(Stop::Unwanted)) {
             under_way.abandon().await?;
@@ -229,6 +234,7 @@ impl Reader {
                 under_way.settle(outcome);
             }
             self.note_done(under_way).await?;
+            under_way.cut(scout).await?;
             under_way.begin_wanted();
             if under_way.is_over() {
                 return Ok(());
@@ -256,23 +262,14 @@ impl Reader {
             self.request.chunks += 1;
             news = true;
         }
-        if news { self.note().await } else { Ok(()) }
+        match news {
+            true => self.note_now_and_then().await,
+            false => Ok(()),
+        }
     }
 }
 
-async fn ask_one<T: for<'a> tokio_postgres::types::FromSql<'a>>(
-    sql: &SqlClient,
-    doing: &'static str,
-    query: &str,
-    parameters: &[(&(dyn tokio_postgres::types::ToSql + Sync), Type)],
-) -> Result<T, Stop> {
-    let rows = sql.query_typed(query, parameters).await;
-    let rows = rows.map_err(sql::sql(doing))?;
-    let row = rows.first().ok_or(Stop::Unwanted)?;
-    Ok(row.try_get(0).map_err(sql::sql(doing))?)
-}
-
-/// Between two looks at what still runs.
-const AGAIN: Duration = Duration::from_millis(100);
+/// How often a long note is written.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// Before another session is tried.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -39,6 +39,9 @@ pub struct Request {
     /// Of the first of them, the key behind which rows are left.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Vec<String>>,
+    /// What orders its rows: the key's columns as they were when that was noted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub order: Vec<String>,
     /// Rows published so far, in chunks or pieces that are whole.
     pub rows: u64,
     /// Chunks that Kafka has; pieces of tables, of a blocking one.
@@ -114,6 +117,7 @@ impl Request {
             paused: false,
             tables: None,
             after: None,
+            order: Vec::new(),
             rows: 0,
             chunks: 0,
             problems: Vec::new(),
@@ -121,8 +125,24 @@ impl Request {
     }
 
     /// Of the published tables, those asked for.
-    #[must_use]
-    pub fn choose(&self, published: &[String]) -> Vec<String> {
+    ///
+    /// # Errors
+    /// There is none, or there are more than can be noted; in words.
+    pub fn choose(&self, published: &[String]) -> Result<Vec<String>, String> {
+        let chosen = self.matching(published);
+        if chosen.is_empty() {
+            return Err("no published table matches".to_owned());
+        }
+        if chosen.iter().map(String::len).sum::<usize>() > NAMES_BYTES_MAX {
+            let tables = chosen.len();
+            return Err(format!(
+                "{tables} tables match, whose names are more than a request can note: ask for fewer at a time"
+            ));
+        }
+        Ok(chosen)
+    }
+
+    fn matching(&self, published: &[String]) -> Vec<String> {
         let patterns = self
             .collections
             .iter()
@@ -162,9 +182,24 @@ impl Request {
         let first = tables.first().is_some_and(|table| of(table));
         tables.retain(|table| !of(table));
         if first {
-            self.after = None;
+            self.begin_anew();
         }
         first
+    }
+
+    /// The key behind which the first table's rows are left, if it is one in this order; else the table is
+    /// read from its beginning.
+    pub fn begin_table(&mut self, order: Vec<String>) -> Option<Vec<String>> {
+        if self.order != order {
+            self.after = None;
+            self.order = order;
+        }
+        self.after.clone()
+    }
+
+    fn begin_anew(&mut self) {
+        self.after = None;
+        self.order = Vec::new();
     }
 
     /// One of its tables is done, wherever it stands in the list.
@@ -176,13 +211,27 @@ impl Request {
 
     /// The first of its tables is done, or left out for this reason.
     pub fn end_table(&mut self, problem: Option<String>) {
-        self.after = None;
+        self.begin_anew();
         if let Some(tables) = &mut self.tables
             && !tables.is_empty()
         {
             tables.remove(0);
         }
-        self.problems.extend(problem);
+        problem.into_iter().for_each(|it| self.add_problem(it));
+    }
+
+    /// A table was left out; of many, the log tells.
+    pub fn add_problem(&mut self, problem: String) {
+        if self.problems.len() < PROBLEMS_MAX {
+            self.problems.push(problem);
+        }
+    }
+
+    /// Whether its note is so long that it is not written after each chunk.
+    #[must_use]
+    pub fn is_long(&self) -> bool {
+        let tables = self.tables.as_ref();
+        tables.is_some_and(|tables| tables.len() > TABLES_LONG)
     }
 
     /// Where it was asked for; the beginning, for one from elsewhere.
@@ -212,6 +261,11 @@ impl Request {
     }
 }
 
+/// A note is a record, of which Kafka takes a mebibyte by itself.
+const NAMES_BYTES_MAX: usize = 256 << 10;
+const PROBLEMS_MAX: usize = 100;
+const TABLES_LONG: usize = 200;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -228,11 +282,31 @@ mod tests {
     #[test]
     fn tables_are_chosen_by_whole_names() {
         let published = ["public.a", "public.ab", "public.b"].map(str::to_owned);
-        assert_eq!(request(&["public.a"]).choose(&published), ["public.a"]);
-        assert_eq!(request(&["public.a.*"]).choose(&published), published[..2]);
-        assert!(request(&["a"]).choose(&published).is_empty());
+        let choose = |pattern| request(&[pattern]).choose(&published);
+        assert_eq!(choose("public.a").unwrap(), ["public.a"]);
+        assert_eq!(choose("public.a.*").unwrap(), published[..2]);
+        assert!(choose("a").unwrap_err().contains("no published table"));
+        let many: Vec<String> = (0..30_000)
+            .map(|n| format!("public.table_{n:06}"))
+            .collect();
+        let refused = request(&["public.*"]).choose(&many).unwrap_err();
+        assert!(refused.starts_with("30000 tables"), "{refused}");
         assert_eq!(request(&[]).condition("public.ab"), Some("x > 1"));
         assert_eq!(request(&[]).condition("public.b"), None);
+    }
+
+    #[test]
+    fn a_place_in_one_order_means_nothing_in_another() {
+        let order = |text: &str| vec![text.to_owned()];
+        let mut request = request(&["public.a"]);
+        assert_eq!(request.begin_table(order("id integer 0")), None);
+        request.after = Some(order("500"));
+        assert_eq!(
+            request.begin_table(order("id integer 0")),
+            Some(order("500"))
+        );
+        assert_eq!(request.begin_table(order("id text 100")), None);
+        assert_eq!(request.after, None);
     }
 
     #[test]

@@ -11,11 +11,13 @@ use super::reader::Stop;
 use crate::copy::CopyTable;
 use crate::postgres::sql;
 
-/// A column of the key, and its type's name.
+/// A column of the key, its type's name, and what orders its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct KeyColumn {
     name: String,
     of_type: String,
+    /// Its oid, 0 for none.
+    collation: String,
 }
 
 /// A table as it was when its reading began.
@@ -23,7 +25,7 @@ pub(super) struct ChunkTable {
     pub(super) copied: CopyTable,
     pub(super) details: RelationDetails,
     pub(super) key: Vec<KeyColumn>,
-    /// Changes with the table's columns.
+    /// Changes with the table's columns and keys.
     pub(super) fingerprint: String,
     condition: Option<String>,
 }
@@ -67,6 +69,12 @@ impl ChunkTable {
         })
     }
 
+    /// What orders its rows, for a note: a place in that order means nothing in another.
+    pub(super) fn order(&self) -> Vec<String> {
+        let column = |it: &KeyColumn| format!("{} {} {}", it.name, it.of_type, it.collation);
+        self.key.iter().map(column).collect()
+    }
+
     /// The last key of the next rows, at most so many: one text a column.
     pub(super) fn bound_statement(&self, span: Span<'_>, rows: usize) -> String {
         let names = self.names();
@@ -82,7 +90,11 @@ impl ChunkTable {
             aliased.join(", "),
             self.copied.source(),
             self.filter(span),
-            names.join(", "),
+            // By place: a column of the table may be called as another is here.
+            (1..=names.len())
+                .map(|n| n.to_string())
+                .collect::<Vec<_>>()
+                .join(", "),
             backwards.join(", ")
         )
     }
@@ -135,12 +147,17 @@ pub(super) fn outbox_objection(options: &Options, table: &CopyTable) -> Option<&
     is_outbox.then_some("its rows are events of an outbox, which are published once")
 }
 
-/// The snapshot of the transaction, and what changes with a table's columns.
+/// The snapshot of the transaction, and what changes with a table's columns and keys.
 pub(super) async fn fingerprint(sql: &Client, oid: u32) -> Result<(String, String), Stop> {
     const QUERY: &str = "SELECT pg_catalog.pg_current_snapshot()::text, \
          coalesce((SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', \
-             a.attname, a.atttypid, a.atttypmod, a.attisdropped, a.attnotnull), ',' ORDER BY a.attnum)) \
-          FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0), '')";
+             a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attisdropped, a.attnotnull), \
+             ',' ORDER BY a.attnum)) \
+          FROM pg_catalog.pg_attribute a WHERE a.attrelid = $1 AND a.attnum > 0), '') || \
+         coalesce((SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', \
+             i.indkey, i.indisprimary, i.indisreplident), ',' ORDER BY i.indexrelid) \
+          FROM pg_catalog.pg_index i \
+          WHERE i.indrelid = $1 AND (i.indisprimary OR i.indisreplident)), '')";
     let rows = sql.query_typed(QUERY, &[(&oid, Type::OID)]).await;
     let rows = rows.map_err(sql::sql("take a snapshot of the table"))?;
     let row = rows.first().ok_or(Stop::Unwanted)?;
@@ -157,7 +174,8 @@ async fn key(sql: &Client, oid: u32, surrogate: Option<&str>) -> Result<Vec<KeyC
     const DOING: &str = "look for the table's key";
     const QUERY: &str = "SELECT i.indisprimary AS is_primary, i.indisreplident AS is_identity, \
              pg_catalog.array_agg(a.attname::text ORDER BY k.place) AS names, \
-             pg_catalog.array_agg(pg_catalog.format_type(a.atttypid, a.atttypmod) ORDER BY k.place) AS types \
+             pg_catalog.array_agg(pg_catalog.format_type(a.atttypid, a.atttypmod) ORDER BY k.place) AS types, \
+             pg_catalog.array_agg(a.attcollation::text ORDER BY k.place) AS collations \
          FROM pg_catalog.pg_index i \
          CROSS JOIN LATERAL unnest(i.indkey::int2[]) WITH ORDINALITY AS k(attnum, place) \
          JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
@@ -174,14 +192,19 @@ async fn key(sql: &Client, oid: u32, surrogate: Option<&str>) -> Result<Vec<KeyC
     for row in rows.map_err(sql::sql(DOING))? {
         let get = |name| row.try_get::<_, Vec<String>>(name).map_err(sql::sql(DOING));
         let (names, types) = (get("names")?, get("types")?);
+        let collations = get("collations")?;
         let flag = |name| row.try_get::<_, bool>(name).map_err(sql::sql(DOING));
         let fits = match &wanted {
             Some(wanted) => *wanted == names,
             None => flag("is_primary")? || flag("is_identity")?,
         };
         if fits {
-            let columns = names.into_iter().zip(types);
-            let columns = columns.map(|(name, of_type)| KeyColumn { name, of_type });
+            let columns = names.into_iter().zip(types).zip(collations);
+            let columns = columns.map(|((name, of_type), collation)| KeyColumn {
+                name,
+                of_type,
+                collation,
+            });
             return Ok(columns.collect());
         }
     }

@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::chunks::{Chunks, Read};
+use super::chunks::{Chunks, Outcome, Read};
 use super::reader::{Item, Stop};
 use super::table::Span;
 use crate::postgres::PostgresError;
@@ -44,6 +44,8 @@ enum State {
     Wanted { again: bool },
     /// It is being read, or its outcome is still to come.
     Begun,
+    /// It is too large; so many of its rows make one.
+    TooLarge { rows: usize },
     /// Kafka has its rows; so many were published.
     Done { rows: u64 },
 }
@@ -54,6 +56,9 @@ type Ended = (u64, Result<(Session, Read), Failed>);
 enum Failed {
     /// There was no session to be had.
     Connect(PostgresError),
+    TooLarge {
+        rows: usize,
+    },
     Read(Stop),
 }
 
@@ -94,13 +99,19 @@ impl UnderWay {
 
     /// Whether another chunk may begin.
     pub(super) fn has_room(&self) -> bool {
-        self.more && self.places.len() < PLACES_MIN.max(2 * self.sessions_max)
+        self.more && self.places.len() < self.places_max()
+    }
+
+    /// How many are held at once.
+    fn places_max(&self) -> usize {
+        PLACES_MIN.max(2 * self.sessions_max)
     }
 
     /// Looks where the next chunk ends.
     pub(super) async fn find_next(&mut self, scout: &SqlClient) -> Result<(), Stop> {
-        let bound = self.chunks.bound(scout, self.after.as_deref(), self.rows);
-        let Some(to) = bound.await? else {
+        let after = self.after.as_deref();
+        let span = Span { after, to: None };
+        let Some(to) = self.chunks.bound(scout, span, self.rows).await? else {
             self.more = false;
             return Ok(());
         };
@@ -114,15 +125,63 @@ impl UnderWay {
         Ok(())
     }
 
+    /// Makes smaller ones of those that are too large.
+    pub(super) async fn cut(&mut self, scout: &SqlClient) -> Result<(), Stop> {
+        let rows_of = |place: &Place| match place.state {
+            State::TooLarge { rows } => Some(rows),
+            _ => None,
+        };
+        while let Some((at, rows)) = self
+            .places
+            .iter()
+            .enumerate()
+            .find_map(|(at, place)| Some((at, rows_of(place)?)))
+        {
+            let Some(mut rest) = self.places.remove(at) else {
+                return Ok(());
+            };
+            rest.state = State::Wanted { again: false };
+            let mut parts = Vec::new();
+            loop {
+                let span = Span {
+                    after: rest.after.as_deref(),
+                    to: Some(&rest.to),
+                };
+                match self.chunks.bound(scout, span, rows).await? {
+                    Some(to) if to != rest.to => {
+                        let after = rest.after.replace(to.clone());
+                        parts.push(Place {
+                            window: 0,
+                            after,
+                            to,
+                            state: rest.state,
+                        });
+                    }
+                    // Also where nothing is left: its end is noted all the same.
+                    _ => break,
+                }
+            }
+            parts.push(rest);
+            for part in parts.into_iter().rev() {
+                self.places.insert(at, part);
+            }
+        }
+        Ok(())
+    }
+
     /// Begins to read what is wanted, as far as there are sessions.
     pub(super) fn begin_wanted(&mut self) {
+        let begun = |it: &&Place| it.state == State::Begun;
+        let mut begun = self.places.iter().filter(begun).count();
+        let places_max = self.places_max();
         for place in &mut self.places {
             let State::Wanted { again } = place.state else {
                 continue;
             };
-            if self.reading.len() >= self.sessions_max {
+            if self.reading.len() >= self.sessions_max || begun >= places_max {
                 return;
             }
+            begun += 1;
             place.state = State::Begun;
             place.window = self.chunks.new_window();
             let (window, after, to) = (place.window, place.after.clone(), place.to.clone());
@@ -160,6 +219,10 @@ impl UnderWay {
                 self.sessions_max = self.reading.len() + self.idle.len();
                 warn!(%error, "the snapshot goes on with {} sessions", self.sessions_max);
                 self.set(window, State::Wanted { again: false });
+            }
+            Err(Failed::TooLarge { rows }) => {
+                self.rows = rows;
+                self.set(window, State::TooLarge { rows });
             }
             Err(Failed::Read(stop)) => return Err(stop),
         }
@@ -220,8 +283,11 @@ async fn read(
                 .map_err(Failed::Connect)?,
         ),
     };
-    let read = chunks.read(&session.0, window, span).await;
-    Ok((session, read.map_err(Failed::Read)?))
+    match chunks.read(&session.0, window, span).await {
+        Ok(Outcome::Read(read)) => Ok((session, read)),
+        Ok(Outcome::TooLarge { rows }) => Err(Failed::TooLarge { rows }),
+        Err(stop) => Err(Failed::Read(stop)),
+    }
 }
 
 /// Ends with its owner: a COPY that nobody wants would be read to its end otherwise.

@@ -6,6 +6,9 @@ use std::time::Duration;
 use pgwire::command::CommandError;
 use pgwire::{HandshakeError, ServerError, SqlState, WireError};
 use thiserror::Error;
+use tokio_postgres::error::{DbError, Severity};
+
+use super::condition;
 
 /// Whether the same attempt may succeed later with nothing changed by a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +138,14 @@ pub enum PostgresError {
         /// Its error.
         error: tokio_postgres::Error,
     },
+    /// The same while rows are read: the server's words may hold a row's values, and are not told.
+    #[error("{doing}: {}", rows_message(.error))]
+    Rows {
+        /// What we were about.
+        doing: &'static str,
+        /// Its error.
+        error: tokio_postgres::Error,
+    },
 }
 
 impl PostgresError {
@@ -148,7 +159,9 @@ impl PostgresError {
                 error: HandshakeError::Server(error),
                 ..
             } => Some(error.sqlstate),
-            PostgresError::Sql { error, .. } => SqlState::parse(error.code()?.code()),
+            PostgresError::Sql { error, .. } | PostgresError::Rows { error, .. } => {
+                SqlState::parse(error.code()?.code())
+            }
             PostgresError::NoHost(errors) => errors.last().and_then(PostgresError::sqlstate),
             _ => None,
         }
@@ -163,7 +176,8 @@ impl PostgresError {
                 ..
             }
             | PostgresError::Server { .. }
-            | PostgresError::Sql { .. } => self.sqlstate().map_or(Class::Retry, sqlstate_class),
+            | PostgresError::Sql { .. }
+            | PostgresError::Rows { .. } => self.sqlstate().map_or(Class::Retry, sqlstate_class),
             PostgresError::Handshake {
                 error: HandshakeError::Wire(_),
                 ..
@@ -192,6 +206,47 @@ impl PostgresError {
                 }
             }
         }
+    }
+
+    /// Whether no session came about, whatever was wanted of it.
+    #[must_use]
+    pub fn is_of_connecting(&self) -> bool {
+        matches!(
+            self,
+            PostgresError::Handshake { .. }
+                | PostgresError::NoHost(_)
+                | PostgresError::Tls { .. }
+                | PostgresError::CertificateFile { .. }
+        )
+    }
+
+    /// Whether it says something of the statement, and would be said again: not of the session, the
+    /// server or a moment.
+    #[must_use]
+    pub fn is_of_statement(&self) -> bool {
+        if self.is_of_connecting() || self.has_ended_session() {
+            return false;
+        }
+        self.sqlstate().is_some_and(|state| match state.class() {
+            // The connection, a deadlock, resources, an operator, the system.
+            "08" | "40" | "53" | "57" | "58" => state.as_str() == QUERY_CANCELED,
+            _ => true,
+        })
+    }
+
+    fn has_ended_session(&self) -> bool {
+        let (PostgresError::Sql { error, .. } | PostgresError::Rows { error, .. }) = self else {
+            return false;
+        };
+        let severity = error.as_db_error().and_then(DbError::parsed_severity);
+        matches!(severity, Some(Severity::Fatal | Severity::Panic))
+    }
+
+    /// Whether a lock was not to be had in time.
+    #[must_use]
+    pub fn is_lock_timeout(&self) -> bool {
+        self.sqlstate()
+            .is_some_and(|state| state.as_str() == "55P03")
     }
 
     /// What a server refused with this SQLSTATE.
@@ -230,6 +285,9 @@ impl PostgresError {
     }
 }
 
+/// As by `statement_timeout`: it would come again.
+const QUERY_CANCELED: &str = "57014";
+
 /// PostgreSQL manual, appendix A: the classes that only a person can mend.
 fn sqlstate_class(sqlstate: SqlState) -> Class {
     match sqlstate.as_str() {
@@ -247,6 +305,11 @@ fn sqlstate_class(sqlstate: SqlState) -> Class {
             _ => Class::Retry,
         },
     }
+}
+
+fn rows_message(error: &tokio_postgres::Error) -> String {
+    let of_server = error.as_db_error().map(condition::of_rows);
+    of_server.unwrap_or_else(|| sql_message(error))
 }
 
 /// tokio-postgres keeps the server's words in the error's source.

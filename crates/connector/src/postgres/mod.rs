@@ -9,6 +9,7 @@
 //! pinned settings exist once. Whether to try again after an error is `supervisor.rs`'s decision;
 //! [`PostgresError::class`] is what the SQLSTATE alone says.
 
+mod condition;
 mod connect;
 pub mod conninfo;
 pub mod error;
@@ -17,6 +18,7 @@ pub mod passfile;
 mod pause;
 mod pump;
 mod replication;
+pub mod running;
 mod session;
 pub mod slots;
 pub mod sql;

@@ -197,6 +197,11 @@ pub fn sql(doing: &'static str) -> impl Fn(tokio_postgres::Error) -> PostgresErr
     move |error| PostgresError::Sql { doing, error }
 }
 
+/// The same for statements that read rows.
+pub fn rows(doing: &'static str) -> impl Fn(tokio_postgres::Error) -> PostgresError {
+    move |error| PostgresError::Rows { doing, error }
+}
+
 fn type_details(name: String, row: &Row) -> Result<TypeDetails, tokio_postgres::Error> {
     let kind = match row.try_get("kind")? {
         "e" => TypeKind::Enum {

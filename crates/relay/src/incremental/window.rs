@@ -1,10 +1,12 @@
 //! What was changed of one table since a moment, and by whom.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
 
 use pgoutput::{Lsn, Relation};
 
+use super::filled::{Newer, Partial};
 use super::snapshot::Writer;
 use super::{ChunkSnapshot, Reread};
 
@@ -17,8 +19,9 @@ pub(super) struct Window {
     pub(super) opened_at: u64,
     /// What starts before this position had come before, too.
     pub(super) behind: Lsn,
-    /// Transactions, and the keys they touched.
-    touched: Vec<(Writer, u128)>,
+    touched: Vec<Touch>,
+    /// What they hold on to.
+    partial_bytes: usize,
     /// Transactions that emptied the table.
     truncated: Vec<Writer>,
     /// Transactions that did who knows what.
@@ -35,6 +38,7 @@ impl Window {
             opened_at,
             behind,
             touched: Vec::new(),
+            partial_bytes: 0,
             truncated: Vec::new(),
             unknown: Vec::new(),
             shapes: Vec::new(),
@@ -42,9 +46,15 @@ impl Window {
         }
     }
 
-    pub(super) fn touched(&mut self, writer: Writer, key: u128) {
-        if self.touched.len() < TOUCHED_MAX {
-            self.touched.push((writer, key));
+    pub(super) fn touched(&mut self, writer: Writer, key: u128, partial: Option<&Arc<Partial>>) {
+        self.partial_bytes += partial.map_or(0, |it| it.bytes());
+        if self.touched.len() < TOUCHED_MAX && self.partial_bytes <= PARTIAL_BYTES_MAX {
+            let partial = partial.map(Arc::clone);
+            self.touched.push(Touch {
+                writer,
+                key,
+                partial,
+            });
         } else {
             self.overflown = true;
         }
@@ -77,15 +87,29 @@ impl Window {
         }
     }
 
-    /// The keys that were touched by what the snapshot does not see.
-    pub(super) fn touched_unseen(&self, snapshot: &ChunkSnapshot) -> HashSet<u128> {
-        let unseen = self.touched.iter().filter(|(it, _)| !snapshot.sees(*it));
-        unseen.map(|(_, key)| *key).collect()
+    /// The keys that were touched by what the snapshot does not see, and what the stream has of them.
+    pub(super) fn touched_unseen(&self, snapshot: &ChunkSnapshot) -> HashMap<u128, Newer> {
+        let mut found: HashMap<u128, Newer> = HashMap::new();
+        let unseen = self.touched.iter().filter(|it| !snapshot.sees(it.writer));
+        for Touch { key, partial, .. } in unseen {
+            let newer = found.entry(*key).or_default();
+            newer.touched(partial.as_ref());
+        }
+        found
     }
 
     pub(super) fn is_emptied_unseen(&self, snapshot: &ChunkSnapshot) -> bool {
         self.truncated.iter().any(|it| !snapshot.sees(*it))
     }
+}
+
+/// A key, and the transaction that touched it.
+#[derive(Debug)]
+struct Touch {
+    writer: Writer,
+    key: u128,
+    /// The new row, if the stream has not all of it.
+    partial: Option<Arc<Partial>>,
 }
 
 fn push_new(list: &mut Vec<Writer>, writer: Writer) {
@@ -105,15 +129,17 @@ pub(super) fn hash(key: &[u8]) -> u128 {
     half(1) << 64 | half(2)
 }
 
-/// What a description says of a table's columns.
+/// What a description says of a table's columns, and of which its rows' identity is made.
 pub(super) fn shape(relation: &Relation<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
     for column in relation.columns.iter() {
         column.name.hash(&mut hasher);
-        (column.type_oid, column.type_modifier).hash(&mut hasher);
+        (column.type_oid, column.type_modifier, column.in_identity).hash(&mut hasher);
     }
     hasher.finish()
 }
 
-/// Changes kept of one window: 8 MiB.
+/// Changes kept of one window: 12 MiB.
 const TOUCHED_MAX: usize = 262_144;
+/// Of their rows; windows of one time share them.
+const PARTIAL_BYTES_MAX: usize = 32 << 20;

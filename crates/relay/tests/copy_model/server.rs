@@ -1,11 +1,15 @@
 //! The server's side: a table as a list of transactions, and what the stream says of one.
 
+use std::collections::BTreeMap;
+
 use pgoutput::{Delete, Insert, Message, OldTuple, Update};
 
 use crate::table;
-pub(crate) use crate::table::{Rows, TABLE, TIME, columns, relation, row};
+pub(crate) use crate::table::{TABLE, TIME, columns, relation, row};
 
 pub(crate) const KEYS: u64 = 5;
+
+pub(crate) type Rows = BTreeMap<u64, u64>;
 
 /// A change of one row: the value after it, none when it went away.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! Chunks of a table and the stream around them, interleaved at random: writers run beside each other,
 //! commits are seen late, answers come late, and the run is killed at any moment. In the end the topic,
 //! read from its beginning, is the table; and no row that was read comes behind something newer, or in front
-//! of something that it has already. No two records ever share an id. On a standby there is no watermark
+//! of something that it has already, nor without a large value that updates leave alone. No two records ever share an id. On a standby there is no watermark
 //! but what it has replayed.
 
 mod reading;
@@ -20,7 +20,7 @@ use relay::{
 };
 
 use reading::{Reading, Stage};
-use server::{KEYS, Kind, Rows, Server, TABLE, TIME, messages};
+use server::{KEYS, Kind, Rows, Server, TABLE, TIME, Values, messages};
 use table::{now, number};
 
 /// Keys in a chunk, and chunks under way at once.
@@ -83,15 +83,15 @@ struct Written {
     ticket: Ticket,
     operation: Operation,
     key: Option<u64>,
-    after: Option<u64>,
+    after: Option<Values>,
     /// What it tells is of this turn of the server's.
     turn: u64,
     /// LSN and ordinal of its id.
     id: (u64, u64),
 }
 
-/// What a record says: operation, key, value.
-type Told = (Operation, Option<u64>, Option<u64>);
+/// What a record says: operation, key, values.
+type Told = (Operation, Option<u64>, Option<Values>);
 
 /// One run, from a start to its kill.
 struct Run {
@@ -116,7 +116,7 @@ struct World {
     run: Run,
     seconds: u64,
     again: usize,
-    /// All that was ever handed out, by id: operation, key, value.
+    /// All that was ever handed out, by id.
     ids: BTreeMap<(u64, u64), Told>,
 }
 
@@ -159,6 +159,14 @@ impl Run {
             queue: chunks.filter(|first| !done.contains(first)).collect(),
         }
     }
+}
+
+/// The large value, if it is told.
+fn large(json: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(json).unwrap();
+    let (_, rest) = text.rsplit_once("\"large\":\"").unwrap();
+    let (value, _) = rest.split_once('"').unwrap();
+    (value != Options::UNAVAILABLE_VALUE).then(|| value.parse().unwrap())
 }
 
 impl World {
@@ -352,7 +360,10 @@ impl World {
             let key = record.key.map(|key| number(key, "\"id\":"));
             let is_row = !matches!(record.operation, Operation::Delete | Operation::Truncate);
             let value = record.value.filter(|_| is_row);
-            let after = value.map(|value| number(value, "\"v\":"));
+            let after = value.map(|value| Values {
+                v: number(value, "\"v\":"),
+                large: large(value),
+            });
             let id = std::str::from_utf8(record.id).unwrap();
             let mut parts = id.split(':').skip(1);
             let commit_lsn: Lsn = parts.next().unwrap().parse().unwrap();
@@ -365,7 +376,7 @@ impl World {
                 "one id, two records"
             );
             let turn = match record.operation {
-                Operation::Read => after.unwrap(),
+                Operation::Read => after.unwrap().v,
                 _ => self.server.turn_of(commit_lsn.as_u64()),
             };
             let of = |it: &&Written| it.key == key || it.key.is_none();
@@ -373,6 +384,10 @@ impl World {
             if record.operation == Operation::Read {
                 let newest = before().map(|it| it.turn).max();
                 assert!(newest.is_none_or(|it| it <= turn), "{key:?} is older");
+                let large = after.unwrap().large;
+                assert!(large.is_some(), "{key:?} was read in part");
+                let newest = before().filter_map(|it| it.after?.large).max();
+                assert!(newest <= large, "{key:?} has an older large value");
                 let highest = before().map(|it| it.id).max();
                 assert!(highest < Some(id), "who keeps the highest id skips it");
             } else if is_new {
@@ -399,8 +414,9 @@ impl World {
         let mut rows = BTreeMap::new();
         for record in &self.topic {
             match (record.key, record.after) {
-                (Some(key), Some(value)) => {
-                    rows.insert(key, value);
+                (Some(key), Some(values)) => {
+                    let values = values.over(rows.get(&key));
+                    rows.insert(key, values);
                 }
                 (Some(key), None) => {
                     rows.remove(&key);

@@ -5,7 +5,7 @@ use pgoutput::Lsn;
 use relay::{Chunk, ChunkSnapshot, Relay, Watermark};
 
 use crate::CHUNK;
-use crate::server::{Kind, Server, columns, relation};
+use crate::server::{Kind, Server, Values, columns, relation};
 
 /// How far the reader is with a chunk.
 #[derive(Debug)]
@@ -85,7 +85,11 @@ impl Reading {
             _ => server.rows(),
         };
         let rows = rows.range(wanted);
-        let lines: String = rows.map(|(key, v)| format!("{key}\t{v}\n")).collect();
+        let line = |(key, row): (&u64, &Values)| {
+            let large = row.large.map(|it| it.to_string()).unwrap_or_default();
+            format!("{key}\t{}\t{large}\n", row.v)
+        };
+        let lines: String = rows.map(line).collect();
         let mut chunk = Chunk {
             watermark: Watermark::Message(name),
             window: self.window,

@@ -2,19 +2,47 @@
 //! the log, and are visible to others a moment later. A standby shows them in the order of their commits,
 //! each a moment before it counts as replayed, and sends what is replayed.
 
-use pgoutput::{Delete, Insert, LogicalMessage, Lsn, Message, OidsBuf, OldTuple, Truncate, Update};
+use std::collections::BTreeMap;
+
+use pgoutput::{
+    Cell, Delete, Insert, LogicalMessage, Lsn, Message, OidsBuf, OldTuple, Truncate, TupleBuf,
+    Update,
+};
 use relay::{CHUNK_PREFIX, ChunkSnapshot};
 
 use crate::table::{self, row, wal};
-pub(crate) use crate::table::{Rows, TABLE, TIME, columns, relation};
+pub(crate) use crate::table::{TABLE, TIME, columns, relation};
 
 pub(crate) const KEYS: u64 = 6;
+
+/// What a row has besides its key: a number, and a large value, which some updates leave alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Values {
+    pub(crate) v: u64,
+    /// None, if it was never told.
+    pub(crate) large: Option<u64>,
+}
+
+impl Values {
+    fn all(value: u64) -> Self {
+        let large = Some(value);
+        Self { v: value, large }
+    }
+
+    /// Where a large value is not told, it is what it was.
+    pub(crate) fn over(self, before: Option<&Self>) -> Self {
+        let large = self.large.or(before.and_then(|it| it.large));
+        Self { large, ..self }
+    }
+}
+
+pub(crate) type Rows = BTreeMap<u64, Values>;
 
 /// What a transaction does; the values grow from one to the next.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     Insert { key: u64, value: u64 },
-    Update { key: u64, value: u64 },
+    Update { key: u64, values: Values },
     Move { from: u64, to: u64, value: u64 },
     Delete { key: u64 },
     Truncate,
@@ -35,12 +63,16 @@ impl Change {
 
     fn apply(&self, rows: &mut Rows) {
         match self {
-            Self::Insert { key, value } | Self::Update { key, value } => {
-                rows.insert(*key, *value);
+            Self::Insert { key, value } => {
+                rows.insert(*key, Values::all(*value));
+            }
+            Self::Update { key, values } => {
+                let values = values.over(rows.get(key));
+                rows.insert(*key, values);
             }
             Self::Move { from, to, value } => {
                 rows.remove(from);
-                rows.insert(*to, *value);
+                rows.insert(*to, Values::all(*value));
             }
             Self::Delete { key } => {
                 rows.remove(key);
@@ -114,7 +146,17 @@ impl Server {
                 to,
                 value,
             },
-            (true, _) => Change::Update { key, value },
+            (true, 3) => Change::Update {
+                key,
+                values: Values::all(value),
+            },
+            (true, _) => Change::Update {
+                key,
+                values: Values {
+                    v: value,
+                    large: None,
+                },
+            },
         };
         let held: Vec<u64> = self.unseen().flat_map(|it| it.change.keys()).collect();
         if change.keys().iter().any(|key| held.contains(key)) {
@@ -263,11 +305,20 @@ fn change_message(change: &Change) -> Vec<u8> {
             relation,
             new: row(*key, Some(*value)).tuple(),
         })),
-        Change::Update { key, value } => wal(&Message::Update(Update {
-            relation,
-            old: None,
-            new: row(*key, Some(*value)).tuple(),
-        })),
+        Change::Update { key, values } => {
+            let large = values.large.map(|it| it.to_string());
+            let large = large
+                .as_ref()
+                .map_or(Cell::Unchanged, |it| Cell::Text(it.as_bytes()));
+            let cells = row(*key, Some(values.v));
+            let cells = cells.tuple().cells().take(2).chain([large]);
+            let new: TupleBuf = cells.collect();
+            wal(&Message::Update(Update {
+                relation,
+                old: None,
+                new: new.tuple(),
+            }))
+        }
         Change::Move { from, to, value } => wal(&Message::Update(Update {
             relation,
             old: Some(OldTuple::Key(row(*from, None).tuple())),

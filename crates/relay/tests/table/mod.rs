@@ -1,6 +1,5 @@
 //! What the models of a copy and of chunks have in common: the table, and how the stream tells of it.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use pgoutput::{
@@ -12,18 +11,20 @@ use relay::Now;
 pub(crate) const TABLE: u32 = 16_400;
 pub(crate) const TIME: PgTimestamp = PgTimestamp(0);
 
-pub(crate) type Rows = BTreeMap<u64, u64>;
-
 pub(crate) fn columns() -> ColumnsBuf {
-    let column = |in_identity, name| RelationColumn {
+    let column = |in_identity, name, type_oid| RelationColumn {
         in_identity,
         name,
-        type_oid: 23,
+        type_oid,
         type_modifier: -1,
     };
-    [column(true, "id"), column(false, "v")]
-        .into_iter()
-        .collect()
+    [
+        column(true, "id", 23),
+        column(false, "v", 23),
+        column(false, "large", 25),
+    ]
+    .into_iter()
+    .collect()
 }
 
 pub(crate) fn relation(columns: &ColumnsBuf) -> Relation<'_> {
@@ -36,14 +37,15 @@ pub(crate) fn relation(columns: &ColumnsBuf) -> Relation<'_> {
     }
 }
 
+/// Without a value, what a delete tells of a row.
 pub(crate) fn row(key: u64, value: Option<u64>) -> TupleBuf {
-    let mut row = TupleBuf::default();
-    row.push(Cell::Text(key.to_string().as_bytes()));
-    match value {
-        Some(value) => row.push(Cell::Text(value.to_string().as_bytes())),
-        None => row.push(Cell::Null),
-    }
-    row
+    let (key, value) = (key.to_string(), value.map(|it| it.to_string()));
+    let cell = value
+        .as_ref()
+        .map_or(Cell::Null, |it| Cell::Text(it.as_bytes()));
+    [Cell::Text(key.as_bytes()), cell, cell]
+        .into_iter()
+        .collect()
 }
 
 pub(crate) fn wal(message: &Message<'_>) -> Vec<u8> {
