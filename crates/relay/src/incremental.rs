@@ -19,13 +19,13 @@
 
 use std::collections::{HashSet, VecDeque};
 
-use envelope::{Operation, RelationDetails, SnapshotMark, Table};
+use envelope::{EncodeError, Operation, RelationDetails, SnapshotMark, Table};
 use pgoutput::{Cell, CopyRow, LogicalMessage, Lsn, Relation, Tuple};
 
 use crate::error::RelayError;
 use crate::incremental::window::{Window, hash, shape};
 use crate::interface::Now;
-use crate::relay::{Relay, encode};
+use crate::relay::Relay;
 use crate::transaction::Replay;
 
 mod snapshot;
@@ -66,7 +66,7 @@ pub enum Watermark {
 }
 
 /// What became of a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChunkOutcome {
     /// Kafka has its rows; so many were published, the others are newer in the stream.
     Done {
@@ -75,6 +75,8 @@ pub enum ChunkOutcome {
     },
     /// It must be read again.
     Again(Reread),
+    /// One of its rows cannot be published; those before it were.
+    Refused(EncodeError),
 }
 
 /// Why a chunk must be read again.
@@ -291,11 +293,12 @@ impl Relay {
 
     /// What became of a chunk, by its window.
     pub fn chunk_outcome(&mut self) -> Option<(u64, ChunkOutcome)> {
-        let (behind, window, outcome) = *self.incremental.left.front()?;
-        self.ledger.is_settled_before(behind).then(|| {
-            self.incremental.left.pop_front();
-            (window, outcome)
-        })
+        let (behind, _, _) = self.incremental.left.front()?;
+        if !self.ledger.is_settled_before(*behind) {
+            return None;
+        }
+        let (_, window, outcome) = self.incremental.left.pop_front()?;
+        Some((window, outcome))
     }
 
     /// Whether the next row of a chunk is to be handled, before the stream goes on.
@@ -309,8 +312,10 @@ impl Relay {
 
     /// Handles the next row of the chunk whose watermark was met.
     ///
+    /// A value that cannot be published ends the chunk, and not the stream.
+    ///
     /// # Errors
-    /// When it holds a value that cannot be published.
+    /// When it is no row.
     pub fn handle_chunk_row(&mut self, now: Now) -> Result<(), RelayError> {
         self.records.clear();
         self.taken = 0;
@@ -325,12 +330,7 @@ impl Relay {
         let rest = leaving.chunk.lines.get(leaving.next..).unwrap_or_default();
         let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
             let outcome = ChunkOutcome::Done { rows: leaving.rows };
-            let behind = self.ledger.next_ticket();
-            let left = &mut self.incremental.left;
-            left.push_back((behind, leaving.chunk.window, outcome));
-            if matches!(leaving.chunk.watermark, Watermark::Position(_)) {
-                self.end_placed(leaving.at);
-            }
+            self.has_left(&leaving, outcome);
             return Ok(());
         };
         let line = rest.get(..end).unwrap_or_default();
@@ -340,11 +340,13 @@ impl Relay {
         let tuple = tuple.map_err(|source| RelayError::Decode { near, source })?;
         let mut context = open.context(self.settings.start.epoch, near, now.unix_nanos);
         context.snapshot = SnapshotMark::Incremental;
-        let commit_lsn = open.commit_lsn;
         let written = self
             .encoder
             .read(&leaving.table, &context, tuple, &mut self.records);
-        encode(commit_lsn, written)?;
+        if let Err(refused) = written {
+            self.has_left(&leaving, ChunkOutcome::Refused(refused));
+            return Ok(());
+        }
         let key = self.records.get(0).and_then(|record| record.key);
         if key.is_some_and(|key| leaving.touched.contains(&hash(key))) {
             self.records.clear();
@@ -354,6 +356,16 @@ impl Relay {
         self.incremental.leaving = Some(leaving);
         self.number_records();
         Ok(())
+    }
+
+    /// No further row of a chunk leaves.
+    fn has_left(&mut self, leaving: &Leaving, outcome: ChunkOutcome) {
+        let behind = self.ledger.next_ticket();
+        let left = &mut self.incremental.left;
+        left.push_back((behind, leaving.chunk.window, outcome));
+        if matches!(leaving.chunk.watermark, Watermark::Position(_)) {
+            self.end_placed(leaving.at);
+        }
     }
 
     /// Whether a message is walferry's own; then it is taken in here, and is no event.
