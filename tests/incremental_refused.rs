@@ -98,6 +98,20 @@ fn a_server_that_lets_nobody_in_leaves_no_table_out() {
     let request = wait_over(&config, &mut walferry, "shut", LIMIT);
     assert_eq!(request["state"], "done", "{request}");
     assert_eq!(request["rows"], 9, "{request}");
+
+    sql(&postgres, "ALTER ROLE app PASSWORD 'another'");
+    let data = json!({ "data-collections": ["public.users"], "type": "blocking" });
+    signal(&postgres, "stood", "execute-snapshot", &data);
+    wait_for("an attempt", LIMIT, || {
+        let log = walferry.log();
+        let again = "the blocking snapshot is gone on with in a moment";
+        let said = log.lines().find(|line| line.contains(again));
+        said.map(|line| assert!(line.contains("28P01"), "{log}"))
+    });
+    sql(&postgres, "ALTER ROLE app PASSWORD 'right'");
+    let request = wait_over(&config, &mut walferry, "stood", LIMIT);
+    assert_eq!(request["state"], "done", "{request}");
+    assert_eq!(request["rows"], 9, "{request}");
     end(walferry);
 }
 
