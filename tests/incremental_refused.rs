@@ -98,5 +98,55 @@ fn a_server_that_lets_nobody_in_leaves_no_table_out() {
     let request = wait_over(&config, &mut walferry, "shut", LIMIT);
     assert_eq!(request["state"], "done", "{request}");
     assert_eq!(request["rows"], 9, "{request}");
+
+    sql(&postgres, "ALTER ROLE app PASSWORD 'another'");
+    let data = json!({ "data-collections": ["public.users"], "type": "blocking" });
+    signal(&postgres, "stood", "execute-snapshot", &data);
+    wait_for("an attempt", LIMIT, || {
+        let log = walferry.log();
+        let again = "the blocking snapshot is gone on with in a moment";
+        let said = log.lines().find(|line| line.contains(again));
+        said.map(|line| assert!(line.contains("28P01"), "{log}"))
+    });
+    sql(&postgres, "ALTER ROLE app PASSWORD 'right'");
+    let request = wait_over(&config, &mut walferry, "stood", LIMIT);
+    assert_eq!(request["state"], "done", "{request}");
+    assert_eq!(request["rows"], 9, "{request}");
     end(walferry);
+}
+
+/// A halt would come again at each start, with the request that is noted.
+#[test]
+fn a_row_that_cannot_be_published_ends_its_table_and_not_the_stream() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(
+        &postgres,
+        "CREATE TABLE prices (id int PRIMARY KEY, price numeric(10,2));
+         INSERT INTO prices SELECT g, CASE g WHEN 1500 THEN 'NaN'::numeric ELSE g END
+             FROM generate_series(1, 2000) g;
+         CREATE TABLE good (id int PRIMARY KEY); INSERT INTO good SELECT generate_series(1, 5)",
+    );
+    let config = Config::new("nan", &postgres, kafka())
+        .set("snapshot.incremental.snapshot.chunk.size", "100");
+    let mut walferry = config.start();
+    for kind in ["incremental", "blocking"] {
+        let before = reads(&events(&config, "prices"));
+        let data = json!({ "data-collections": ["public.prices", "public.good"], "type": kind });
+        signal(&postgres, kind, "execute-snapshot", &data);
+        let request = wait_over(&config, &mut walferry, kind, LIMIT);
+        assert_eq!(request["state"], "failed", "{request}");
+        let problems = request["problems"].to_string();
+        for named in ["public.prices: ", "column price", "decimal.handling.mode"] {
+            assert!(problems.contains(named), "{named}: {problems}");
+        }
+        assert_eq!(request["problems"].as_array().map(Vec::len), Some(1));
+        let read = reads(&events(&config, "prices")) - before;
+        assert!((1..2000).contains(&read), "{kind}: {read}");
+    }
+    assert_eq!(reads(&events(&config, "good")), 10);
+    sql(&postgres, "INSERT INTO prices VALUES (2001, 1)");
+    end(walferry);
+    config.catch_up(LIMIT);
+    let last = events(&config, "prices").pop().expect("events");
+    assert_eq!(last.operation(), "c", "the stream goes on");
 }

@@ -21,14 +21,14 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use envelope::{Operation, RelationDetails, SnapshotMark, Table};
+use envelope::{EncodeError, Operation, RelationDetails, SnapshotMark, Table};
 use pgoutput::{Cell, CopyRow, LogicalMessage, Lsn, Relation, Tuple};
 
 use crate::error::RelayError;
 use crate::incremental::filled::Newer;
 use crate::incremental::window::{Window, hash, shape};
 use crate::interface::Now;
-use crate::relay::{Relay, encode};
+use crate::relay::Relay;
 use crate::transaction::Replay;
 
 mod filled;
@@ -71,7 +71,7 @@ pub enum Watermark {
 }
 
 /// What became of a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChunkOutcome {
     /// Kafka has its rows; so many were published, the others are newer in the stream.
     Done {
@@ -80,6 +80,8 @@ pub enum ChunkOutcome {
     },
     /// It must be read again.
     Again(Reread),
+    /// One of its rows cannot be published; those before it were.
+    Refused(EncodeError),
 }
 
 /// Why a chunk must be read again.
@@ -296,11 +298,12 @@ impl Relay {
 
     /// What became of a chunk, by its window.
     pub fn chunk_outcome(&mut self) -> Option<(u64, ChunkOutcome)> {
-        let (behind, window, outcome) = *self.incremental.left.front()?;
-        self.ledger.is_settled_before(behind).then(|| {
-            self.incremental.left.pop_front();
-            (window, outcome)
-        })
+        let (behind, _, _) = self.incremental.left.front()?;
+        if !self.ledger.is_settled_before(*behind) {
+            return None;
+        }
+        let (_, window, outcome) = self.incremental.left.pop_front()?;
+        Some((window, outcome))
     }
 
     /// Whether the next row of a chunk is to be handled, before the stream goes on.
@@ -314,8 +317,10 @@ impl Relay {
 
     /// Handles the next row of the chunk whose watermark was met.
     ///
+    /// A value that cannot be published ends the chunk, and not the stream.
+    ///
     /// # Errors
-    /// When it holds a value that cannot be published.
+    /// When it is no row.
     pub fn handle_chunk_row(&mut self, now: Now) -> Result<(), RelayError> {
         self.records.clear();
         self.taken = 0;
@@ -330,12 +335,7 @@ impl Relay {
         let rest = leaving.chunk.lines.get(leaving.next..).unwrap_or_default();
         let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
             let outcome = ChunkOutcome::Done { rows: leaving.rows };
-            let behind = self.ledger.next_ticket();
-            let left = &mut self.incremental.left;
-            left.push_back((behind, leaving.chunk.window, outcome));
-            if matches!(leaving.chunk.watermark, Watermark::Position(_)) {
-                self.end_placed(leaving.at);
-            }
+            self.has_left(&leaving, outcome);
             return Ok(());
         };
         let line = rest.get(..end).unwrap_or_default();
@@ -345,11 +345,13 @@ impl Relay {
         let tuple = tuple.map_err(|source| RelayError::Decode { near, source })?;
         let mut context = open.context(self.settings.start.epoch, near, now.unix_nanos);
         context.snapshot = SnapshotMark::Incremental;
-        let commit_lsn = open.commit_lsn;
         let written = self
             .encoder
             .read(&leaving.table, &context, tuple, &mut self.records);
-        encode(commit_lsn, written)?;
+        if let Err(refused) = written {
+            self.has_left(&leaving, ChunkOutcome::Refused(refused));
+            return Ok(());
+        }
         let key = self.records.get(0).and_then(|record| record.key);
         let newer = key.and_then(|key| leaving.touched.get(&hash(key)));
         if let Some(newer) = newer {
@@ -363,6 +365,16 @@ impl Relay {
         self.incremental.leaving = Some(leaving);
         self.number_records();
         Ok(())
+    }
+
+    /// No further row of a chunk leaves.
+    fn has_left(&mut self, leaving: &Leaving, outcome: ChunkOutcome) {
+        let behind = self.ledger.next_ticket();
+        let left = &mut self.incremental.left;
+        left.push_back((behind, leaving.chunk.window, outcome));
+        if matches!(leaving.chunk.watermark, Watermark::Position(_)) {
+            self.end_placed(leaving.at);
+        }
     }
 
     /// Whether a message is walferry's own; then it is taken in here, and is no event.

@@ -20,6 +20,15 @@ pub struct Asked {
     pub request: Request,
     /// Tables that are not wanted any more.
     pub unwanted: Unwanted,
+    /// Tables that hold a row which cannot be published.
+    pub refused: Unwanted,
+}
+
+impl Asked {
+    /// Whether nothing more of a table is read.
+    pub(super) fn passes_over(&self, table: &str) -> bool {
+        self.unwanted.has(table) || self.refused.has(table)
+    }
 }
 
 /// Expressions for tables that are not wanted any more. Clones share it with the readers.
@@ -180,11 +189,14 @@ pub(super) struct Telling {
     later: BTreeMap<u64, News>,
     news: VecDeque<News>,
     left_out: Vec<String>,
+    /// Tables that hold a row which cannot be published; the readers look here.
+    refused: Unwanted,
 }
 
 impl Telling {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(refused: Unwanted) -> Self {
         Self {
+            refused,
             later: BTreeMap::new(),
             news: VecDeque::new(),
             left_out: Vec::new(),
@@ -198,7 +210,16 @@ impl Telling {
         }
     }
 
+    /// One of its rows cannot be published.
+    pub(super) fn refuse(&mut self, table: String, reason: String) {
+        self.refused.add(&[regex::escape(&table)]);
+        self.left_out(table, reason);
+    }
+
     pub(super) fn left_out(&mut self, table: String, reason: String) {
+        if self.left_out.contains(&table) {
+            return;
+        }
         self.left_out.push(table.clone());
         let table = Some(table);
         self.news.push_back(News::LeftOut { table, reason });
@@ -228,7 +249,7 @@ mod tests {
 
     #[test]
     fn a_table_that_is_left_out_is_not_told_as_done() {
-        let mut telling = Telling::new();
+        let mut telling = Telling::new(Unwanted::default());
         telling.later(1, News::Piece { rows: 5 });
         telling.left_out("public.a".to_owned(), "why".to_owned());
         telling.later(2, News::Table("public.a".to_owned()));

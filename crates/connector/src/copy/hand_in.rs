@@ -47,6 +47,8 @@ pub struct Copy {
     is_reading: bool,
     gauge: SnapshotGauge,
     asked: Option<Telling>,
+    /// Tables with a row that cannot be published: no further one is handed in, and no piece is done.
+    refused: Vec<usize>,
     is_given_up: bool,
     are_notes_taken: bool,
     reader: AbortHandle,
@@ -94,7 +96,8 @@ impl Copy {
         let is_all = wanted.is_all;
         let reading = leader::read(source, wanted.clone(), noted, kept.room(), sender);
         let reader = tokio::spawn(reading).abort_handle();
-        let asked = wanted.asked.as_ref().map(|_| Telling::new());
+        let asked = wanted.asked.as_ref();
+        let asked = asked.map(|asked| Telling::new(asked.refused.clone()));
         let gauge = wanted.gauge;
         Self {
             items,
@@ -112,6 +115,7 @@ impl Copy {
             is_reading: false,
             gauge,
             asked,
+            refused: Vec::new(),
             is_given_up: false,
             are_notes_taken: false,
             reader,
@@ -235,6 +239,10 @@ impl Copy {
                     pieces,
                 } = placed;
                 self.hand_in_row(relay, now, (table, &row, mark))?;
+                if self.refused.contains(&table) {
+                    // Not all of their rows are in Kafka.
+                    return Ok(Handed::Something);
+                }
                 // Behind it, once it has left.
                 for piece in pieces.into_iter().rev() {
                     self.due.push_front(Due::Piece(piece));
@@ -269,6 +277,9 @@ impl Copy {
         }
         let mark = self.places.row(table);
         self.hand_in_row(relay, now, (table, line, mark))?;
+        if self.refused.contains(&table) {
+            return Ok(());
+        }
         let at = at + length;
         self.batch = Some(Batch { table, lines, at });
         Ok(())
@@ -291,15 +302,22 @@ impl Copy {
         now: Now,
         (table, line, mark): (usize, &[u8], SnapshotMark),
     ) -> Result<(), End> {
-        let Some(table) = self.tables.get(table) else {
+        let Some(of) = self.tables.get(table) else {
             return Ok(());
         };
         let near = self.point;
-        let tuple = self.row.decode(line, table.column_count());
+        let tuple = self.row.decode(line, of.column_count());
         let tuple = tuple.map_err(|source| RelayError::Decode { near, source });
-        tuple
-            .and_then(|tuple| relay.handle_copy_row(now, table.oid(), tuple, mark))
-            .map_err(End::Stream)
+        let handed = tuple.and_then(|tuple| relay.handle_copy_row(now, of.oid(), tuple, mark));
+        match (handed, &mut self.asked) {
+            // The stream would end at each start with what was asked for.
+            (Err(RelayError::EncodeCopied(error)), Some(telling)) => {
+                telling.refuse(of.qualified_name(), error.to_string());
+                self.refused.push(table);
+                Ok(())
+            }
+            (handed, _) => handed.map_err(End::Stream),
+        }
     }
 
     fn take(&mut self, relay: &mut Relay, now: Now, item: Item) -> Handed {
@@ -337,6 +355,8 @@ impl Copy {
                     return Handed::Table(table.oid());
                 }
             }
+            Item::Rows { table, .. } | Item::Piece { table, .. }
+                if self.refused.contains(&table) => {}
             Item::Rows { table, lines } => {
                 self.due
                     .extend(self.places.begin_batch(table).map(Due::Row));

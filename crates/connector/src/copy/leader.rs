@@ -165,7 +165,7 @@ fn plan(tables: &[Arc<CopyTable>], noted: &Noted, locks: Locks, wanted: &Wanted)
     wanted.gauge.begin(progress);
     Plan {
         gauge: wanted.gauge.clone(),
-        unwanted: wanted.asked.as_ref().map(|asked| asked.unwanted.clone()),
+        asked: wanted.asked.clone(),
         tables: planned,
         queue: Mutex::new(queue),
         locks,

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use tokio_postgres::Statement;
 use tracing::{debug, info};
 
-use super::asked::Unwanted;
+use super::asked::Asked;
 use super::catalog::{CopyTable, Rewritten};
 use super::error::{CopyError, Step};
 use super::items::{Item, Items, Stop, send};
@@ -29,8 +29,8 @@ pub(super) struct Plan {
     pub(super) bytes: u64,
     pub(super) rows: AtomicU64,
     pub(super) gauge: SnapshotGauge,
-    /// Of a copy that was asked for: tables that are not wanted any more.
-    pub(super) unwanted: Option<Unwanted>,
+    /// Of a copy that was asked for: what, and which tables are not read any more.
+    pub(super) asked: Option<Asked>,
 }
 
 /// A table of the plan.
@@ -164,8 +164,8 @@ impl<'a> Reader<'a> {
 
     /// Whether the table's pieces are passed over.
     fn passes_over(&self, planned: &PlannedTable) -> bool {
-        let unwanted = self.plan.unwanted.as_ref();
-        if unwanted.is_some_and(|them| them.has(&planned.table.qualified_name())) {
+        let asked = self.plan.asked.as_ref();
+        if asked.is_some_and(|it| it.passes_over(&planned.table.qualified_name())) {
             planned.is_left_out.store(true, Ordering::Release);
         }
         planned.is_left_out.load(Ordering::Acquire)
@@ -178,7 +178,7 @@ impl<'a> Reader<'a> {
         planned: &PlannedTable,
         read: Result<(), Stop>,
     ) -> Result<(), Stop> {
-        let is_asked = self.plan.unwanted.is_some();
+        let is_asked = self.plan.asked.is_some();
         let reason = match read {
             Err(Stop::Failed(error)) if is_asked && error.leaves_out() => error.reason(),
             read => return read,

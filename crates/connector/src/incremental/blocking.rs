@@ -103,6 +103,7 @@ impl Blocking {
         let asked = Asked {
             request: request.clone(),
             unwanted: self.unwanted.clone(),
+            refused: Unwanted::default(),
         };
         let wanted = copy::Wanted {
             asked: Some(asked),

@@ -231,7 +231,7 @@ impl Reader {
     ) -> Result<(), Stop> {
         loop {
             while let Ok(outcome) = self.outcomes.try_recv() {
-                under_way.settle(outcome);
+                under_way.settle(outcome)?;
             }
             self.note_done(under_way).await?;
             under_way.cut(scout).await?;
@@ -246,7 +246,7 @@ impl Reader {
                 resumed.map_err(|_| Stop::Unwanted)?;
             } else {
                 tokio::select! {
-                    outcome = self.outcomes.recv() => under_way.settle(outcome.ok_or(Stop::Unwanted)?),
+                    outcome = self.outcomes.recv() => under_way.settle(outcome.ok_or(Stop::Unwanted)?)?,
                     read = under_way.read() => read?,
                 }
             }

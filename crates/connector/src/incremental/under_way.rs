@@ -230,14 +230,16 @@ impl UnderWay {
     }
 
     /// What became of a chunk.
-    pub(super) fn settle(&mut self, (window, outcome): (u64, ChunkOutcome)) {
+    pub(super) fn settle(&mut self, (window, outcome): (u64, ChunkOutcome)) -> Result<(), Stop> {
         match outcome {
+            ChunkOutcome::Refused(error) => return Err(Stop::Refused(error.to_string())),
             ChunkOutcome::Done { rows } => self.set(window, State::Done { rows }),
             ChunkOutcome::Again(why) => {
                 debug!(?why, "a chunk is read again");
                 self.set(window, State::Wanted { again: true });
             }
         }
+        Ok(())
     }
 
     fn set(&mut self, window: u64, state: State) {

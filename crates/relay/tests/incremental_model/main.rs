@@ -332,6 +332,7 @@ impl World {
             let reading = self.run.chunks.remove(place);
             match outcome {
                 ChunkOutcome::Done { .. } => self.done.push(reading.first),
+                ChunkOutcome::Refused(error) => panic!("{error}"),
                 ChunkOutcome::Again(_) => {
                     self.again += 1;
                     self.run.queue.push_back(reading.first);
