@@ -241,3 +241,46 @@ fn the_command_ends_where_what_it_waits_for_is_gone() {
     );
     assert_eq!(asking.wait().expect("its end").code(), Some(7));
 }
+
+#[test]
+fn nobody_is_asked_who_will_never_hear_it() {
+    let postgres = postgres(PostgresOptions::default());
+    counted_table(&postgres, 10);
+    let config = Config::new("no_slot", &postgres, kafka());
+    let mut command = config.command("snapshot");
+    command
+        .args(["--table", "public.big"])
+        .stderr(Stdio::piped());
+    let asking = command.spawn().expect("walferry snapshot");
+    let output = asking.wait_with_output().expect("its end");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("SLOT_MISSING"), "{said}");
+}
+
+#[test]
+fn a_right_that_no_copy_needs_any_more_stops_no_change() {
+    let postgres = postgres(PostgresOptions::default());
+    counted_table(&postgres, 10);
+    let config = Config::new("no_more_rows", &postgres, kafka());
+    sql(
+        &postgres,
+        &format!(
+            "CREATE ROLE reader LOGIN REPLICATION; GRANT SELECT ON big TO reader;
+             CREATE PUBLICATION {} FOR TABLE big",
+            config.slot()
+        ),
+    );
+    let url = postgres.url().replace("postgres@", "reader@");
+    let config = config
+        .set("postgres.url", &url)
+        .set("snapshot.snapshot.mode", "initial");
+    config.catch_up(LIMIT);
+    sql(
+        &postgres,
+        "REVOKE SELECT ON big FROM reader; UPDATE big SET note = 'after' WHERE id = 7",
+    );
+    config.catch_up(LIMIT);
+    let events = events(&config, "big");
+    assert_eq!((reads(&events), events.len()), (10, 11));
+}

@@ -345,21 +345,20 @@ impl Relay {
         let tuple = tuple.map_err(|source| RelayError::Decode { near, source })?;
         let mut context = open.context(self.settings.start.epoch, near, now.unix_nanos);
         context.snapshot = SnapshotMark::Incremental;
-        let written = self
-            .encoder
-            .read(&leaving.table, &context, tuple, &mut self.records);
-        if let Err(refused) = written {
-            self.has_left(&leaving, ChunkOutcome::Refused(refused));
-            return Ok(());
-        }
+        let table = &leaving.table;
+        let mut written = self.encoder.read(table, &context, tuple, &mut self.records);
         let key = self.records.get(0).and_then(|record| record.key);
         let newer = key.and_then(|key| leaving.touched.get(&hash(key)));
         if let Some(newer) = newer {
             self.records.clear();
-            if let Some(filled) = newer.fill(&leaving.table, tuple) {
-                let (table, row, out) = (&leaving.table, filled.tuple(), &mut self.records);
-                encode(commit_lsn, self.encoder.read(table, &context, row, out))?;
+            if let Some(filled) = newer.fill(table, tuple) {
+                let (row, out) = (filled.tuple(), &mut self.records);
+                written = self.encoder.read(table, &context, row, out);
             }
+        }
+        if let Err(refused) = written {
+            self.has_left(&leaving, ChunkOutcome::Refused(refused));
+            return Ok(());
         }
         leaving.rows += u64::from(!self.records.is_empty());
         self.incremental.leaving = Some(leaving);

@@ -83,6 +83,15 @@ pub enum AskError {
     /// It ended without all rows.
     #[error("SNAPSHOT_TABLE_LEFT_OUT: {0}")]
     LeftOut(String),
+    /// Nobody will ever come to the signal.
+    #[error(
+        "SLOT_MISSING: slot {slot} does not exist, so no walferry would ever come to the request: start \
+         `walferry run` first"
+    )]
+    NoSlot {
+        /// Its name.
+        slot: String,
+    },
     /// What was noted of it is there no more.
     #[error(
         "SNAPSHOT_UNKNOWN: what was noted of {id} in {topic} is gone, so its end is not known: the topic was \
@@ -105,7 +114,9 @@ impl AskError {
             Self::Secret(_) => Exit::Usage,
             Self::Postgres(_) | Self::Progress(_) | Self::Topic(_) => Exit::Unexpected,
             Self::Gone { .. } => Exit::NotReached,
-            Self::Table { .. } | Self::Standby { .. } | Self::LeftOut(_) => Exit::CheckErrors,
+            Self::Table { .. } | Self::Standby { .. } | Self::LeftOut(_) | Self::NoSlot { .. } => {
+                Exit::CheckErrors
+            }
         }
     }
 }
@@ -136,6 +147,7 @@ pub async fn ask(
             kind,
             detach,
         } => {
+            is_read(config, &sql).await?;
             for table in &tables {
                 checked(config, &sql, table, (kind, surrogate_key.as_deref())).await?;
             }
@@ -165,6 +177,25 @@ pub async fn ask(
         true => wait(config, &way, &id, shutdown).await,
         false => Ok(Exit::Done),
     }
+}
+
+/// Says when nobody reads the slot now, and refuses where there is none.
+async fn is_read(config: &Config, sql: &SqlClient) -> Result<(), AskError> {
+    const QUERY: &str =
+        "SELECT active FROM pg_catalog.pg_replication_slots WHERE slot_name = $1::text::name";
+    let slot = &config.postgres.slot;
+    let asked = async { sql.query_typed(QUERY, &[(slot, Type::TEXT)]).await };
+    let rows = sql::ask("look at the slot", asked).await?;
+    let Some(row) = rows.first() else {
+        let slot = slot.clone();
+        return Err(AskError::NoSlot { slot });
+    };
+    if !row.try_get(0).unwrap_or(true) {
+        say(&format!(
+            "nobody reads slot {slot} now: the next `walferry run` takes the request up"
+        ));
+    }
+    Ok(())
 }
 
 /// What would be refused later is refused now.

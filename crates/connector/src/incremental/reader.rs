@@ -85,7 +85,11 @@ impl Reader {
                     warn!(request = self.request.id, %error, "the snapshot is gone on with in a moment");
                 }
                 Err(Stop::Refused(reason)) => {
-                    self.request.problems.push(reason);
+                    warn!(
+                        request = self.request.id,
+                        reason, "SNAPSHOT_TABLE_LEFT_OUT: no row of the request is published"
+                    );
+                    self.request.add_problem(reason);
                     break;
                 }
                 Err(Stop::Altered) => {}

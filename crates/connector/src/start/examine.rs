@@ -65,6 +65,11 @@ impl Start<'_> {
         let mut findings = found.findings;
         findings.extend(of_topics.findings);
         findings.retain(|finding| !is_for_later(finding, publishes, self.config.snapshot));
+        let mode = self.config.snapshot;
+        let progress = stored.progress.as_ref();
+        if !progress.map_or(mode.copies(), |stored| copies(mode, stored.snapshot)) {
+            findings.iter_mut().for_each(nothing_is_read);
+        }
         let report = Report::new(findings);
         self.observer.checked(&report);
         if report.refusal().is_some() {
@@ -111,6 +116,13 @@ impl Start<'_> {
 /// Whether all that is published is copied at a start of the process, where a copy stood like that.
 fn copies(mode: SnapshotMode, stored: SnapshotState) -> bool {
     mode == SnapshotMode::Always || (stored == SnapshotState::Running && mode.copies())
+}
+
+/// Without rows to be read, the stream needs no right to read them.
+fn nothing_is_read(finding: &mut Finding) {
+    if matches!(finding.code, "TABLE_SELECT" | "SCHEMA_USAGE") {
+        finding.severity = finding.severity.min(Severity::Warning);
+    }
 }
 
 /// Findings that the start itself handles better: a slot in use and a sender that is not free yet
