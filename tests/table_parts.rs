@@ -7,7 +7,7 @@ use std::time::Duration;
 use e2e::support::event::Event;
 use e2e::support::topic::read_topic;
 use e2e::support::walferry::Config;
-use e2e::support::{kafka, postgres, query_one, sql};
+use e2e::support::{kafka, postgres, query_one, sql, wait_for};
 use serde_json::json;
 use xtask::servers::{PostgresOptions, PostgresServer};
 
@@ -156,4 +156,46 @@ fn a_filter_that_would_break_the_applications_updates_is_refused() {
     let operations: Vec<String> = events.iter().map(Event::operation).collect();
     assert_eq!(operations, ["c", "c", "d", "tombstone"]);
     assert_eq!(events[1].json()["after"], json!({ "id": 1, "total": 5 }));
+}
+
+/// Whether the application could still update such a table is looked at by a start alone.
+#[test]
+fn of_a_new_table_a_part_is_published_from_the_next_start_on() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(&postgres, "CREATE TABLE old (id int PRIMARY KEY)");
+    let tables = "[ { name: public.*, where: \"id <= 2\", columns: [ id ] } ]";
+    let config = Config::new("new_part", &postgres, kafka()).set("tables.include", tables);
+    if !publishes_parts(&postgres, &config) {
+        return;
+    }
+    let mut walferry = config.start();
+    sql(
+        &postgres,
+        "CREATE TABLE young (id int PRIMARY KEY, card text);
+         INSERT INTO young SELECT g, 'card' FROM generate_series(1, 5) g",
+    );
+    let remedy = "ADD TABLE \"public\".\"young\" (\"id\") WHERE (id <= 2)";
+    wait_for("the log", LIMIT * 2, || {
+        let log = walferry.log();
+        assert!(!log.contains("took a new table"), "{log}");
+        log.replace('\\', "").contains(remedy).then_some(())
+    });
+    walferry.sigterm();
+    assert_eq!(walferry.wait_exit(LIMIT), Some(0), "{}", walferry.log());
+    let walferry = config.start();
+    sql(&postgres, "DELETE FROM young WHERE id = 2");
+    wait_for("rows of the part", LIMIT, || {
+        let told = told(&config, "young");
+        (told.len() >= 2 && told.iter().any(|it| it.starts_with('d'))).then_some(())
+    });
+    drop(walferry);
+    let told = told(&config, "young");
+    assert!(told.contains(&"r 1 id".to_owned()), "{told:?}");
+    let hidden = ["3", "4", "5", "card"];
+    assert!(
+        !told
+            .iter()
+            .any(|it| hidden.iter().any(|no| it.contains(no))),
+        "{told:?}"
+    );
 }

@@ -141,7 +141,7 @@ impl LeftOut {
             true => found,
             false => take_in(session, found, rows).await?,
         };
-        for Unpublished { table, remedy } in left.difference(&self.told) {
+        for Unpublished { table, remedy, .. } in left.difference(&self.told) {
             warn!(
                 table,
                 %remedy,
@@ -175,8 +175,9 @@ async fn take_in(
 ) -> Result<BTreeSet<Unpublished>, PostgresError> {
     const DOING: &str = "take a new table in";
     let client = within(PATIENCE, DOING, session.another()).await?;
-    let mut left = BTreeSet::new();
-    for new in found {
+    let (mut left, whole): (BTreeSet<_>, BTreeSet<_>) =
+        found.into_iter().partition(|it| it.is_part);
+    for new in whole {
         let taken = async { new.take_in(&client, rows).await.map_err(sql(DOING)) };
         match within(PATIENCE, DOING, taken).await {
             Ok(()) => info!(

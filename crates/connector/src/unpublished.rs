@@ -7,7 +7,8 @@ use tokio_postgres::Client;
 
 use crate::config::TableFilter;
 use crate::preflight::quote::{identifier, literal};
-use crate::preflight::{publication, tables};
+use crate::preflight::wanted::Part;
+use crate::preflight::{publication, setup, tables};
 
 /// One such table.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,6 +17,9 @@ pub struct Unpublished {
     pub table: String,
     /// The statement that takes it in.
     pub remedy: String,
+    /// Whether a part of it is wanted. One that the replica identity does not cover would have the server refuse
+    /// the application's updates; a start looks at that, and nobody else.
+    pub is_part: bool,
 }
 
 impl Unpublished {
@@ -86,12 +90,19 @@ pub async fn find(
         .iter()
         .filter(|relation| !published.tables.contains_key(&relation.oid));
     let publication = identifier(publication);
-    let told = left_out.map(|relation| Unpublished {
-        table: relation.full_name(),
-        remedy: format!(
-            "ALTER PUBLICATION {publication} ADD TABLE {}",
-            relation.publication_item()
-        ),
+    let told = left_out.map(|relation| {
+        let part = wanted.part(&relation.schema, &relation.name);
+        let is_part = part.is_some();
+        let part = part.map(|part| Part {
+            row_filter: part.row_filter.clone(),
+            columns: part.columns.clone(),
+        });
+        let item = setup::item_of(relation, part.unwrap_or_default());
+        Unpublished {
+            table: relation.full_name(),
+            remedy: format!("ALTER PUBLICATION {publication} ADD TABLE {item}"),
+            is_part,
+        }
     });
     Ok(told.collect())
 }

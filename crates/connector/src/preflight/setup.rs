@@ -11,7 +11,7 @@ use super::publication::Publication;
 use super::quote::identifier;
 use super::slot::Slot;
 use super::tables::{Kind, Relation, Selection};
-use super::wanted::{Action, Create, Partitions, StoredProgress, Wanted};
+use super::wanted::{Action, Create, Part, Partitions, StoredProgress, Wanted};
 use crate::postgres::PostgresError;
 use crate::postgres::sql::sql;
 
@@ -211,8 +211,12 @@ fn items(wanted: &Wanted<'_>, targets: &[&Relation]) -> String {
 
 /// As an item of `FOR TABLE`, with the part that is wanted.
 pub(crate) fn item(wanted: &Wanted<'_>, table: &Relation) -> String {
+    item_of(table, table.part(wanted).unwrap_or_default())
+}
+
+/// As an item of `FOR TABLE`, with this part.
+pub(crate) fn item_of(table: &Relation, part: Part) -> String {
     let mut item = table.publication_item();
-    let part = table.part(wanted).unwrap_or_default();
     if let Some(columns) = part.columns {
         let columns: Vec<String> = columns.iter().map(|name| identifier(name)).collect();
         item = format!("{item} ({})", columns.join(", "));
