@@ -13,7 +13,7 @@ use e2e::support::{kafka, query, sql, wait_for};
 use serde_json::json;
 use xtask::servers::{PostgresOptions, PostgresServer, Slots};
 
-const LIMIT: Duration = Duration::from_secs(120);
+const LIMIT: Duration = Duration::from_secs(300);
 const ROWS: usize = 40_000;
 
 /// A server of a major whose standbys decode, with a table of about 40 MiB.
@@ -66,7 +66,7 @@ fn copies(server: &PostgresServer) -> usize {
 fn it_pauses_at_the_limit_of_wal() {
     let postgres = server(PostgresOptions::default());
     let config = Config::new("blocking_limit", &postgres, kafka())
-        .set("snapshot.wal.max.bytes", "1MiB")
+        .set("snapshot.wal.max.bytes", "4MiB")
         .set("kafka.linger.ms", "100")
         .set("limits.in.flight.bytes", "512KiB");
     let mut walferry = config.start();
