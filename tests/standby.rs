@@ -209,7 +209,7 @@ fn kills_while_nothing_moves_give_no_id_twice() {
         "CREATE TABLE other AS SELECT * FROM big; ALTER TABLE other ADD PRIMARY KEY (part, id)",
     );
     let config = Config::new("standby_idle", &standby, kafka());
-    let config = config.set("snapshot.incremental.snapshot.chunk.size", "50");
+    let config = config.set("snapshot.incremental.snapshot.chunk.size", "25");
     publish(&primary, &standby, &config, "big, other");
     let mut walferry = start(&config, &primary, &standby);
     execute(&primary, "idle", r"public\.(big|other)");
