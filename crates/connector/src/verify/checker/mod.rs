@@ -21,7 +21,7 @@ mod window;
 
 use std::collections::{BTreeSet, HashMap};
 
-use ordinals::{At, Before, Holes, Ordinals};
+use ordinals::{At, Before, Ends, Hole, Holes, Ordinals};
 use window::{Memory, Window};
 
 use super::id::{Id, Position};
@@ -100,6 +100,7 @@ pub struct Checker {
     chunks: BTreeSet<u64>,
     ordinals: Ordinals,
     holes: Holes,
+    ends: Ends,
     tally: Tally,
 }
 
@@ -119,6 +120,7 @@ impl Checker {
             chunks: BTreeSet::new(),
             ordinals: Ordinals::default(),
             holes: Holes::default(),
+            ends: Ends::default(),
             tally: Tally::new(settings.topics),
             settings,
         }
@@ -270,12 +272,45 @@ impl Checker {
         if self.open == Some(position.lsn) {
             self.ordinals.add(position.ordinal, at);
         } else {
-            self.holes.fill(position.lsn, position.ordinal);
+            self.comes_late(position, at);
         }
         if record.keyed && !self.is_chunk(position.lsn) {
             self.tally.count(topic).out_of_order += 1;
             self.find(Code::Order, record);
         }
+    }
+
+    /// A record of a transaction that was closed, or that nothing was seen of.
+    fn comes_late(&mut self, position: Position, at: At) {
+        let Position { lsn, ordinal } = position;
+        let Some(end) = self.ends.of(lsn).filter(|_| self.is_judged(lsn)) else {
+            return;
+        };
+        if ordinal < end {
+            return self.holes.fill(lsn, ordinal, at);
+        }
+        if ordinal > end {
+            let (first, last, behind) = (end, ordinal - 1, at);
+            self.holes.push(
+                lsn,
+                Hole {
+                    first,
+                    last,
+                    behind,
+                },
+            );
+        }
+        self.ends.set(lsn, ordinal.saturating_add(1));
+    }
+
+    /// Whether holes in a transaction are holes.
+    fn is_judged(&self, lsn: u64) -> bool {
+        self.settings.gaps == Gaps::Judged
+            && self.unseen == 0
+            && self.floor.is_none_or(|floor| lsn > floor)
+            && lsn < self.settings.published
+            && !Position { lsn, ordinal: 0 }.is_last_byte()
+            && !self.is_chunk(lsn)
     }
 
     fn is_chunk(&self, lsn: u64) -> bool {
@@ -323,21 +358,19 @@ impl Checker {
     /// The transaction at hand has come to its end: nothing of it follows but stragglers.
     fn close(&mut self) {
         let Some(lsn) = self.open.take() else { return };
-        let name = Position { lsn, ordinal: 0 };
-        let judged = self.settings.gaps == Gaps::Judged
-            && self.unseen == 0
-            && self.floor.is_none_or(|floor| lsn > floor)
-            && lsn < self.settings.published
-            && !name.is_last_byte()
-            && !self.is_chunk(lsn);
+        let judged = self.is_judged(lsn);
         match self.ordinals.holes().filter(|_| judged) {
             Some(holes) => {
                 self.tally.transactions += 1;
+                self.ends.set(lsn, self.ordinals.end());
                 for hole in holes {
                     self.holes.push(lsn, hole);
                 }
             }
-            None => self.tally.transactions_not_judged += 1,
+            None => {
+                self.tally.transactions_not_judged += 1;
+                self.ends.set(lsn, u64::MAX);
+            }
         }
         self.ordinals.clear();
     }

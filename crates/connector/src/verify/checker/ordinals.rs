@@ -79,6 +79,13 @@ impl Ordinals {
         }))
     }
 
+    /// The ordinal behind the last that was seen.
+    pub(super) fn end(&self) -> u64 {
+        self.runs
+            .last()
+            .map_or(0, |(_, last, _)| last.saturating_add(1))
+    }
+
     pub(super) fn clear(&mut self) {
         self.runs.clear();
         self.overflown = false;
@@ -109,16 +116,23 @@ impl Holes {
         }
     }
 
-    /// Takes one ordinal out of its hole, if it is in one.
-    pub(super) fn fill(&mut self, lsn: u64, ordinal: u64) {
+    /// Takes one ordinal out of its hole, if it is in one: what is missing before it is behind `at` then.
+    pub(super) fn fill(&mut self, lsn: u64, ordinal: u64, at: At) {
         let at_or_before = self.kept.range((lsn, 0)..=(lsn, ordinal)).next_back();
         let Some((&key, &hole)) = at_or_before.filter(|(_, hole)| ordinal <= hole.last) else {
             return;
         };
         self.kept.remove(&key);
         if hole.first < ordinal {
-            let last = ordinal - 1;
-            self.kept.insert(key, Hole { last, ..hole });
+            let (first, last, behind) = (hole.first, ordinal - 1, at);
+            self.kept.insert(
+                key,
+                Hole {
+                    first,
+                    last,
+                    behind,
+                },
+            );
         }
         if ordinal < hole.last {
             let first = ordinal + 1;
@@ -132,6 +146,35 @@ impl Holes {
         (kept, self.more)
     }
 }
+
+/// Where the last transactions end as far as they were seen, so that what comes late can tell of a hole
+/// before it.
+#[derive(Debug, Default)]
+pub(super) struct Ends {
+    kept: BTreeMap<u64, u64>,
+    /// The last that was forgotten.
+    forgotten: Option<u64>,
+}
+
+impl Ends {
+    /// The ordinal behind the last that was seen; 0 where none was, and none where that is forgotten.
+    pub(super) fn of(&self, lsn: u64) -> Option<u64> {
+        let unseen = self.forgotten.is_none_or(|forgotten| lsn > forgotten);
+        self.kept.get(&lsn).copied().or(unseen.then_some(0))
+    }
+
+    pub(super) fn set(&mut self, lsn: u64, end: u64) {
+        self.kept.insert(lsn, end);
+        if self.kept.len() > ENDS_MAX
+            && let Some((first, _)) = self.kept.pop_first()
+        {
+            self.forgotten = self.forgotten.max(Some(first));
+        }
+    }
+}
+
+/// About 50 bytes each.
+const ENDS_MAX: usize = 50_000;
 
 /// 32 bytes each. A transaction with more holes than this is one whose topics are not all read.
 const RUNS_MAX: usize = 1 << 16;
@@ -177,7 +220,7 @@ mod tests {
                 set.extend((first..=last).map(|ordinal| (lsn, ordinal)));
             }
             for (lsn, ordinal) in late {
-                holes.fill(lsn, ordinal);
+                holes.fill(lsn, ordinal, AT);
                 set.remove(&(lsn, ordinal));
             }
             let (kept, more) = holes.into_all();

@@ -194,6 +194,19 @@ fn what_need_not_be_there_is_no_gap() {
 }
 
 #[test]
+fn what_comes_late_tells_of_a_hole_before_it() {
+    // The transaction was closed, or nothing was seen of it.
+    for late in [id(1, 2), id(2, 1)] {
+        let first = partition(0, &[id(3, 0), late]);
+        let second = partition(1, &[id(1, 0)]);
+        let found = found(&check(settings(&[0, 0]), &[first, second]));
+        let codes: Vec<Code> = found.iter().map(|it| it.0).collect();
+        assert!(codes.contains(&Code::Gap), "{late:?}: {found:?}");
+        assert!(codes.contains(&Code::Order), "{late:?}: {found:?}");
+    }
+}
+
+#[test]
 fn what_a_kill_leaves_of_a_chunk_is_no_gap_and_its_end_may_come_again_by_another_id() {
     let of = |of_chunk: bool| {
         let mut rows = partition(0, &[id(1, 1), id(1, 3), id(3, 0)]);
