@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 use std::time::Duration;
 
-use e2e::support::signals::noted;
+use e2e::support::signals::{SLOW, execute_slowly, noted};
 use e2e::support::topic::delete_topic;
 use e2e::support::walferry::Config;
 use e2e::support::{kafka, postgres, query_one, sql, wait_for};
@@ -65,7 +65,7 @@ fn ctrl_c_asks_to_stop_what_was_asked_for() {
     let walferry = config.start();
     let mut command = config.command("snapshot");
     command
-        .args(["--table", "public.big"])
+        .args(["--table", "public.big", "--where", SLOW])
         .stderr(Stdio::piped());
     let asking = command.spawn().expect("walferry snapshot");
     wait_for("rows", LIMIT, || {
@@ -108,7 +108,7 @@ fn a_right_that_is_revoked_ends_the_table_by_name() {
         .set("postgres.url", &url)
         .set("snapshot.incremental.snapshot.chunk.size", "50");
     let mut walferry = config.start();
-    execute(&postgres, "both", r"public\.(big|other)");
+    execute_slowly(&postgres, "both", r"public\.(big|other)");
     wait_for("a chunk", LIMIT, || {
         noted(&config, "both").filter(|it| it["rows"].as_u64() > Some(0))
     });

@@ -8,11 +8,11 @@ use std::time::Duration;
 
 use e2e::support::compare::{assert_no_repeats, assert_same_rows, fold, table_rows};
 use e2e::support::event::Event;
-use e2e::support::signals::{self, noted, signal};
+use e2e::support::signals::{self, execute_slowly, noted, signal};
 use e2e::support::topic::{create_topic, exists, read_topic, write_record};
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::workload::Dice;
-use e2e::support::{kafka, postgres, query_one, sql, wait_for};
+use e2e::support::{StopAtEnd, kafka, postgres, query_one, sql, wait_for};
 use serde_json::{Value, json};
 use xtask::servers::{PostgresOptions, PostgresServer};
 
@@ -116,6 +116,7 @@ fn rows_are_published_while_writers_go_on() {
     let mut walferry = config.start();
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _stop = StopAtEnd(&stop);
         for seed in 1..4 {
             let (postgres, stop) = (&postgres, &stop);
             scope.spawn(move || write_on(postgres, 20_000, seed, stop));
@@ -146,8 +147,9 @@ fn kills_in_the_middle_cost_a_few_chunks() {
         noted.unwrap_or_default()
     };
     thread::scope(|scope| {
+        let _stop = StopAtEnd(&stop);
         scope.spawn(|| write_on(&postgres, 40_000, 9, &stop));
-        execute(&postgres, "long", "public.big");
+        execute_slowly(&postgres, "long", "public.big");
         for _ in 0..3 {
             let before = chunks(&config);
             wait_for("more chunks", LIMIT, || {
@@ -308,7 +310,7 @@ fn a_snapshot_is_paused_resumed_and_stopped() {
     let config = Config::new("pause", &postgres, kafka());
     let config = config.set("snapshot.incremental.snapshot.chunk.size", "50");
     let mut walferry = config.start();
-    execute(&postgres, "slow", "public.big");
+    execute_slowly(&postgres, "slow", "public.big");
     wait_for("a chunk", LIMIT, || {
         noted(&config, "slow").filter(|it| it["rows"].as_u64() > Some(0))
     });
@@ -366,7 +368,7 @@ fn a_table_is_altered_and_dropped_meanwhile() {
     let config = Config::new("altered", &postgres, kafka());
     let config = config.set("snapshot.incremental.snapshot.chunk.size", "50");
     let mut walferry = config.start();
-    execute(&postgres, "moving", "public.big");
+    execute_slowly(&postgres, "moving", "public.big");
     let more = |than: u64| {
         wait_for("more chunks", LIMIT, || {
             let chunks = noted(&config, "moving")?["chunks"].as_u64()?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use e2e::support::signals::{noted, signal, wait_over};
+use e2e::support::signals::{execute_slowly, noted, signal, wait_over};
 use e2e::support::topic::read_topic;
 use e2e::support::walferry::Config;
 use e2e::support::{kafka, postgres, sql, wait_for};
@@ -33,7 +33,7 @@ fn read_after(purpose: &str, statement: &str, kills: bool) -> BTreeSet<i64> {
     let config = Config::new(purpose, &postgres, kafka())
         .set("snapshot.incremental.snapshot.chunk.size", "20");
     let mut walferry = config.start();
-    execute(&postgres, "public.t");
+    execute_slowly(&postgres, "keys", "public.t");
     wait_for("some chunks", LIMIT, || {
         assert!(walferry.is_running(), "{}", walferry.log());
         let chunks = noted(&config, "keys")?["chunks"].as_u64()?;

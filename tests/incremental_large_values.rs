@@ -8,7 +8,7 @@ use std::thread;
 use e2e::support::event::Event;
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::workload::Dice;
-use e2e::support::{kafka, postgres, sql};
+use e2e::support::{StopAtEnd, kafka, postgres, sql};
 use xtask::servers::{PostgresOptions, PostgresServer};
 
 use super::incremental::{assert_equals_table, counted_table, end, execute, reads, wait_over};
@@ -55,6 +55,7 @@ fn write_on(postgres: &PostgresServer, seed: u64, stop: &AtomicBool) {
 fn read_under_writes(config: &Config, walferry: &mut Walferry, primary: &PostgresServer) {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _stop = StopAtEnd(&stop);
         for seed in 1..4 {
             let stop = &stop;
             scope.spawn(move || write_on(primary, seed, stop));

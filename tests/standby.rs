@@ -11,7 +11,7 @@ use e2e::support::event::{Event, EventId};
 use e2e::support::signals::noted;
 use e2e::support::topic::{create_topic, write_record};
 use e2e::support::walferry::{Config, Walferry};
-use e2e::support::{kafka, query, query_one, sql, wait_for};
+use e2e::support::{StopAtEnd, kafka, query, query_one, sql, wait_for};
 use xtask::servers::{PostgresOptions, PostgresServer, Slots};
 
 use super::incremental::{
@@ -182,6 +182,7 @@ fn rows_are_published_while_the_primary_is_written() {
     let mut walferry = start(&config, &primary, &standby);
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _stop = StopAtEnd(&stop);
         for seed in 1..4 {
             let (primary, stop) = (&primary, &stop);
             scope.spawn(move || write_on(primary, 20_000, seed, stop));
@@ -262,6 +263,7 @@ fn a_replay_that_is_paused_holds_no_rows_up() {
     let mut walferry = start(&config, &primary, &standby);
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
+        let _stop = StopAtEnd(&stop);
         scope.spawn(|| write_on(&primary, 15_000, 5, &stop));
         execute(&primary, "paused", "public.big");
         wait_for("a chunk", LIMIT, || {

@@ -16,7 +16,7 @@ pub mod workload;
 
 use std::env;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use xtask::servers::{KafkaOptions, KafkaServer, PostgresOptions, PostgresServer, process};
@@ -141,4 +141,13 @@ pub fn assert_halts(walferry: &mut walferry::Walferry, halt: &str, exit_code: i3
     let log = walferry.log();
     assert_eq!(code, Some(exit_code), "{halt} was expected:\n{log}");
     assert!(log.contains(halt), "{halt} is not named:\n{log}");
+}
+
+/// Tells threads to stop when it goes, also where a test fails: a scope waits for them.
+pub struct StopAtEnd<'a>(pub &'a AtomicBool);
+
+impl Drop for StopAtEnd<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }

@@ -74,3 +74,17 @@ fn notes(config: &Config, kind: char) -> BTreeMap<String, Value> {
     }
     notes
 }
+
+/// Asks for the rows of tables, each chunk of which takes its time: what comes in the middle does so on the
+/// fastest machine, too.
+///
+/// # Panics
+/// When the server refuses.
+pub fn execute_slowly(postgres: &PostgresServer, id: &str, tables: &str) {
+    let slow = json!([{ "data-collection": tables, "filter": SLOW }]);
+    let data = json!({ "data-collections": [tables], "additional-conditions": slow });
+    signal(postgres, id, "execute-snapshot", &data);
+}
+
+/// A condition that takes its time once a statement.
+pub const SLOW: &str = "(SELECT true FROM pg_sleep(0.02))";
