@@ -12,7 +12,7 @@ use e2e::support::signals::{noted, noted_parts, signal, wait_over};
 use e2e::support::topic::{create_topic, read_notes, read_topic, write_record};
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::workload::Dice;
-use e2e::support::{kafka, postgres, query, query_one, sql, wait_for};
+use e2e::support::{StopAtEnd, kafka, postgres, query, query_one, sql, wait_for};
 use serde_json::{Value, json};
 use xtask::servers::{PostgresOptions, PostgresServer};
 
@@ -56,15 +56,6 @@ fn two_tables(postgres: &PostgresServer, rows: u32) {
                  FROM generate_series(1, {rows}) g"
         ),
     );
-}
-
-/// Ends the writers, also where a test fails.
-struct Ending<'a>(&'a AtomicBool);
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 /// Writes to both until told to stop.
@@ -188,7 +179,7 @@ fn all_rows_are_read_at_one_point_while_writers_go_on() {
             let (postgres, stop) = (&postgres, &stop);
             scope.spawn(move || write_on(postgres, 30_000, seed, stop));
         }
-        let _ending = Ending(&stop);
+        let _ending = StopAtEnd(&stop);
         wait_for("changes before", LIMIT, || {
             (events(&config, "keyed").len() > 200).then_some(())
         });
@@ -231,7 +222,7 @@ fn kills_in_the_middle_read_the_rest_and_nothing_is_done_twice() {
     let stop = AtomicBool::new(false);
     let left = thread::scope(|scope| {
         scope.spawn(|| write_on(&postgres, 120_000, 9, &stop));
-        let _ending = Ending(&stop);
+        let _ending = StopAtEnd(&stop);
         let mut left = 0;
         execute(&postgres, "long", &["public.keyed", "public.loose"]);
         let mut before = BTreeMap::new();

@@ -11,7 +11,7 @@ use e2e::support::event::Event;
 use e2e::support::topic::{read_notes, read_topic};
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::workload::{TABLES, Workload, create_tables, key_columns};
-use e2e::support::{assert_halts, kafka, postgres, query, query_one, sql, wait_for};
+use e2e::support::{StopAtEnd, assert_halts, kafka, postgres, query, query_one, sql, wait_for};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::{Client, NoTls};
 use xtask::servers::{PostgresOptions, PostgresServer};
@@ -74,15 +74,9 @@ fn noise(postgres: &PostgresServer, stop: &AtomicBool) {
 }
 
 fn with_noise(postgres: &PostgresServer, meanwhile: impl FnOnce()) {
-    struct Stop<'a>(&'a AtomicBool);
-    impl Drop for Stop<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
-        let _stop = Stop(&stop);
+        let _stop = StopAtEnd(&stop);
         scope.spawn(|| noise(postgres, &stop));
         meanwhile();
     });

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use e2e::support::walferry::Config;
-use e2e::support::{kafka, postgres, query, query_one, sql, wait_for};
+use e2e::support::{StopAtEnd, kafka, postgres, query, query_one, sql, wait_for};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use xtask::servers::{PostgresOptions, PostgresServer};
@@ -35,15 +35,6 @@ fn write_until(end: &AtomicBool, postgres: &PostgresServer) {
                 ROWS + turn
             ),
         );
-    }
-}
-
-/// Tells the writers to end when it goes.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
     }
 }
 
@@ -140,7 +131,7 @@ fn five_million_rows_under_constant_writes() {
     let mut walferry = config.start();
     thread::scope(|scope| {
         // Let go of, too, when the copy fails.
-        let _end = End(&end);
+        let _end = StopAtEnd(&end);
         scope.spawn(|| write_until(&end, &postgres));
         wait_for("the end of the copy", LIMIT, || {
             assert!(walferry.is_running(), "{}", walferry.log());

@@ -221,6 +221,11 @@ fn is_expression(text: &str) -> bool {
     matching(text).is_some()
 }
 
+/// Whether this text means a table: it is its name, or an expression that the whole name matches.
+pub(crate) fn means(text: &str, table: &str) -> bool {
+    text == table || matching(text).is_some_and(|pattern| pattern.is_match(table))
+}
+
 /// A table's whole name is to match.
 pub(crate) fn matching(text: &str) -> Option<regex::Regex> {
     regex::Regex::new(&format!("^(?:{})$", text.trim())).ok()

@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::catalog::CopyTable;
 use super::error::{CopyError, Step};
 use super::locks::{LOCKED_AHEAD_MAX, Locks, all_unchanged, lock, not_locked};
-use super::wanted::Wanted;
+use super::wanted::{EVENTS_COME_ONCE, Wanted};
 use crate::incremental::Request;
 use crate::postgres::sql::{self, SqlClient};
-use crate::signal::matching;
+use crate::signal::means;
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -44,10 +44,7 @@ impl Unwanted {
     /// Whether this table is one of them.
     #[must_use]
     pub fn has(&self, table: &str) -> bool {
-        let of = |it: &String| {
-            it == table || matching(it).is_some_and(|pattern| pattern.is_match(table))
-        };
-        self.lock().iter().any(of)
+        self.lock().iter().any(|it| means(it, table))
     }
 
     /// Whether there are any.
@@ -142,9 +139,7 @@ fn choose(published: Vec<CopyTable>, wanted: &Wanted, asked: &Asked) -> (Vec<Cop
     for name in &names {
         let reason = match published.remove(name) {
             None => "it is gone, or not published any more",
-            Some(table) if is_outbox(wanted, &table) => {
-                "its rows are events of an outbox, which are published once"
-            }
+            Some(table) if wanted.outbox_of(&table).is_some() => EVENTS_COME_ONCE,
             Some(mut table) => {
                 if let Some(filter) = asked.request.condition(name) {
                     table.narrow(filter);
@@ -156,12 +151,6 @@ fn choose(published: Vec<CopyTable>, wanted: &Wanted, asked: &Asked) -> (Vec<Cop
         left_out.push((Some(name.clone()), reason.to_owned()));
     }
     (tables, Chosen { names, left_out })
-}
-
-fn is_outbox(wanted: &Wanted, table: &CopyTable) -> bool {
-    let (schema, name) = table.name();
-    let outbox = wanted.outbox.as_ref();
-    outbox.is_some_and(|outbox| outbox.has_table(schema, name))
 }
 
 /// Within a savepoint: what cannot be locked leaves the snapshot as it is.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 use tokio::sync::OnceCell;
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tracing::{info, warn};
 
 use super::catalog::CopyTable;
@@ -22,7 +22,7 @@ use super::standing;
 use super::tables;
 use super::wanted::Wanted;
 use crate::postgres::Conninfo;
-use crate::postgres::sql;
+use crate::postgres::sql::{self, CutWithTask};
 use crate::telemetry::TableProgress;
 
 /// Reads everything that is not done, or to the first error.
@@ -49,7 +49,7 @@ async fn read_all(
         xid,
         slot,
     } = snapshot;
-    let _cut = Cut(sql.abort_handle());
+    let sql = CutWithTask(sql);
     let since = snapshot::since(&sql).await.map_err(CopyError::beginning)?;
     snapshot::bound_locks(&sql, wanted.how.lock_timeout)
         .await
@@ -112,7 +112,7 @@ async fn join(
             return Ok(());
         }
     };
-    let _cut = Cut(sql.abort_handle());
+    let sql = CutWithTask(sql);
     snapshot::bound_locks(&sql, lock_timeout)
         .await
         .map_err(CopyError::beginning)?;
@@ -179,15 +179,6 @@ fn suitable(bytes: u64) -> usize {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let worth = usize::try_from(bytes / BYTES_A_READER).unwrap_or(usize::MAX);
     worth.saturating_add(1).min(cores).min(READERS_MAX)
-}
-
-/// Ends the session with the task: a COPY that nobody wants would be read to its end otherwise.
-struct Cut(AbortHandle);
-
-impl Drop for Cut {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 /// Less than this is read before another session has begun.

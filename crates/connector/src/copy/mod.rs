@@ -44,4 +44,5 @@ pub use pieces::{Done, Part};
 pub use site::Site;
 pub use snapshot::{SlotAge, Snapshot, Source};
 pub use standby::{Facts as StandbyFacts, Standby};
+pub(crate) use wanted::EVENTS_COME_ONCE;
 pub use wanted::Wanted;

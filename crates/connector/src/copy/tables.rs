@@ -36,10 +36,7 @@ pub(super) async fn locked(
         .map_err(sql::sql(LISTING))
         .map_err(CopyError::beginning)?;
     for table in &mut tables {
-        let (schema, name) = table.name();
-        if let Some(outbox) = &wanted.outbox
-            && outbox.has_table(schema, name)
-        {
+        if let Some(outbox) = wanted.outbox_of(table) {
             table.read_as_events(outbox.fields.timestamp.as_deref());
         }
         // What was asked for goes before what is set.

@@ -3,6 +3,7 @@
 use envelope::Outbox;
 
 use super::asked::Asked;
+use super::catalog::CopyTable;
 use crate::config::{CopySettings, TableFilter};
 use crate::telemetry::SnapshotGauge;
 
@@ -26,3 +27,16 @@ pub struct Wanted {
     /// Where is told how far it is.
     pub gauge: SnapshotGauge,
 }
+
+impl Wanted {
+    /// The outbox whose events a table's rows are, if they are.
+    pub(super) fn outbox_of(&self, table: &CopyTable) -> Option<&Outbox> {
+        let (schema, name) = table.name();
+        let outbox = self.outbox.as_ref();
+        outbox.filter(|outbox| outbox.has_table(schema, name))
+    }
+}
+
+/// Why such rows are not published when they are asked for.
+pub(crate) const EVENTS_COME_ONCE: &str =
+    "its rows are events of an outbox, which are published once";

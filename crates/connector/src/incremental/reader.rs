@@ -13,11 +13,11 @@ use super::chunks::{Chunks, ToLoop};
 use super::hand_in::ReadSettings;
 use super::request::Request;
 use super::table::ChunkTable;
-use super::under_way::{Session, UnderWay};
+use super::under_way::UnderWay;
 use crate::copy;
 use crate::postgres::PostgresError;
 use crate::postgres::running::Running;
-use crate::postgres::sql::{self, SqlClient};
+use crate::postgres::sql::{self, CutWithTask, SqlClient};
 
 /// What the reader sends to the loop. It waits for each answer: what follows depends on it.
 pub(super) enum Item {
@@ -117,8 +117,8 @@ impl Reader {
     }
 
     async fn read_tables(&mut self) -> Result<(), Stop> {
-        let session = Session(SqlClient::connect(&self.settings.conninfo).await?);
-        let sql = &session.0;
+        let session = CutWithTask(SqlClient::connect(&self.settings.conninfo).await?);
+        let sql = &session;
         self.wait_for_running(sql).await?;
         if self.request.tables.is_none() {
             let chosen = self.request.choose(&self.published(sql).await?);

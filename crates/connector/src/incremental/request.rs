@@ -158,23 +158,15 @@ impl Request {
     /// The condition on this table's rows.
     #[must_use]
     pub fn condition(&self, table: &str) -> Option<&str> {
-        let of = |pattern: &str| {
-            pattern == table || signal::matching(pattern).is_some_and(|it| it.is_match(table))
-        };
         let mut conditions = self.conditions.iter();
         conditions
-            .find(|(pattern, _)| of(pattern))
+            .find(|(pattern, _)| signal::means(pattern, table))
             .map(|(_, filter)| filter.as_str())
     }
 
     /// Takes out tables; true if the one under way was among them.
     pub fn take_out(&mut self, patterns: &[String]) -> bool {
-        let of = |table: &str| {
-            let is = |it: &String| {
-                it == table || signal::matching(it).is_some_and(|it| it.is_match(table))
-            };
-            patterns.iter().any(is)
-        };
+        let of = |table: &str| patterns.iter().any(|it| signal::means(it, table));
         let Some(tables) = &mut self.tables else {
             self.collections.retain(|it| !of(it));
             return false;

@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::reader::Stop;
-use crate::copy::CopyTable;
+use crate::copy::{CopyTable, EVENTS_COME_ONCE};
 use crate::postgres::sql;
 
 /// A column of the key, its type's name, and what orders its values.
@@ -144,7 +144,7 @@ impl ChunkTable {
 pub(super) fn outbox_objection(options: &Options, table: &CopyTable) -> Option<&'static str> {
     let (schema, name) = table.name();
     let is_outbox = options.is_outbox(schema, name);
-    is_outbox.then_some("its rows are events of an outbox, which are published once")
+    is_outbox.then_some(EVENTS_COME_ONCE)
 }
 
 /// The snapshot of the transaction, and what changes with a table's columns and keys.

@@ -13,7 +13,7 @@ use super::chunks::{Chunks, Outcome, Read};
 use super::reader::{Item, Stop};
 use super::table::Span;
 use crate::postgres::PostgresError;
-use crate::postgres::sql::SqlClient;
+use crate::postgres::sql::{CutWithTask, SqlClient};
 
 /// Chunks that are not done.
 pub(super) struct UnderWay {
@@ -26,7 +26,7 @@ pub(super) struct UnderWay {
     /// How many make a chunk.
     rows: usize,
     reading: JoinSet<Ended>,
-    idle: Vec<Session>,
+    idle: Vec<CutWithTask>,
     sessions_max: usize,
 }
 
@@ -51,7 +51,7 @@ enum State {
 }
 
 /// The end of a chunk's reading: its window, and the session if there was one.
-type Ended = (u64, Result<(Session, Read), Failed>);
+type Ended = (u64, Result<(CutWithTask, Read), Failed>);
 
 enum Failed {
     /// There was no session to be had.
@@ -273,31 +273,22 @@ impl UnderWay {
 
 async fn read(
     chunks: &Chunks,
-    session: Option<Session>,
+    session: Option<CutWithTask>,
     window: u64,
     span: Span<'_>,
-) -> Result<(Session, Read), Failed> {
+) -> Result<(CutWithTask, Read), Failed> {
     let session = match session {
         Some(session) => session,
-        None => Session(
+        None => CutWithTask(
             SqlClient::connect(&chunks.settings.conninfo)
                 .await
                 .map_err(Failed::Connect)?,
         ),
     };
-    match chunks.read(&session.0, window, span).await {
+    match chunks.read(&session, window, span).await {
         Ok(Outcome::Read(read)) => Ok((session, read)),
         Ok(Outcome::TooLarge { rows }) => Err(Failed::TooLarge { rows }),
         Err(stop) => Err(Failed::Read(stop)),
-    }
-}
-
-/// Ends with its owner: a COPY that nobody wants would be read to its end otherwise.
-pub(super) struct Session(pub(super) SqlClient);
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.0.abort_handle().abort();
     }
 }
 

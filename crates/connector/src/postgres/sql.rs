@@ -87,6 +87,24 @@ impl SqlClient {
     }
 }
 
+/// A session that ends with the task that owns it: a COPY that nobody wants would be read to its end
+/// otherwise.
+pub struct CutWithTask(pub SqlClient);
+
+impl Drop for CutWithTask {
+    fn drop(&mut self) {
+        self.0.abort_handle().abort();
+    }
+}
+
+impl Deref for CutWithTask {
+    type Target = SqlClient;
+
+    fn deref(&self) -> &SqlClient {
+        &self.0
+    }
+}
+
 /// As [`SqlClient::describe`], over any session. Relation 0 is none: then only the types are told.
 ///
 /// # Errors
