@@ -77,19 +77,19 @@ fn chunks_of_large_rows_are_cut() {
         &postgres,
         "CREATE TABLE large (id int PRIMARY KEY, note text);
          ALTER TABLE large ALTER note SET STORAGE EXTERNAL;
-         INSERT INTO large SELECT g, CASE WHEN g <= 10000 THEN 'small' ELSE repeat('x', 100000) END
-             FROM generate_series(1, 11500) g",
+         INSERT INTO large SELECT g, CASE WHEN g <= 10000 THEN 'small' ELSE repeat('x', 20000) END
+             FROM generate_series(1, 17500) g",
     );
     let config = Config::new("keys_large", &postgres, kafka());
     let mut walferry = config.start();
     execute(&postgres, "public.large");
     let over = wait_over(&config, &mut walferry, "keys", LIMIT);
     assert_eq!(over["state"], "done", "{over}\n{}", walferry.log());
-    assert_eq!(over["rows"], 11_500, "{over}");
+    assert_eq!(over["rows"], 17_500, "{over}");
     let peak = walferry.usage().rss_peak_bytes;
     assert!(peak <= 96 << 20, "{peak} bytes of memory");
     let events = read_topic(config.bootstrap_servers(), &config.topic("large"));
     let ids: Vec<_> = events.iter().map(|event| event.key.clone()).collect();
     let distinct: BTreeSet<_> = ids.iter().collect();
-    assert_eq!((ids.len(), distinct.len()), (11_500, 11_500));
+    assert_eq!((ids.len(), distinct.len()), (17_500, 17_500));
 }

@@ -159,6 +159,8 @@ impl Chunks {
             }
             rows += 1;
         }
+        // It is held until Kafka has its rows; growing left room for as much again.
+        bytes.shrink_to_fit();
         sql.batch_execute("COMMIT").await.map_err(&failed)?;
         let (watermark, snapshot) = match before.zip(seen) {
             Some((before, seen)) => {
