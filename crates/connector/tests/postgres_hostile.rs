@@ -1,12 +1,14 @@
 //! Servers that do not answer, answer nonsense, or try to be listened to before TLS: each ends
 //! with an error that says what was wrong, in bounded time, and without a password sent.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use connector::postgres::{Class, Conninfo, PostgresError, ReplicationSession};
+use connector::postgres::{Class, Conninfo, PostgresError, ReplicationSession, ReplicationStream};
 use pgoutput::Lsn;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
 /// Answers each message of one client with the next of these; what it heard comes back.
@@ -215,4 +217,77 @@ async fn a_tls_handshake_that_is_cut_is_tried_again_and_one_that_is_refused_is_n
     assert_eq!(cut.class(), Class::Retry, "{cut}");
     let refused = connect(&text).await;
     assert_eq!(refused.class(), Class::Permanent, "{refused}");
+}
+
+/// Sends messages of a walsender's size, as fast as they are taken, until the client is gone; `heard`
+/// counts the bytes that the client sends meanwhile.
+async fn pour(mut socket: TcpStream, heard: Arc<AtomicUsize>) -> std::io::Result<()> {
+    let mut buffer = [0; 4096];
+    for answer in [GREETING, STREAM] {
+        let _ = socket.read(&mut buffer).await?;
+        socket.write_all(answer).await?;
+    }
+    socket.set_nodelay(true)?;
+    let mut message = vec![0; 241];
+    message[..5].copy_from_slice(b"d\0\0\0\xf0");
+    let (mut from, mut into) = socket.into_split();
+    let pouring = tokio::spawn(async move { while into.write_all(&message).await.is_ok() {} });
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        heard.fetch_add(count, Ordering::Relaxed);
+    }
+    pouring.abort();
+    Ok(())
+}
+
+/// Reads what comes for half a second.
+async fn read_for_a_while(stream: &mut ReplicationStream) {
+    let started = Instant::now();
+    while started.elapsed() < Duration::from_millis(500) {
+        stream.readable().await.unwrap();
+        stream.fill().unwrap();
+        while stream.next_payload().unwrap().is_some() {}
+    }
+}
+
+/// What a receive buffer of a fixed size does not keep: filled with small messages, the kernel hears
+/// no acknowledgement any more, and sends nothing new.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn status_updates_arrive_however_long_the_stream_is_left_unread() {
+    const UPDATES: usize = 10;
+    const UPDATE: &[u8] = &[b'r'; 34];
+    for round in 0..4 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heard = Arc::new(AtomicUsize::new(0));
+        let hears = Arc::clone(&heard);
+        let server = tokio::spawn(async move {
+            let (socket, _) = listener.accept().await.unwrap();
+            pour(socket, hears).await
+        });
+        let text = format!("host=127.0.0.1 port={port} user=u sslmode=disable");
+        let conninfo = Conninfo::parse(&text, &|_| None).unwrap();
+        let session = ReplicationSession::connect(&conninfo).await.unwrap();
+        let mut stream = session
+            .start_replication("s", "p", Lsn::ZERO)
+            .await
+            .unwrap();
+        read_for_a_while(&mut stream).await;
+        let before = heard.load(Ordering::Relaxed);
+        for _ in 0..UPDATES {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            stream.send(UPDATE).await.unwrap();
+        }
+        let expected = UPDATES * (UPDATE.len() + 5);
+        let deadline = Instant::now() + Duration::from_secs(3);
+        while heard.load(Ordering::Relaxed) - before < expected && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert_eq!(
+            heard.load(Ordering::Relaxed) - before,
+            expected,
+            "bytes in round {round}"
+        );
+        drop(stream);
+        server.await.unwrap().unwrap();
+    }
 }

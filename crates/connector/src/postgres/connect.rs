@@ -61,12 +61,6 @@ const PINNED: [(&str, &str); 11] = [
     ("idle_session_timeout", "0"),
 ];
 
-/// Asked for the walsender's messages to gather in while we work on the last ones.
-const RECEIVE_BUFFER_WANTED: usize = 8 << 20;
-
-/// Where `net.core.rmem_max` grants less than this, the kernel's own tuning gives more.
-const RECEIVE_BUFFER_LEAST: usize = 1 << 20;
-
 /// Connects to the first server that will do.
 pub(super) async fn connect(
     conninfo: &Conninfo,
@@ -273,7 +267,7 @@ impl<'a> Attempt<'a> {
             .unwrap_or(Duration::from_secs(3600))
             / share;
         for address in addresses {
-            let connecting = connect_tcp(address, self.conninfo.tcp, self.purpose);
+            let connecting = connect_tcp(address, self.conninfo.tcp);
             match timeout(bound, connecting).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(error)) => last = error,
@@ -398,24 +392,15 @@ impl<'a> Attempt<'a> {
     }
 }
 
-async fn connect_tcp(
-    address: SocketAddr,
-    settings: TcpSettings,
-    purpose: Purpose,
-) -> io::Result<TcpStream> {
-    let new = || match address {
+async fn connect_tcp(address: SocketAddr, settings: TcpSettings) -> io::Result<TcpStream> {
+    // The receive buffer is left to the kernel. Where it has a fixed size (`SO_RCVBUF`), a walsender's
+    // small messages overfill it as soon as they are left unread for long; Linux 6.18 then offers no
+    // room at all, and passes over what the server acknowledges meanwhile: status updates do not
+    // arrive any more, and the server ends the session.
+    let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
         SocketAddr::V6(_) => TcpSocket::new_v6(),
-    };
-    let mut socket = new()?;
-    if purpose == Purpose::Replication {
-        // Before connect, for the window's scale is agreed on in the handshake.
-        let wanted = SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER_WANTED);
-        let granted = SockRef::from(&socket).recv_buffer_size();
-        if wanted.is_err() || granted.is_ok_and(|granted| granted < RECEIVE_BUFFER_LEAST) {
-            socket = new()?;
-        }
-    }
+    }?;
     let options = SockRef::from(&socket);
     options.set_tcp_nodelay(true)?;
     if let Some(keepalives) = settings.keepalives {

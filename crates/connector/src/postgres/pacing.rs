@@ -68,6 +68,11 @@ impl Pacing {
         }
     }
 
+    /// What lies below has another size now: the kernel adapts its buffer to how it is read.
+    pub fn resize(&mut self, socket: SocketKind) {
+        self.socket = socket;
+    }
+
     /// The plan after a read of `bytes`, `elapsed` after the one before.
     pub fn next(&mut self, bytes: usize, elapsed: Duration) -> ReadPlan {
         self.window_time += elapsed;

@@ -117,6 +117,7 @@ impl ReplicationStream {
         }
         self.reads += 1;
         let now = Instant::now();
+        self.pacing.resize(self.transport.kind());
         let plan = self.pacing.next(arrived, now - self.last_read);
         self.last_read = now;
         if let ReadPlan::Pause(pause) = plan {
