@@ -86,7 +86,7 @@ fn chunks_of_large_rows_are_cut() {
     let over = wait_over(&config, &mut walferry, "keys", LIMIT);
     assert_eq!(over["state"], "done", "{over}\n{}", walferry.log());
     assert_eq!(over["rows"], 17_500, "{over}");
-    let peak = walferry.usage().rss_peak_bytes;
+    let peak = walferry.memory_peak();
     assert!(peak <= 96 << 20, "{peak} bytes of memory");
     let events = read_topic(config.bootstrap_servers(), &config.topic("large"));
     let ids: Vec<_> = events.iter().map(|event| event.key.clone()).collect();

@@ -92,7 +92,7 @@ impl Stage {
             &fold(&events),
             &table_rows(&self.postgres, "users", &["id"]),
         );
-        let peak = self.walferry.usage().rss_peak_bytes;
+        let peak = self.walferry.memory_peak();
         assert!(peak <= RSS_MAX, "{} MiB at the peak", peak >> 20);
     }
 }

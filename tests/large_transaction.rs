@@ -63,7 +63,7 @@ fn passes_in_bounded_memory(purpose: &str, two_phase: &str, ends: &[&str]) {
         },
     );
     assert_eq!(count(), ROWS, "each of them once");
-    let peak = walferry.usage().rss_peak_bytes;
+    let peak = walferry.memory_peak();
     eprintln!("{} MiB at the peak", peak >> 20);
     assert!(peak <= RSS_MAX, "{} MiB at the peak", peak >> 20);
     walferry.sigterm();

@@ -140,7 +140,7 @@ fn five_million_rows_under_constant_writes() {
                 .then_some(())
         });
     });
-    let peak = walferry.usage().rss_peak_bytes;
+    let peak = walferry.memory_peak();
     walferry.sigterm();
     assert_eq!(walferry.wait_exit(LIMIT), Some(0), "{}", walferry.log());
     config.catch_up(LIMIT);

@@ -18,6 +18,8 @@ use super::runs::{Run, Runs};
 
 /// Start, check, first connection: a busy machine needs longer than the 300 ms we promise.
 const READY_LIMIT: Duration = Duration::from_secs(30);
+/// What an optimized binary keeps resident of itself.
+const CODE_BYTES: u64 = 16 << 20;
 
 /// A walferry.yaml with its directory, and the port of its page.
 pub struct Config {
@@ -347,6 +349,17 @@ impl Walferry {
     #[must_use]
     pub fn usage(&self) -> Usage {
         process::usage(self.process.pid()).expect("walferry runs")
+    }
+
+    /// The most memory it ever had, if its code were as large as an optimized binary's: the one under
+    /// test is not optimized and has nearly twice as much.
+    ///
+    /// # Panics
+    /// When it is gone.
+    #[must_use]
+    pub fn memory_peak(&self) -> u64 {
+        let usage = self.usage();
+        usage.rss_peak_bytes.saturating_sub(usage.rss_file_bytes) + CODE_BYTES
     }
 
     /// Status and body of a path of its page; `None` when it does not answer.

@@ -224,6 +224,8 @@ pub struct Usage {
     pub rss_bytes: u64,
     /// The most resident bytes it ever had.
     pub rss_peak_bytes: u64,
+    /// What is resident now of files: above all the program itself.
+    pub rss_file_bytes: u64,
     /// User and system time, of all its threads.
     pub cpu: Duration,
 }
@@ -243,6 +245,7 @@ pub fn usage(pid: u32) -> Option<Usage> {
     Some(Usage {
         rss_bytes: bytes("VmRSS:").unwrap_or(0),
         rss_peak_bytes: bytes("VmHWM:").unwrap_or(0),
+        rss_file_bytes: bytes("RssFile:").unwrap_or(0),
         cpu: Duration::from_micros(micros),
     })
 }
