@@ -194,6 +194,27 @@ fn a_broker_that_is_fenced_and_fenced_again() {
     stage.assert_all_arrives(4001);
 }
 
+/// Nothing is read meanwhile, so that only the next status updates tell of it.
+#[test]
+fn a_connection_that_is_cut_while_kafka_is_away_is_noticed() {
+    let mut stage = stage("cut");
+    let slot = stage.config.slot();
+    stage.kafka.pause();
+    stage.write(1, 100_000);
+    sleep(Duration::from_secs(3));
+    let sender = walsender(&stage.postgres, &slot).expect("a walsender");
+    sql(
+        &stage.postgres,
+        &format!("SELECT pg_terminate_backend({sender})"),
+    );
+    wait_for("it is noticed", LIMIT, || {
+        let log = stage.walferry.log();
+        log.contains("draining: waiting for Kafka").then_some(())
+    });
+    stage.kafka.resume();
+    stage.assert_all_arrives(100_001);
+}
+
 #[test]
 fn postgres_is_restarted_while_kafka_is_away() {
     let mut stage = stage("both");

@@ -80,6 +80,9 @@ pub fn text(status: &Value) -> String {
     ladder(&mut out, status);
     rates(&mut out, status);
     snapshot(&mut out, &status["snapshot"]);
+    for request in list(&status["snapshots"]) {
+        asked_for(&mut out, request);
+    }
     for transaction in list(&status["prepared_transactions"]) {
         prepared(&mut out, transaction);
     }
@@ -108,7 +111,13 @@ fn slow_step(status: &Value, lsn: &impl Fn(&str) -> Lsn) -> &'static str {
     let lag_seconds = status["lag_seconds"].as_f64().unwrap_or_default();
     let waits = status["in_flight"]["records"].as_u64().unwrap_or_default() > 0;
     let unread = lsn("server").bytes_since(lsn("received"));
-    if lag_bytes < LAG_BYTES && lag_seconds < LAG_SECONDS {
+    let streams = !matches!(
+        status["stage"].as_str(),
+        Some("starting" | "checking" | "retrying")
+    );
+    if !streams {
+        "It does not stream now: what the server has written since is not known."
+    } else if lag_bytes < LAG_BYTES && lag_seconds < LAG_SECONDS {
         "It keeps up."
     } else if waits && unread < lag_bytes / 2 {
         "Kafka is the slow step: it has not acknowledged what was published."
@@ -148,6 +157,21 @@ fn snapshot(out: &mut String, snapshot: &Value) {
     let _ = writeln!(
         out,
         "  snapshot      {read} of {tables} tables, {rows} rows, paused {pauses} times"
+    );
+}
+
+/// Rows that were asked for and are not all published.
+fn asked_for(out: &mut String, request: &Value) {
+    let (id, kind) = (word(&request["id"]), word(&request["kind"]));
+    let (table, left) = (word(&request["table"]), word(&request["tables_left"]));
+    let (rows, chunks) = (word(&request["rows"]), word(&request["chunks"]));
+    let paused = match request["paused"].as_bool() {
+        Some(true) => ", paused",
+        _ => "",
+    };
+    let _ = writeln!(
+        out,
+        "  asked for     {id}, {kind}: {table}, {left} tables left, {rows} rows in {chunks} chunks{paused}"
     );
 }
 
@@ -217,6 +241,8 @@ mod tests {
             "in_flight": {"records": 7, "bytes": 900},
             "slot": {"wal_status": "reserved"},
             "snapshot": {"tables": 3, "tables_read": 1, "rows": 12, "pauses": 2},
+            "snapshots": [{"id": "again", "kind": "incremental", "table": "public.users", "tables_left": 2,
+                           "rows": 2048, "chunks": 2, "paused": true}],
             "prepared_transactions": [{"gid": "it's", "database": "shop", "owner": "bank",
                                        "age_seconds": 3600, "retained_bytes": 1024}],
             "tables": [{"table": "public.users", "total": 3}]
@@ -236,6 +262,7 @@ mod tests {
               in flight     7 records, 900 bytes
               slot          wal_status reserved
               snapshot      1 of 3 tables, 12 rows, paused 2 times
+              asked for     again, incremental: public.users, 2 tables left, 2048 rows in 2 chunks, paused
 
               prepared      "it's" by bank in shop, 3600 s ago; the slot keeps 1024 bytes of WAL in all
                             COMMIT PREPARED 'it''s';  or  ROLLBACK PREPARED 'it''s';
@@ -257,6 +284,9 @@ mod tests {
             text(&status)
         };
         assert!(at("0/4000000", "0/3FFFFF0", 16, 0).contains("It keeps up."));
+        let away = text(&json!({"stage": "retrying", "lag_bytes": 16, "lag_seconds": 0.0}));
+        assert!(away.contains("It does not stream now"), "{away}");
+        assert!(!away.contains("keeps up"), "{away}");
         let reading = at("0/1000000", "0/FFFFF0", 50_331_664, 9);
         assert!(reading.contains("Reading is the slow step"), "{reading}");
         let held = at("0/4000000", "0/1000000", 50_331_648, 0);

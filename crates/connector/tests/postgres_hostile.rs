@@ -291,3 +291,23 @@ async fn status_updates_arrive_however_long_the_stream_is_left_unread() {
         server.await.unwrap().unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_connection_that_broke_is_told_to_who_does_not_read() {
+    let (port, server) = script(&[GREETING, STREAM]).await;
+    let text = format!("host=127.0.0.1 port={port} user=u sslmode=disable");
+    let conninfo = Conninfo::parse(&text, &|_| None).unwrap();
+    let session = ReplicationSession::connect(&conninfo).await.unwrap();
+    let started = session.start_replication("s", "p", Lsn::ZERO).await;
+    let mut stream = started.unwrap();
+    server.await.unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let error = loop {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert!(Instant::now() < deadline, "it is not told");
+        if let Err(error) = stream.send(b"r").await {
+            break error;
+        }
+    };
+    assert_eq!(error.class(), Class::Retry, "{error}");
+}

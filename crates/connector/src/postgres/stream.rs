@@ -35,6 +35,9 @@ const READ_BYTES: usize = 1 << 20;
 /// older ones, so further ones are left out until it does.
 const OUT_BYTES_MAX: usize = 16 << 10;
 
+/// How long what came before the end of a connection may stay unread.
+const LAST_WORDS_TIME: Duration = Duration::from_secs(2);
+
 /// How long the end of a stream may take.
 const FINISH_TIME: Duration = Duration::from_secs(2);
 
@@ -44,6 +47,8 @@ pub struct ReplicationStream {
     frames: FrameBuffer,
     copy: CopyBoth,
     out: BytesMut,
+    /// Since when the server takes nothing any more.
+    deaf_since: Option<Instant>,
     arrived: usize,
     end: Option<End>,
     pacing: Pacing,
@@ -69,6 +74,7 @@ impl ReplicationStream {
             frames: connected.frames,
             copy: CopyBoth::default(),
             out: BytesMut::new(),
+            deaf_since: None,
             arrived,
             end: None,
             pacing,
@@ -164,16 +170,23 @@ impl ReplicationStream {
     }
 
     /// Sends a CopyData around `body`, as far as the socket takes it; the rest goes out with the
-    /// next `send` or `readable`. A connection that broke shows in `fill`, where the server's last
-    /// words are still to be read.
+    /// next `send` or `readable`. A connection that broke shows in `fill` first, where the server's
+    /// last words are still to be read; who does not read is told here, two seconds later.
     ///
     /// # Errors
-    /// A body that the protocol cannot carry.
+    /// A connection that broke, and a body that the protocol cannot carry.
     pub async fn send(&mut self, body: &[u8]) -> Result<(), PostgresError> {
+        const DOING: &str = "send a status update";
+        if self
+            .deaf_since
+            .is_some_and(|since| since.elapsed() > LAST_WORDS_TIME)
+        {
+            return Err(PostgresError::Closed { doing: DOING });
+        }
         if self.out.len() > OUT_BYTES_MAX {
             debug!("the server does not read; a status update is left out");
         } else {
-            copy_data(body, &mut self.out).map_err(wire("send a status update"))?;
+            copy_data(body, &mut self.out).map_err(wire(DOING))?;
         }
         poll_fn(|cx| {
             self.poll_send(cx);
@@ -288,7 +301,10 @@ impl ReplicationStream {
                 Poll::Pending => return,
                 Poll::Ready(Ok(count)) if count > 0 => self.out.advance(count),
                 // Reading tells it, after what the server said before.
-                Poll::Ready(_) => return self.out.clear(),
+                Poll::Ready(_) => {
+                    self.deaf_since.get_or_insert_with(Instant::now);
+                    return self.out.clear();
+                }
             }
         }
         if matches!(self.transport, Transport::Tls(_)) {

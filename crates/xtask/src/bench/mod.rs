@@ -117,7 +117,7 @@ pub(crate) fn run(args: &Arguments) -> Result<ExitCode> {
     } else {
         None
     };
-    display.step("Starting Postgres and Kafka");
+    display.step("Starting Postgres and Kafka, and warming Kafka up");
     let world = World::start(args.postgres, walferry)?;
     let mut competitors = Vec::new();
     for who in Competitor::ALL.into_iter().filter(wanted) {

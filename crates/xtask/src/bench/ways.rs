@@ -169,7 +169,7 @@ pub(super) fn run(args: &Arguments) -> Result<ExitCode> {
     let display = Display::new();
     display.step("Building walferry (release)");
     let walferry = binary::build(Profile::Release)?;
-    display.step("Starting Postgres and Kafka");
+    display.step("Starting Postgres and Kafka, and warming Kafka up");
     let world = World::start(args.postgres, Some(walferry))?;
     world.database().execute(TABLES)?;
     world.database().execute("VACUUM ANALYZE")?;
