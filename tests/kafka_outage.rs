@@ -1,6 +1,7 @@
 //! Kafka gone: memory stays bounded by bytes, keepalives are answered and the connection stays up;
 //! when Kafka is back walferry goes on by itself, and nothing was lost.
 
+use std::cell::OnceCell;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -197,16 +198,16 @@ fn a_broker_that_is_fenced_and_fenced_again() {
 /// Nothing is read meanwhile, so that only the next status updates tell of it.
 #[test]
 fn a_connection_that_is_cut_while_kafka_is_away_is_noticed() {
-    let mut stage = stage("cut");
-    let slot = stage.config.slot();
+    let proxy = OnceCell::new();
+    let mut stage = stage_with("cut", own_kafka(), |config, postgres| {
+        let proxy = proxy.get_or_init(|| Proxy::to(postgres.port()));
+        let url = format!("postgresql://postgres@127.0.0.1:{}/postgres", proxy.port());
+        config.set("postgres.url", &url)
+    });
     stage.kafka.pause();
     stage.write(1, 100_000);
     sleep(Duration::from_secs(3));
-    let sender = walsender(&stage.postgres, &slot).expect("a walsender");
-    sql(
-        &stage.postgres,
-        &format!("SELECT pg_terminate_backend({sender})"),
-    );
+    proxy.get().expect("a proxy").reset_all();
     wait_for("it is noticed", LIMIT, || {
         let log = stage.walferry.log();
         log.contains("draining: waiting for Kafka").then_some(())
