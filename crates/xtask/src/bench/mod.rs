@@ -197,11 +197,15 @@ fn write_backlog(
         "Writing a backlog of {events} {}",
         load.describe()
     ));
+    let database = world.database();
+    if load.create().is_some() {
+        // A run before this one wrote the same keys.
+        database.execute(&format!("truncate {}", load.name()))?;
+    }
     for who in competitors {
         world.create_slot(*who, phase)?;
     }
     let bar = display.bar("write", events);
-    let database = world.database();
     database.write_backlog(load, events, ROWS_PER_TRANSACTION, |written| {
         bar.set(written)
     })?;
