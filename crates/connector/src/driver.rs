@@ -396,7 +396,10 @@ impl Driver {
             return;
         }
         self.observe_at = now + OBSERVE_INTERVAL;
-        self.observer.asked(self.incremental.asked());
+        if self.ending.is_none() {
+            // One that is cut off goes on later, and is not over.
+            self.observer.asked(self.incremental.asked());
+        }
         self.observer.observe(&self.relay, &self.producer);
     }
 

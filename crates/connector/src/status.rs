@@ -113,7 +113,7 @@ fn slow_step(status: &Value, lsn: &impl Fn(&str) -> Lsn) -> &'static str {
     let unread = lsn("server").bytes_since(lsn("received"));
     let streams = !matches!(
         status["stage"].as_str(),
-        Some("starting" | "checking" | "retrying")
+        Some("starting" | "checking" | "draining" | "retrying")
     );
     if !streams {
         "It does not stream now: what the server has written since is not known."
@@ -163,15 +163,19 @@ fn snapshot(out: &mut String, snapshot: &Value) {
 /// Rows that were asked for and are not all published.
 fn asked_for(out: &mut String, request: &Value) {
     let (id, kind) = (word(&request["id"]), word(&request["kind"]));
+    if request["table"].is_null() {
+        let _ = writeln!(out, "  asked for     {id}, {kind}: waits for its turn");
+        return;
+    }
     let (table, left) = (word(&request["table"]), word(&request["tables_left"]));
-    let (rows, chunks) = (word(&request["rows"]), word(&request["chunks"]));
+    let rows = word(&request["rows"]);
     let paused = match request["paused"].as_bool() {
         Some(true) => ", paused",
         _ => "",
     };
     let _ = writeln!(
         out,
-        "  asked for     {id}, {kind}: {table}, {left} tables left, {rows} rows in {chunks} chunks{paused}"
+        "  asked for     {id}, {kind}: {table}, {left} tables left with it, {rows} rows{paused}"
     );
 }
 
@@ -242,7 +246,9 @@ mod tests {
             "slot": {"wal_status": "reserved"},
             "snapshot": {"tables": 3, "tables_read": 1, "rows": 12, "pauses": 2},
             "snapshots": [{"id": "again", "kind": "incremental", "table": "public.users", "tables_left": 2,
-                           "rows": 2048, "chunks": 2, "paused": true}],
+                           "rows": 2048, "chunks": 2, "paused": true},
+                          {"id": "later", "kind": "blocking", "table": null, "tables_left": null,
+                           "rows": 0, "chunks": 0, "paused": false}],
             "prepared_transactions": [{"gid": "it's", "database": "shop", "owner": "bank",
                                        "age_seconds": 3600, "retained_bytes": 1024}],
             "tables": [{"table": "public.users", "total": 3}]
@@ -262,7 +268,8 @@ mod tests {
               in flight     7 records, 900 bytes
               slot          wal_status reserved
               snapshot      1 of 3 tables, 12 rows, paused 2 times
-              asked for     again, incremental: public.users, 2 tables left, 2048 rows in 2 chunks, paused
+              asked for     again, incremental: public.users, 2 tables left with it, 2048 rows, paused
+              asked for     later, blocking: waits for its turn
 
               prepared      "it's" by bank in shop, 3600 s ago; the slot keeps 1024 bytes of WAL in all
                             COMMIT PREPARED 'it''s';  or  ROLLBACK PREPARED 'it''s';

@@ -35,7 +35,7 @@ const READ_BYTES: usize = 1 << 20;
 /// older ones, so further ones are left out until it does.
 const OUT_BYTES_MAX: usize = 16 << 10;
 
-/// How long what came before the end of a connection may stay unread.
+/// How long what came before the end of a connection may lie unread.
 const LAST_WORDS_TIME: Duration = Duration::from_secs(2);
 
 /// How long the end of a stream may take.
@@ -47,8 +47,8 @@ pub struct ReplicationStream {
     frames: FrameBuffer,
     copy: CopyBoth,
     out: BytesMut,
-    /// Since when the server takes nothing any more.
-    deaf_since: Option<Instant>,
+    /// Why writing fails, and when something was last read or it first failed.
+    broken: Option<(Instant, io::Error)>,
     arrived: usize,
     end: Option<End>,
     pacing: Pacing,
@@ -74,7 +74,7 @@ impl ReplicationStream {
             frames: connected.frames,
             copy: CopyBoth::default(),
             out: BytesMut::new(),
-            deaf_since: None,
+            broken: None,
             arrived,
             end: None,
             pacing,
@@ -123,6 +123,9 @@ impl ReplicationStream {
         }
         self.reads += 1;
         let now = Instant::now();
+        if let Some((since, _)) = &mut self.broken {
+            *since = now;
+        }
         self.pacing.resize(self.transport.kind());
         let plan = self.pacing.next(arrived, now - self.last_read);
         self.last_read = now;
@@ -171,17 +174,18 @@ impl ReplicationStream {
 
     /// Sends a CopyData around `body`, as far as the socket takes it; the rest goes out with the
     /// next `send` or `readable`. A connection that broke shows in `fill` first, where the server's
-    /// last words are still to be read; who does not read is told here, two seconds later.
+    /// last words are still to be read; who reads nothing for two seconds is told here.
     ///
     /// # Errors
     /// A connection that broke, and a body that the protocol cannot carry.
     pub async fn send(&mut self, body: &[u8]) -> Result<(), PostgresError> {
         const DOING: &str = "send a status update";
-        if self
-            .deaf_since
-            .is_some_and(|since| since.elapsed() > LAST_WORDS_TIME)
-        {
-            return Err(PostgresError::Closed { doing: DOING });
+        let unread = |broken: &mut (Instant, _)| broken.0.elapsed() > LAST_WORDS_TIME;
+        if let Some((_, error)) = self.broken.take_if(unread) {
+            return Err(PostgresError::Io {
+                doing: DOING.to_owned(),
+                error,
+            });
         }
         if self.out.len() > OUT_BYTES_MAX {
             debug!("the server does not read; a status update is left out");
@@ -301,8 +305,10 @@ impl ReplicationStream {
                 Poll::Pending => return,
                 Poll::Ready(Ok(count)) if count > 0 => self.out.advance(count),
                 // Reading tells it, after what the server said before.
-                Poll::Ready(_) => {
-                    self.deaf_since.get_or_insert_with(Instant::now);
+                Poll::Ready(written) => {
+                    let error = written.err();
+                    let error = error.unwrap_or_else(|| io::ErrorKind::WriteZero.into());
+                    self.broken.get_or_insert_with(|| (Instant::now(), error));
                     return self.out.clear();
                 }
             }

@@ -26,7 +26,7 @@ pub(super) enum Transport {
 /// What lies below, for the pacing of reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SocketKind {
-    /// TCP, with or without TLS, and what the kernel's receive buffer holds now.
+    /// TCP, with or without TLS, and how much the kernel's receive buffer has room for at present.
     Tcp {
         /// `SO_RCVBUF` as the kernel tells it.
         receive_buffer: usize,

@@ -199,7 +199,7 @@ fn write_backlog(
     ));
     let database = world.database();
     if load.create().is_some() {
-        // A run before this one wrote the same keys.
+        // A run before this one left its rows, and keys of some of them come again.
         database.execute(&format!("truncate {}", load.name()))?;
     }
     for who in competitors {

@@ -37,7 +37,7 @@ const WARM_UP: Duration = Duration::from_secs(12);
 /// been given a block of producer ids, without which it sends idempotent producers away.
 ///
 /// # Errors
-/// When the broker does not take a record.
+/// When the broker does not take them in time.
 pub(super) fn warm_up(bootstrap_servers: &str) -> Result<()> {
     let topic = Topic::create(bootstrap_servers, "warm-up")?;
     let producer: BaseProducer = ClientConfig::new()
