@@ -116,13 +116,24 @@ impl Reader {
             .await
     }
 
+    /// The tables asked for. The stream tells of a commit a moment before others see it, so what the
+    /// signal's own transaction has published may not be there at once.
+    async fn choose(&self, sql: &SqlClient) -> Result<Vec<String>, Stop> {
+        let begun = Instant::now();
+        loop {
+            match self.request.choose(&self.published(sql).await?) {
+                Err(_) if begun.elapsed() < SEEN_WITHIN => sleep(LOOK_AGAIN).await,
+                chosen => return chosen.map_err(Stop::Refused),
+            }
+        }
+    }
+
     async fn read_tables(&mut self) -> Result<(), Stop> {
         let session = CutWithTask(SqlClient::connect(&self.settings.conninfo).await?);
         let sql = &session;
         self.wait_for_running(sql).await?;
         if self.request.tables.is_none() {
-            let chosen = self.request.choose(&self.published(sql).await?);
-            let chosen = chosen.map_err(Stop::Refused)?;
+            let chosen = self.choose(sql).await?;
             info!(
                 request = self.request.id,
                 tables = chosen.len(),
@@ -277,3 +288,6 @@ impl Reader {
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// Before another session is tried.
 const PAUSE: Duration = Duration::from_secs(1);
+/// A commit that the stream has told of is seen by everybody well within this.
+const SEEN_WITHIN: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
