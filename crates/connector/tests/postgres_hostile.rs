@@ -48,6 +48,15 @@ async fn connect(text: &str) -> PostgresError {
     }
 }
 
+/// The stream of a server that lets us in and starts one.
+async fn stream_from(port: u16) -> ReplicationStream {
+    let text = format!("host=127.0.0.1 port={port} user=u sslmode=disable");
+    let conninfo = Conninfo::parse(&text, &|_| None).unwrap();
+    let session = ReplicationSession::connect(&conninfo).await.unwrap();
+    let started = session.start_replication("s", "p", Lsn::ZERO).await;
+    started.unwrap()
+}
+
 const OK: &[u8] = b"R\0\0\0\x08\0\0\0\0";
 const ERROR: &[u8] = b"E\0\0\0\x1dVFATAL\0C28P01\0Mcanary!!\0\0";
 
@@ -170,13 +179,7 @@ async fn how_a_stream_ends_is_told_after_what_came_before() {
     ];
     for (answers, part, class) in cases {
         let (port, server) = script(answers).await;
-        let text = format!("host=127.0.0.1 port={port} user=u sslmode=disable");
-        let conninfo = Conninfo::parse(&text, &|_| None).unwrap();
-        let session = ReplicationSession::connect(&conninfo).await.unwrap();
-        let mut stream = session
-            .start_replication("s", "p", Lsn::ZERO)
-            .await
-            .unwrap();
+        let mut stream = stream_from(port).await;
         let mut payloads = Vec::new();
         // Anything at all, so that the server says its last words.
         stream.send(b"r").await.unwrap();
@@ -265,13 +268,7 @@ async fn status_updates_arrive_however_long_the_stream_is_left_unread() {
             let (socket, _) = listener.accept().await.unwrap();
             pour(socket, hears).await
         });
-        let text = format!("host=127.0.0.1 port={port} user=u sslmode=disable");
-        let conninfo = Conninfo::parse(&text, &|_| None).unwrap();
-        let session = ReplicationSession::connect(&conninfo).await.unwrap();
-        let mut stream = session
-            .start_replication("s", "p", Lsn::ZERO)
-            .await
-            .unwrap();
+        let mut stream = stream_from(port).await;
         read_for_a_while(&mut stream).await;
         let before = heard.load(Ordering::Relaxed);
         for _ in 0..UPDATES {
@@ -296,11 +293,7 @@ async fn status_updates_arrive_however_long_the_stream_is_left_unread() {
 #[tokio::test]
 async fn a_connection_that_broke_is_told_to_who_does_not_read() {
     let (port, server) = script(&[GREETING, STREAM]).await;
-    let text = format!("host=127.0.0.1 port={port} user=u sslmode=disable");
-    let conninfo = Conninfo::parse(&text, &|_| None).unwrap();
-    let session = ReplicationSession::connect(&conninfo).await.unwrap();
-    let started = session.start_replication("s", "p", Lsn::ZERO).await;
-    let mut stream = started.unwrap();
+    let mut stream = stream_from(port).await;
     server.abort();
     let deadline = Instant::now() + Duration::from_secs(10);
     let error = loop {
