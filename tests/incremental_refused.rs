@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use e2e::support::session::Session;
 use e2e::support::signals::{noted, signal, wait_over};
 use e2e::support::walferry::Config;
 use e2e::support::{kafka, postgres, query_one, sql, wait_for};
@@ -10,7 +11,6 @@ use serde_json::json;
 use xtask::servers::PostgresOptions;
 
 use super::incremental::{end, events, reads};
-use super::snapshot_care::Session;
 
 const LIMIT: Duration = Duration::from_secs(60);
 

@@ -23,6 +23,7 @@ mod incremental;
 mod incremental_keys;
 mod incremental_large_values;
 mod incremental_refused;
+mod incremental_running;
 mod kafka_absent;
 mod kafka_outage;
 mod large_transaction;

@@ -6,11 +6,10 @@ use std::thread::{self, sleep};
 use std::time::Duration;
 
 use e2e::support::event::Event;
+use e2e::support::session::Session;
 use e2e::support::topic::{TopicReader, create_topic};
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::{kafka, own_kafka, postgres, query, sql, wait_for, walsender};
-use tokio::runtime::Builder;
-use tokio_postgres::NoTls;
 use xtask::servers::{KafkaServer, PostgresOptions, PostgresServer};
 
 /// Several times the server's patience, and longer than one question to Kafka may take.
@@ -196,19 +195,10 @@ fn a_table_that_somebody_holds_is_taken_in_later() {
     sql(&postgres, "CREATE TABLE old (id int PRIMARY KEY)");
     let config = Config::new("held", &postgres, kafka());
     let walferry = config.start();
-    let runtime = Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime");
-    let url = postgres.socket_url_for("postgres");
-    let connected = runtime.block_on(tokio_postgres::connect(&url, NoTls));
-    let (holder, connection) = connected.expect("a session");
-    runtime.spawn(connection);
-    let hold = |text| runtime.block_on(holder.batch_execute(text)).expect(text);
-    hold("CREATE TABLE young (id int PRIMARY KEY); INSERT INTO young VALUES (1)");
+    let holder = Session::open(&postgres);
+    holder.run("CREATE TABLE young (id int PRIMARY KEY); INSERT INTO young VALUES (1)");
     // As CREATE INDEX CONCURRENTLY does.
-    hold("BEGIN; LOCK TABLE young IN SHARE UPDATE EXCLUSIVE MODE");
+    holder.run("BEGIN; LOCK TABLE young IN SHARE UPDATE EXCLUSIVE MODE");
     let waiting = "SELECT (SELECT count(*) FROM pg_stat_activity AS other
                             WHERE other.application_name = waiting.application_name
                               AND other.backend_type = 'client backend' AND other.pid <> waiting.pid)
@@ -225,7 +215,7 @@ fn a_table_that_somebody_holds_is_taken_in_later() {
         let log = walferry.log();
         log.contains("the publication leaves it out").then_some(())
     });
-    hold("COMMIT");
+    holder.run("COMMIT");
     let topic = config.topic("young");
     TopicReader::new(config.bootstrap_servers(), &topic).wait_for_count(1, LIMIT);
 }

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use e2e::support::compare::{assert_same_rows, fold, table_rows};
 use e2e::support::event::Event;
+use e2e::support::session::Session;
 use e2e::support::topic::{read_notes, read_topic};
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::workload::{TABLES, Workload, create_tables, key_columns};
 use e2e::support::{StopAtEnd, assert_halts, kafka, postgres, query, query_one, sql, wait_for};
-use tokio::runtime::{Builder, Runtime};
-use tokio_postgres::{Client, NoTls};
 use xtask::servers::{PostgresOptions, PostgresServer};
 
 const LIMIT: Duration = Duration::from_secs(180);
@@ -132,41 +131,6 @@ fn without_pauses_the_slot_is_lost() {
     });
 }
 
-/// Somebody else's session.
-pub(crate) struct Session {
-    runtime: Runtime,
-    client: Client,
-}
-
-impl Session {
-    pub(crate) fn open(postgres: &PostgresServer) -> Self {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .expect("a runtime");
-        let url = postgres.socket_url_for("postgres");
-        let (client, connection) = runtime
-            .block_on(tokio_postgres::connect(&url, NoTls))
-            .expect("a session");
-        runtime.spawn(connection);
-        Self { runtime, client }
-    }
-
-    pub(crate) fn run(&self, sql: &str) {
-        let done = self.runtime.block_on(self.client.batch_execute(sql));
-        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
-    }
-
-    /// Begins a transaction that writes; its id.
-    fn begin(&self) -> u32 {
-        self.run("BEGIN");
-        let asked = self.client.query_one("SELECT txid_current()", &[]);
-        let row = self.runtime.block_on(asked).expect("an id");
-        u32::try_from(row.get::<_, i64>(0)).expect("a young cluster")
-    }
-}
-
 fn wait_until_waited_for(postgres: &PostgresServer, xid: u32) {
     let waiting = format!(
         "SELECT 1 FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted \
@@ -201,7 +165,7 @@ fn changes_are_published_while_a_snapshot_waits_for_a_long_transaction() {
     let make = format!("SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')");
     sql(&postgres, &make);
     let long = Session::open(&postgres);
-    long.begin();
+    let _ = long.begin();
     let mut walferry = config.spawn();
     sql(&postgres, "INSERT INTO users VALUES (2, 'new')");
     let operations = || -> Vec<String> {

@@ -9,6 +9,7 @@ pub mod example;
 pub mod journal;
 pub mod proxy;
 mod runs;
+pub mod session;
 pub mod signals;
 pub mod topic;
 pub mod walferry;

@@ -116,24 +116,13 @@ impl Reader {
             .await
     }
 
-    /// The tables asked for. The stream tells of a commit a moment before others see it, so what the
-    /// signal's own transaction has published may not be there at once.
-    async fn choose(&self, sql: &SqlClient) -> Result<Vec<String>, Stop> {
-        let begun = Instant::now();
-        loop {
-            match self.request.choose(&self.published(sql).await?) {
-                Err(_) if begun.elapsed() < SEEN_WITHIN => sleep(LOOK_AGAIN).await,
-                chosen => return chosen.map_err(Stop::Refused),
-            }
-        }
-    }
-
     async fn read_tables(&mut self) -> Result<(), Stop> {
         let session = CutWithTask(SqlClient::connect(&self.settings.conninfo).await?);
         let sql = &session;
         self.wait_for_running(sql).await?;
         if self.request.tables.is_none() {
-            let chosen = self.choose(sql).await?;
+            let published = self.published(sql).await?;
+            let chosen = self.request.choose(&published).map_err(Stop::Refused)?;
             info!(
                 request = self.request.id,
                 tables = chosen.len(),
@@ -190,7 +179,8 @@ impl Reader {
 
     /// Waits for the transactions that run now. One of them may have its commit in the log before the
     /// stream's first message, or have written to a table before it was published: neither would be in
-    /// the stream, and a snapshot might not see it.
+    /// the stream, and a snapshot might not see it. Nor need the commit that the stream has just told of be
+    /// seen, which may have published the table.
     async fn wait_for_running(&self, sql: &SqlClient) -> Result<(), Stop> {
         let running = Running::now(sql).await?;
         if running.are_over(sql).await? {
@@ -288,6 +278,3 @@ impl Reader {
 const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// Before another session is tried.
 const PAUSE: Duration = Duration::from_secs(1);
-/// A commit that the stream has told of is seen by everybody well within this.
-const SEEN_WITHIN: Duration = Duration::from_secs(3);
-const LOOK_AGAIN: Duration = Duration::from_millis(50);

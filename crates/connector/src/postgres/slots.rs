@@ -239,17 +239,6 @@ pub async fn wal_end(client: &Client) -> Result<Lsn, PostgresError> {
     }
 }
 
-/// Whether the server is a standby.
-///
-/// # Errors
-/// Of the server or the connection.
-pub async fn in_recovery(client: &Client) -> Result<bool, PostgresError> {
-    const QUERY: &str = "SELECT pg_catalog.pg_is_in_recovery()";
-    const DOING: &str = "ask whether the server is a standby";
-    let row = ask(DOING, client.query_one(QUERY, &[])).await?;
-    row.try_get(0).map_err(sql(DOING))
-}
-
 /// Has a primary (16 and later) write into its WAL which transactions are running.
 ///
 /// # Errors
@@ -295,7 +284,7 @@ pub async fn keys_fingerprint(client: &Client, publication: &str) -> Result<u64,
 pub async fn is_standby(client: &Client) -> Result<bool, PostgresError> {
     const QUERY: &str = "SELECT pg_catalog.pg_is_in_recovery()";
     const DOING: &str = "ask whether the server is a standby";
-    let asked = async { client.query_one(QUERY, &[]).await?.try_get(0) };
+    let asked = async { client.query_typed_one(QUERY, &[]).await?.try_get(0) };
     ask(DOING, asked).await
 }
 
