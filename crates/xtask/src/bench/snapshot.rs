@@ -241,6 +241,7 @@ fn text(tables: Tables, args: &Arguments, results: &[(Who, Drain)]) -> String {
         "MB/s",
         "peak MiB",
         "× Debezium",
+        "from start ×",
         "CPU 1/×",
         "× COPY",
     ]);
@@ -255,6 +256,8 @@ fn text(tables: Tables, args: &Arguments, results: &[(Who, Drain)]) -> String {
         let speed = |other: Option<Drain>| {
             other.map(|other| drain.events_per_second / other.events_per_second)
         };
+        let from_start = debezium
+            .map(|other| drain.events_per_second_from_start / other.events_per_second_from_start);
         let is_copy = *who == Who::Copy;
         let figure = |text: String| if is_copy { String::new() } else { text };
         let cpu = debezium.filter(|_| !is_copy);
@@ -274,6 +277,7 @@ fn text(tables: Tables, args: &Arguments, results: &[(Who, Drain)]) -> String {
                 .map_or_else(String::new, |bytes| rounded(bytes / 1e6)),
             figure(rounded(drain.rss_peak_mib)),
             ratio(speed(debezium)),
+            ratio(from_start),
             ratio(cpu),
             ratio(speed(copy)),
         ]);
