@@ -180,8 +180,9 @@ impl Tray {
                 });
             }
         }
-        drop(batch);
+        // Under the lock: whoever has taken the last record knows that none is in flight.
         self.returned.fetch_add(1, Ordering::Release);
+        drop(batch);
         if was_empty {
             self.filled.notify_one();
         }

@@ -5,80 +5,29 @@
 //! without a time limit, and the in-flight limits of the relay keep the queue bounded. Nothing is
 //! retried here after a refusal: the run ends and the slot replays.
 
+mod settings;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use envelope::{Record, Records};
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
+use rdkafka::{ClientConfig, ClientContext};
 
 use super::brokerless::Watch;
 use super::context::Listener;
 use super::deliveries::{Batch, Opaque, Stream, Tray};
 use super::error::KafkaError;
-use super::properties::{ClientKind, Properties};
+use super::properties::{Properties, Secrets};
 
-/// What the producer must know besides the user's properties.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The most records that the relay lets be in flight.
-    pub in_flight_records_max: u64,
-    /// The most bytes of keys and values that the relay lets be in flight.
-    pub in_flight_bytes_max: u64,
-    /// The smallest `max.message.bytes` among the topics, where known. A batch never grows beyond
-    /// it, so that a refused batch is always one single record that is itself too large.
-    pub topic_bytes_min: Option<u64>,
-    /// Whether the broker may create a topic that is missing.
-    pub auto_creation: AutoCreation,
-}
-
-/// Whether a missing topic may be created by the broker, with the broker's own settings.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AutoCreation {
-    /// A missing topic is an error: topics have declared settings.
-    Forbidden,
-    /// For clusters that cannot create topics on request (librdkafka's mock cluster).
-    Allowed,
-}
-
-/// What of the topics a producer's settings follow, as far as they were known when it was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct MadeFor {
-    /// The smallest `max.message.bytes` that its batches fit into.
-    topic_bytes_min: u64,
-    auto_creation: AutoCreation,
-}
-
-impl MadeFor {
-    /// Whether missing topics are left to the broker.
-    #[must_use]
-    pub fn auto_creation(self) -> AutoCreation {
-        self.auto_creation
-    }
-
-    /// Why it cannot serve topics of this smallest `max.message.bytes`, of which some are left to
-    /// the broker to make; none when it can.
-    #[must_use]
-    pub fn lacks(
-        self,
-        bytes_min: Option<u64>,
-        auto_creation: AutoCreation,
-    ) -> Option<&'static str> {
-        if bytes_min.is_some_and(|bytes| bytes < self.topic_bytes_min) {
-            Some("it takes only smaller batches than the producer makes")
-        } else if auto_creation != self.auto_creation {
-            Some("the broker is to make it, which the producer does not ask for")
-        } else {
-            None
-        }
-    }
-}
+use settings::Paces;
+pub use settings::{AutoCreation, MadeFor, Pace, Settings, surely_taken_bytes};
 
 /// The idempotent producer. Publish from one task only.
 pub struct Producer {
@@ -87,6 +36,8 @@ pub struct Producer {
     /// Records handed over since the start. librdkafka's own count includes its log lines.
     sent: AtomicU64,
     made_for: MadeFor,
+    pace: Pace,
+    paces: Paces,
 }
 
 impl Producer {
@@ -95,27 +46,41 @@ impl Producer {
     /// # Errors
     /// Properties that do not go together, or files (certificates) that cannot be read.
     pub fn new(properties: &Properties, settings: &Settings) -> Result<Self, KafkaError> {
-        let config = client_config(properties, settings);
-        let made_for = MadeFor {
-            topic_bytes_min: topic_bytes_min(settings, batch_bytes(properties, settings)),
-            auto_creation: settings.auto_creation,
-        };
-        let context = Context {
-            listener: Listener::new(properties.secrets().clone()),
-            watch: Watch::default(),
-            tray: Tray::default(),
-        };
-        let inner: ThreadedProducer<Context> =
-            config.create_with_context(context).map_err(|error| {
-                KafkaError::of_client("creating the producer", &error, properties.secrets())
-            })?;
-        let context = Arc::clone(inner.client().context());
+        let (pace, paces) = (Pace::Soon, Paces::new(properties, settings));
+        let tray = Arc::new(Tray::default());
+        let inner = create(paces.of(pace), properties.secrets(), tray)?;
         Ok(Self {
+            context: Arc::clone(inner.client().context()),
             inner,
-            context,
             sent: AtomicU64::new(0),
-            made_for,
+            made_for: MadeFor::new(properties, settings),
+            pace,
+            paces,
         })
+    }
+
+    /// Whether records leave at another pace than this.
+    #[must_use]
+    pub fn lacks(&self, pace: Pace) -> bool {
+        self.pace != pace && self.paces.differ()
+    }
+
+    /// From now on records leave at this pace. librdkafka's properties are for a client's whole life, so
+    /// another takes its place: only when nothing is in flight, or records of a partition could change
+    /// their order.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn take_pace(&mut self, pace: Pace) -> Result<(), KafkaError> {
+        debug_assert_eq!(self.in_flight(), 0, "records would change their order");
+        let tray = Arc::clone(&self.context.tray);
+        let next = create(self.paces.of(pace), self.context.secrets(), tray)?;
+        self.context = Arc::clone(next.client().context());
+        self.pace = pace;
+        let last = std::mem::replace(&mut self.inner, next);
+        // Joining the polling thread takes up to some 100 ms.
+        tokio::task::spawn_blocking(move || drop(last));
+        Ok(())
     }
 
     /// What of the topics it was made for.
@@ -356,15 +321,30 @@ impl std::fmt::Debug for Producer {
     }
 }
 
+fn create(
+    config: &ClientConfig,
+    secrets: &Secrets,
+    tray: Arc<Tray>,
+) -> Result<ThreadedProducer<Context>, KafkaError> {
+    let context = Context {
+        listener: Listener::new(secrets.clone()),
+        watch: Watch::default(),
+        tray,
+    };
+    let created = config.create_with_context(context);
+    created.map_err(|error| KafkaError::of_client("creating the producer", &error, secrets))
+}
+
 /// librdkafka's callbacks.
 struct Context {
     listener: Listener,
     watch: Watch,
-    tray: Tray,
+    /// Of all clients that the producer has had: the others' records have come back.
+    tray: Arc<Tray>,
 }
 
 impl Context {
-    fn secrets(&self) -> &super::properties::Secrets {
+    fn secrets(&self) -> &Secrets {
         self.listener.secrets()
     }
 }
@@ -398,163 +378,5 @@ impl ProducerContext for Context {
             Err((error, _)) => Some(error.rdkafka_error_code().unwrap_or(Code::Fail)),
         };
         self.tray.put(Opaque::from_raw(opaque), refused);
-    }
-}
-
-fn client_config(properties: &Properties, settings: &Settings) -> rdkafka::ClientConfig {
-    let defaults = [
-        ("partitioner", "murmur2_random"),
-        ("compression.type", "lz4"),
-        // A full queue makes large batches by itself; this is for low rates. At 1,000 records/s,
-        // 2 ms cost 0.15 ms of median latency against 1 ms, and take a sixth less CPU.
-        ("linger.ms", "2"),
-        // The topic decides what is too large, and it looks at the compressed size. The client must
-        // still stay below the broker's `socket.request.max.bytes` (100 MB), since a broker answers
-        // a larger request by closing the connection, and it would be sent again for ever.
-        ("message.max.bytes", "104000000"),
-        ("topic.metadata.propagation.max.ms", "10000"),
-    ];
-    let mut config = properties.client_config(ClientKind::Producer, &defaults);
-    let number = |name: &str| config.get(name).and_then(|value| value.parse::<u64>().ok());
-    let message_max = number("message.max.bytes").unwrap_or(0);
-    let batch = batch_bytes(properties, settings);
-    // Twice the limits, plus one record that begins just below them.
-    let queue_kbytes = (settings.in_flight_bytes_max.saturating_mul(2) + message_max) / 1024 + 1;
-    let queue_records = settings.in_flight_records_max.saturating_mul(2) + 1_000;
-    for (name, value) in [
-        ("enable.idempotence", "true".to_owned()),
-        ("acks", "all".to_owned()),
-        ("message.timeout.ms", "0".to_owned()),
-        // A record behind a refused one must not be published before it.
-        ("enable.gapless.guarantee", "true".to_owned()),
-        ("batch.size", batch.to_string()),
-        (
-            "queue.buffering.max.messages",
-            queue_records.min(QUEUE_MAX).to_string(),
-        ),
-        (
-            "queue.buffering.max.kbytes",
-            queue_kbytes.min(QUEUE_MAX).to_string(),
-        ),
-        ("statistics.interval.ms", "5000".to_owned()),
-    ] {
-        config.set(name, value);
-    }
-    if properties.get("allow.auto.create.topics").is_none() {
-        let allowed = settings.auto_creation == AutoCreation::Allowed;
-        config.set(
-            "allow.auto.create.topics",
-            if allowed { "true" } else { "false" },
-        );
-    }
-    config
-}
-
-/// The largest batch of several records: what is asked for, as far as every topic takes it.
-fn batch_bytes(properties: &Properties, settings: &Settings) -> u64 {
-    let asked = properties.get("batch.size");
-    let asked = asked.and_then(|value| value.parse().ok());
-    let topic = settings.topic_bytes_min.unwrap_or(DEFAULT_TOPIC_BYTES);
-    let room = topic.saturating_sub(BATCH_OVERHEAD_BYTES);
-    asked.unwrap_or(BATCH_BYTES).min(room).max(1)
-}
-
-/// The smallest topic that such batches fit into; never more than the smallest one known, so that
-/// a producer made for a topic always serves it.
-fn topic_bytes_min(settings: &Settings, batch: u64) -> u64 {
-    let known = settings.topic_bytes_min.unwrap_or(u64::MAX);
-    known.min(batch + BATCH_OVERHEAD_BYTES)
-}
-
-/// The size up to which a record is in no topic's way, keys, values and headers: above it only the
-/// broker knows, which looks at what is left after compression. The topics' smallest
-/// `max.message.bytes` where it is known.
-#[must_use]
-pub fn surely_taken_bytes(topic_bytes_min: Option<u64>) -> u64 {
-    let topic = topic_bytes_min.unwrap_or(DEFAULT_TOPIC_BYTES);
-    topic.saturating_sub(BATCH_OVERHEAD_BYTES + RECORD_OVERHEAD_BYTES)
-}
-
-/// librdkafka's own default of `batch.size`.
-const BATCH_BYTES: u64 = 1_000_000;
-/// Kafka's default of `max.message.bytes`.
-const DEFAULT_TOPIC_BYTES: u64 = 1_048_588;
-/// The batch's header (61 bytes), rounded up.
-const BATCH_OVERHEAD_BYTES: u64 = 128;
-/// Lengths, offsets and times of one record (at most 5 varints and its header's), rounded up.
-const RECORD_OVERHEAD_BYTES: u64 = 128;
-/// The largest value librdkafka takes for either queue limit.
-const QUEUE_MAX: u64 = 2_147_483_647;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn config(pairs: &[(&str, &str)], topic_bytes_min: Option<u64>) -> rdkafka::ClientConfig {
-        let broker = ("bootstrap.servers", "127.0.0.1:1");
-        let properties = Properties::parse(pairs.iter().copied().chain([broker])).unwrap();
-        let settings = Settings {
-            in_flight_records_max: 50_000,
-            in_flight_bytes_max: 16 << 20,
-            topic_bytes_min,
-            auto_creation: AutoCreation::Forbidden,
-        };
-        client_config(&properties, &settings)
-    }
-
-    #[test]
-    fn the_guarantee_is_configured() {
-        let config = config(&[("compression.type", "zstd"), ("acks", "-1")], None);
-        for (name, value) in [
-            ("enable.idempotence", "true"),
-            ("acks", "all"),
-            ("message.timeout.ms", "0"),
-            ("partitioner", "murmur2_random"),
-            ("compression.type", "zstd"),
-            ("allow.auto.create.topics", "false"),
-            ("queue.buffering.max.messages", "101000"),
-        ] {
-            assert_eq!(config.get(name), Some(value), "{name}");
-        }
-    }
-
-    #[test]
-    fn a_producer_serves_the_topics_it_was_made_for() {
-        let made_for = |known: Option<u64>| {
-            let properties = Properties::parse([("bootstrap.servers", "127.0.0.1:1")]).unwrap();
-            let settings = Settings {
-                in_flight_records_max: 50_000,
-                in_flight_bytes_max: 16 << 20,
-                topic_bytes_min: known,
-                auto_creation: AutoCreation::Forbidden,
-            };
-            Producer::new(&properties, &settings).unwrap().made_for()
-        };
-        let serves = |made: MadeFor, bytes| made.lacks(bytes, AutoCreation::Forbidden).is_none();
-        assert!(serves(made_for(None), None));
-        assert!(serves(made_for(None), Some(1_048_588)));
-        assert!(!serves(made_for(None), Some(20_000)));
-        for bytes in [1, 100, 20_000, 1 << 30] {
-            assert!(serves(made_for(Some(bytes)), Some(bytes)), "{bytes}");
-        }
-        // Its batches are no larger than the producer's own default.
-        assert!(serves(made_for(Some(1 << 30)), Some(1_048_588)));
-        assert!(!serves(made_for(Some(20_000)), Some(19_999)));
-        assert!(made_for(None).lacks(None, AutoCreation::Allowed).is_some());
-    }
-
-    #[test]
-    fn a_batch_fits_the_smallest_topic() {
-        assert_eq!(config(&[], None).get("batch.size"), Some("1000000"));
-        assert_eq!(config(&[], Some(50_128)).get("batch.size"), Some("50000"));
-        let large = [("batch.size", "4000000")];
-        assert_eq!(
-            config(&large, Some(8 << 20)).get("batch.size"),
-            Some("4000000")
-        );
-        assert_eq!(
-            config(&large, Some(2_000_128)).get("batch.size"),
-            Some("2000000")
-        );
     }
 }
