@@ -208,10 +208,18 @@ fn a_connection_that_is_cut_while_kafka_is_away_is_noticed() {
     stage.write(1, 100_000);
     sleep(Duration::from_secs(3));
     proxy.get().expect("a proxy").reset_all();
-    wait_for("it is noticed", LIMIT, || {
+    let told = wait_for("it is noticed", LIMIT, || {
         let log = stage.walferry.log();
-        log.contains("draining: waiting for Kafka").then_some(())
+        let told = log
+            .lines()
+            .find(|line| line.contains("draining: waiting for Kafka"));
+        told.map(str::to_owned)
     });
+    // By the stream's own socket, and not by the session beside it that is cut, too.
+    assert!(
+        told.contains("reason=") && !told.contains("shuts down"),
+        "{told}"
+    );
     stage.kafka.resume();
     stage.assert_all_arrives(100_001);
 }

@@ -404,7 +404,11 @@ impl Driver {
         self.incremental.stop();
         self.questions.forget();
         if self.ending.is_none() {
-            self.observer.draining();
+            let lost = match &end {
+                End::Lost(lost) => Some(lost),
+                _ => None,
+            };
+            self.observer.draining(lost);
             self.ending = Some(end);
             self.give_up_at = Some(Instant::now() + self.drain_timeout);
             self.relay.drain();

@@ -89,6 +89,16 @@ impl Lost {
     }
 }
 
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Silent => f.write_str("the server sent nothing any more"),
+            Self::ServerStopping => f.write_str("the server shuts down, and was let go"),
+        }
+    }
+}
+
 /// A record that Kafka refused, by its place and never by its content.
 #[derive(Debug)]
 pub struct Refusal {

@@ -14,6 +14,7 @@ use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::copy::Paused;
+use crate::end::Lost;
 use crate::incremental::Asked;
 use crate::kafka::Producer;
 use crate::preflight::finding::Severity;
@@ -98,9 +99,15 @@ impl Observer {
         self.telemetry.enter(Stage::Streaming, None);
     }
 
-    /// Told to stop.
-    pub fn draining(&self) {
-        info!("draining: waiting for Kafka's acknowledgements");
+    /// Nothing more is read: somebody asked for that, or the connection is lost for this reason.
+    pub fn draining(&self, lost: Option<&Lost>) {
+        match lost {
+            None => info!("draining: waiting for Kafka's acknowledgements"),
+            Some(lost) => warn!(
+                reason = %lost,
+                "draining: waiting for Kafka's acknowledgements before another connection"
+            ),
+        }
         self.telemetry.enter(Stage::Draining, None);
     }
 

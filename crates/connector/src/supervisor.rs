@@ -111,14 +111,7 @@ fn next_after(end: End, until: bool) -> Next {
         End::Reached | End::Drained => Next::Stop(Outcome::Exit(Exit::Done)),
         End::DrainTimeout => Next::Stop(Outcome::Exit(Exit::DrainTimeout)),
         End::Lost(Lost::Error(error)) => after_lost(&error),
-        End::Lost(Lost::Silent) => Next::Again(
-            Peer::Postgres,
-            "the server sent nothing any more".to_owned(),
-        ),
-        End::Lost(Lost::ServerStopping) => Next::Again(
-            Peer::Postgres,
-            "the server shuts down, and was let go".to_owned(),
-        ),
+        End::Lost(lost) => Next::Again(Peer::Postgres, lost.to_string()),
         End::Copy(error) => match error.halt() {
             Some(halt) => Next::halt(halt, &error),
             None => Next::Again(Peer::Postgres, error.to_string()),

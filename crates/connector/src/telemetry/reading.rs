@@ -95,7 +95,8 @@ pub enum Stage {
     Streaming,
     /// A connection was lost; it is tried again.
     Retrying,
-    /// Told to stop: waiting for Kafka's acknowledgements.
+    /// Nothing more is read, since it was told to stop or the connection is lost: waiting for Kafka's
+    /// acknowledgements.
     Draining,
 }
 
