@@ -305,3 +305,29 @@ async fn a_connection_that_broke_is_told_to_who_does_not_read() {
     };
     assert_eq!(error.class(), Class::Retry, "{error}");
 }
+
+#[tokio::test]
+async fn the_servers_last_words_are_read_though_writing_has_failed() {
+    let (port, server) = script(&[GREETING, STREAM, ERROR]).await;
+    let mut stream = stream_from(port).await;
+    stream.send(b"r").await.unwrap();
+    // They have arrived, and nobody has looked.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    server.abort();
+    for _ in 0..5 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        stream
+            .send(b"r")
+            .await
+            .expect("it is for the reader to tell");
+    }
+    let said = loop {
+        stream.readable().await.unwrap();
+        stream.fill().expect("the words come before the end");
+        match stream.next_payload() {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(said, PostgresError::Server { .. }), "{said}");
+}
