@@ -69,6 +69,32 @@ fn another_column_is_the_key_after_a_kill() {
     assert_eq!(read_after("keys_swap", swap, true).len(), ROWS);
 }
 
+/// From 18 on such a constraint need not hold for rows that are there: they would be passed over.
+#[test]
+fn a_key_that_may_be_null_orders_nothing() {
+    let options = PostgresOptions {
+        major: 18,
+        ..PostgresOptions::default()
+    };
+    let postgres = PostgresServer::start(&options).expect("a Postgres");
+    sql(
+        &postgres,
+        "CREATE TABLE t (id int PRIMARY KEY, a int UNIQUE);
+         INSERT INTO t SELECT g, nullif(g % 100, 0) FROM generate_series(1, 100) g;
+         ALTER TABLE t ADD CONSTRAINT later NOT NULL a NOT VALID",
+    );
+    let config = Config::new("keys_null", &postgres, kafka());
+    let mut walferry = config.start();
+    let data = json!({ "data-collections": ["public.t"], "surrogate-key": "a" });
+    signal(&postgres, "keys", "execute-snapshot", &data);
+    let over = wait_over(&config, &mut walferry, "keys", LIMIT);
+    assert_eq!(over["state"], "failed", "{over}");
+    assert!(
+        over["problems"].to_string().contains("NOT NULL (VALID)"),
+        "{over}"
+    );
+}
+
 #[test]
 fn chunks_of_large_rows_are_cut() {
     let postgres = postgres(PostgresOptions::default());

@@ -96,3 +96,23 @@ fn rows_are_not_asked_for_where_the_word_is_stream() {
     );
     assert_eq!(query_one(&postgres, &published), "3");
 }
+
+#[test]
+fn a_table_without_columns_is_in_nobodys_way() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(
+        &postgres,
+        "CREATE TABLE nothing (); ALTER TABLE nothing REPLICA IDENTITY FULL",
+    );
+    let config = Config::new("nothing", &postgres, kafka());
+    end(config.start());
+    let walferry = config.start();
+    sql(
+        &postgres,
+        "CREATE TABLE young (id int PRIMARY KEY); INSERT INTO young VALUES (1)",
+    );
+    wait_for("the new table's row", LIMIT, || {
+        (reads(&events(&config, "young")) == 1).then_some(())
+    });
+    end(walferry);
+}

@@ -100,10 +100,19 @@ async fn watch(
 async fn watch_tables(session: Arc<CatalogSession>, mut left_out: LeftOut, observer: Observer) {
     let mut ticks = interval(LEFT_OUT_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut is_told = false;
     loop {
         ticks.tick().await;
         match left_out.look(&session).await {
-            Ok(count) => observer.unpublished(count),
+            Ok(count) => {
+                observer.unpublished(count);
+                is_told = false;
+            }
+            // A server that answers so does it each time, and no new table is found.
+            Err(error) if error.is_of_statement() && !is_told => {
+                warn!(%error, "tables that are not published cannot be looked for");
+                is_told = true;
+            }
             Err(error) => debug!(%error, "the publication could not be looked at"),
         }
     }

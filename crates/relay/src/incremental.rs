@@ -26,7 +26,7 @@ use pgoutput::{Cell, CopyRow, LogicalMessage, Lsn, Relation, Tuple};
 
 use crate::error::RelayError;
 use crate::incremental::filled::Newer;
-use crate::incremental::window::{Window, hash, shape};
+use crate::incremental::window::{Window, hash, name, shape};
 use crate::interface::Now;
 use crate::relay::Relay;
 use crate::transaction::Replay;
@@ -140,6 +140,9 @@ pub(crate) struct Incremental {
     /// The last transactions of the stream, and how many there were in all.
     seen: VecDeque<u32>,
     seen_count: u64,
+    /// Tables that were described while windows were open: how many transactions had come, the table's oid,
+    /// and its name.
+    named: VecDeque<(u64, u32, u64)>,
     /// The numbers of rows that have no transaction of the server's.
     pub(crate) ordinals: Ordinals,
     /// With where they stood.
@@ -155,6 +158,7 @@ struct Waiting {
     table: Table,
     columns: u16,
     shape: u64,
+    name: u64,
     /// Of the chunk: rows, at most.
     lines: u64,
 }
@@ -216,14 +220,33 @@ impl Incremental {
         let of = |it: &&mut Window| it.relation == relation.oid;
         let windows = self.windows.iter_mut().filter(of);
         windows.for_each(|it| it.described(shape(relation)));
+        if let Some(oldest) = self.windows.iter().map(|it| it.opened_at).min() {
+            while self.named.front().is_some_and(|(at, ..)| *at < oldest) {
+                self.named.pop_front();
+            }
+            let named = (self.seen_count, relation.oid, name(relation));
+            self.named.push_back(named);
+        }
+    }
+
+    /// Whether another table has come to the name of a window's table: its changes are in the same topic, and
+    /// newer than the rows of the one before.
+    fn is_succeeded(&self, window: &Window, name: u64) -> bool {
+        let since = |at: u64| at >= window.opened_at;
+        let mut named = self.named.iter();
+        named.any(|(at, oid, other)| since(*at) && *oid != window.relation && *other == name)
     }
 
     /// What stands between a chunk and its rows' leaving, if something does.
-    fn obstacle(&self, window: &Window, chunk: &Chunk, described: u64) -> Option<Reread> {
-        if !self.saw_early(window, &chunk.snapshot) {
+    fn obstacle(&self, window: &Window, waiting: &Waiting) -> Option<Reread> {
+        let snapshot = &waiting.chunk.snapshot;
+        if !self.saw_early(window, snapshot) {
             return Some(Reread::NotVisibleYet);
         }
-        window.obstacle(&chunk.snapshot, described)
+        if self.is_succeeded(window, waiting.name) {
+            return Some(Reread::Altered);
+        }
+        window.obstacle(snapshot, waiting.shape)
     }
 
     /// Whether a snapshot sees all that had come before its window was opened.
@@ -248,6 +271,9 @@ impl Relay {
         let open = self.transaction.as_ref();
         let open = open.map_or(0, |open| open.commit_lsn.0.as_u64() + 1);
         let behind = self.ledger.received().max(Lsn::new(open));
+        if !self.incremental.has_windows() {
+            self.incremental.named.clear();
+        }
         let open = Window::new(window, relation, (self.incremental.seen_count, behind));
         self.incremental.windows.push(open);
     }
@@ -280,6 +306,7 @@ impl Relay {
             table,
             columns,
             shape: shape(relation),
+            name: name(relation),
             lines,
         });
         self.hurry(false);
@@ -422,22 +449,23 @@ impl Relay {
     /// The stream has come to the watermark of a chunk: its rows leave, or it is to be read again.
     fn let_leave(&mut self, at: Lsn, place: usize) {
         let state = &mut self.incremental;
+        let waiting = state.waiting.swap_remove(place);
+        let its = waiting.chunk.window;
+        let found = state.windows.iter().position(|it| it.id == its);
+        let Some(window) = found.map(|place| state.windows.swap_remove(place)) else {
+            return;
+        };
+        if let Some(reread) = state.obstacle(&window, &waiting) {
+            let again = ChunkOutcome::Again(reread);
+            state.left.push_back((0, its, again));
+            return;
+        }
         let Waiting {
             chunk,
             table,
             columns,
-            shape,
-            lines: _,
-        } = state.waiting.swap_remove(place);
-        let found = state.windows.iter().position(|it| it.id == chunk.window);
-        let Some(window) = found.map(|place| state.windows.swap_remove(place)) else {
-            return;
-        };
-        if let Some(reread) = state.obstacle(&window, &chunk, shape) {
-            let again = ChunkOutcome::Again(reread);
-            state.left.push_back((0, chunk.window, again));
-            return;
-        }
+            ..
+        } = waiting;
         let touched = window.touched_unseen(&chunk.snapshot);
         let (next, rows, row) = (0, 0, CopyRow::new());
         let mut leaving = Leaving {

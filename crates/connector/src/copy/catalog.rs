@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use envelope::RelationDetails;
 use pgoutput::{ColumnsBuf, Relation, RelationColumn, ReplicaIdentity};
 use pgwire::command::quote_identifier;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 
 use super::pieces::{Blocks, Done};
@@ -92,10 +92,33 @@ pub(crate) async fn tables(
     publication: &str,
     filter: &TableFilter,
 ) -> Result<Vec<CopyTable>, tokio_postgres::Error> {
+    named_tables(client, publication, filter, None).await
+}
+
+/// One of them, by its name: `schema.table`.
+///
+/// # Errors
+/// What the server answered.
+pub(crate) async fn table(
+    client: &Client,
+    publication: &str,
+    filter: &TableFilter,
+    name: &str,
+) -> Result<Option<CopyTable>, tokio_postgres::Error> {
+    let found = named_tables(client, publication, filter, Some(name)).await?;
+    Ok(found.into_iter().next())
+}
+
+async fn named_tables(
+    client: &Client,
+    publication: &str,
+    filter: &TableFilter,
+    name: Option<&str>,
+) -> Result<Vec<CopyTable>, tokio_postgres::Error> {
     let query = include_str!("tables.sql");
-    let rows = client
-        .query_typed(query, &[(&publication, Type::NAME)])
-        .await?;
+    let parameters: [(&(dyn ToSql + Sync), Type); 2] =
+        [(&publication, Type::NAME), (&name, Type::TEXT)];
+    let rows = client.query_typed(query, &parameters).await?;
     let mut tables: Vec<CopyTable> = Vec::new();
     for row in rows {
         let oid = row.try_get("oid")?;
@@ -156,7 +179,8 @@ pub(crate) async fn published(
 }
 
 /// Asks for names of tables whose storage is not the snapshot's any more: an ALTER TABLE that rewrote
-/// one since would show it empty to the snapshot, without an error. Sure once they are locked.
+/// one since would show it empty to the snapshot, without an error. And for names by which another table
+/// goes meanwhile. Sure once they are locked.
 pub(super) struct Rewritten(Statement);
 
 impl Rewritten {
@@ -170,8 +194,11 @@ impl Rewritten {
                   SELECT p.relid FROM unnest($1) AS o \
                   CROSS JOIN LATERAL pg_catalog.pg_partition_tree(o::pg_catalog.regclass) p) \
                AND c.relfilenode <> 0 \
-               AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid)";
-        let prepared = client.prepare_typed(QUERY, &[Type::OID_ARRAY]).await;
+               AND c.relfilenode IS DISTINCT FROM pg_catalog.pg_relation_filenode(c.oid) \
+             UNION ALL SELECT named.name FROM unnest($1, $2) AS named(o, name) \
+             WHERE pg_catalog.to_regclass(named.name)::oid IS DISTINCT FROM named.o";
+        let prepared = client.prepare_typed(QUERY, &[Type::OID_ARRAY, Type::TEXT_ARRAY]);
+        let prepared = prepared.await;
         prepared.map(Self)
     }
 
@@ -182,9 +209,11 @@ impl Rewritten {
     pub(super) async fn of(
         &self,
         client: &Client,
-        tables: &[u32],
+        tables: impl Iterator<Item = &CopyTable>,
     ) -> Result<Vec<String>, tokio_postgres::Error> {
-        let rows = client.query(&self.0, &[&tables]).await?;
+        let (oids, names): (Vec<u32>, Vec<String>) =
+            tables.map(|it| (it.oid, it.quoted_name())).unzip();
+        let rows = client.query(&self.0, &[&oids, &names]).await?;
         rows.iter().map(|row| row.try_get(0)).collect()
     }
 }
@@ -258,8 +287,13 @@ impl CopyTable {
     /// are published under their own names.
     pub(crate) fn source(&self) -> String {
         let only = if self.partitioned { "" } else { "ONLY " };
+        format!("{only}{}", self.quoted_name())
+    }
+
+    /// As SQL names it.
+    pub(crate) fn quoted_name(&self) -> String {
         let (schema, name) = (quote_identifier(&self.schema), quote_identifier(&self.name));
-        format!("{only}{schema}.{name}")
+        format!("{schema}.{name}")
     }
 
     /// Only those of its rows are wanted that meet this condition; or that it gives, if it is a whole

@@ -31,8 +31,7 @@ pub(super) async fn lock_ahead(sql: &SqlClient, tables: &[CopyTable]) -> Result<
 
 /// Refuses tables that were rewritten between the snapshot and their locks.
 pub(super) async fn all_unchanged(sql: &SqlClient, tables: &[CopyTable]) -> Result<(), CopyError> {
-    let oids: Vec<u32> = tables.iter().map(CopyTable::oid).collect();
-    let rewritten = async { Rewritten::prepare(sql).await?.of(sql, &oids).await };
+    let rewritten = async { Rewritten::prepare(sql).await?.of(sql, tables.iter()).await };
     unchanged(rewritten.await)
 }
 

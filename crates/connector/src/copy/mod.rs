@@ -32,7 +32,7 @@ mod standing;
 mod tables;
 mod wanted;
 
-pub(crate) use catalog::{CopyTable, published, tables as published_tables};
+pub(crate) use catalog::{CopyTable, published, table as published_table};
 pub(crate) use tables::locked_tables;
 
 pub use asked::{Asked, News, Unwanted};

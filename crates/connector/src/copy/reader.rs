@@ -1,6 +1,7 @@
 //! One of the tasks that read: piece after piece of the plan, by COPY.
 
 use std::collections::VecDeque;
+use std::iter::once;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -254,7 +255,7 @@ impl<'a> Reader<'a> {
         }
         let rewritten = async {
             match takes_lock {
-                true => self.rewritten.of(self.sql, &[table.oid()]).await,
+                true => self.rewritten.of(self.sql, once(&**table)).await,
                 false => Ok(Vec::new()),
             }
         };

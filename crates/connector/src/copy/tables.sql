@@ -1,5 +1,6 @@
 -- $1: the publication. A row for each column that the stream shows of each table under whose name
 -- changes arrive; one with NULLs for a table without such columns. Read in the copy's snapshot.
+-- $2: only the table of this name, `schema.table`; NULL for all.
 -- Columns that a major lacks come out of the row's JSON form as NULL: one text for 14 to 18.
 SELECT c.oid, n.nspname::text AS schema, c.relname::text AS name, c.relkind::text AS kind,
        c.relreplident::text AS identity, to_jsonb(t) ->> 'rowfilter' AS row_filter,
@@ -20,5 +21,5 @@ LEFT JOIN pg_catalog.pg_attribute a
       -- From 18 on `attnames` tells of generated columns; before, none is published.
       AND (a.attgenerated = ''
            OR pg_catalog.current_setting('server_version_num')::int >= 180000)
-WHERE t.pubname = $1
+WHERE t.pubname = $1 AND ($2::text IS NULL OR n.nspname || '.' || c.relname = $2)
 ORDER BY n.nspname, c.relname, a.attnum

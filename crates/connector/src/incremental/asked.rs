@@ -1,9 +1,11 @@
 //! The loop's end of a blocking request: when its copy begins, what is heard of it, when it is given up.
 
 use relay::Relay;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::hand_in::Incremental;
+use super::reader::NOTE_EVERY;
 use super::request::{Request, State};
 use crate::copy::{self, Copy, CopyError, News};
 use crate::kafka::RequestKey;
@@ -41,7 +43,7 @@ impl Incremental {
                     reason, "SNAPSHOT_TABLE_LEFT_OUT: the table's rows are not published"
                 );
                 first.take_off(named);
-                first.problems.push(match table {
+                first.add_problem(match table {
                     Some(table) => format!("{table}: {reason}"),
                     None => reason,
                 });
@@ -53,7 +55,10 @@ impl Incremental {
             News::Table(table) => first.take_off(&table),
             News::Done => return self.end_copied(),
         }
-        self.note_copied();
+        // What a piece's own note tells is not told by the request's alone.
+        if !first.is_long() || self.noted_at.elapsed() >= NOTE_EVERY {
+            self.note_copied();
+        }
     }
 
     /// All its rows are in Kafka. That is noted ahead of any position behind them: no run does it again.
@@ -71,6 +76,7 @@ impl Incremental {
 
     /// The newest is enough.
     fn note_copied(&mut self) {
+        self.noted_at = Instant::now();
         if let Some(first) = self.requests.front() {
             self.notes.retain(|note| note.id != first.id);
             self.notes.push(first.clone());
@@ -85,7 +91,7 @@ impl Incremental {
             return;
         };
         if error.is_permanent() {
-            first.problems.push(error.to_string());
+            first.add_problem(error.to_string());
             self.end_copied();
         } else {
             warn!(request = first.id, %error, "the blocking snapshot is gone on with in a moment");

@@ -19,15 +19,15 @@ pub async fn objection(
     (kind, surrogate_key): (Kind, Option<&str>),
 ) -> Result<Option<String>, PostgresError> {
     let publication = &config.postgres.publication;
-    let tables = copy::published_tables(sql, publication, &config.tables).await;
-    let tables = tables.map_err(sql::sql("list the published tables"))?;
-    let Some(found) = tables.into_iter().find(|it| it.qualified_name() == table) else {
+    let found = copy::published_table(sql, publication, &config.tables, table).await;
+    let Some(found) = found.map_err(sql::sql("look for the published table"))? else {
         return Ok(None);
     };
     if kind == Kind::Blocking {
         return Ok(outbox_objection(&config.envelope, &found).map(str::to_owned));
     }
-    match ChunkTable::look(sql, found, &config.envelope, (surrogate_key, None)).await {
+    let published = (&config.envelope, publication.as_str());
+    match ChunkTable::look(sql, found, published, (surrogate_key, None)).await {
         Err(Stop::Refused(reason)) => Ok(Some(reason)),
         Err(Stop::Failed(error)) => Err(error),
         Ok(_) | Err(Stop::Altered | Stop::Unwanted) => Ok(None),

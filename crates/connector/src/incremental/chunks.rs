@@ -134,7 +134,8 @@ impl Chunks {
             self.table.copied.source()
         );
         sql.batch_execute(&begin).await.map_err(sql::sql(DOING))?;
-        let (snapshot, fingerprint) = table::fingerprint(sql, self.table.copied.oid()).await?;
+        let (copied, publication) = (&self.table.copied, &self.settings.publication);
+        let (snapshot, fingerprint) = table::fingerprint(sql, copied, publication).await?;
         if fingerprint != self.table.fingerprint {
             return Err(Stop::Altered);
         }

@@ -13,6 +13,7 @@ use pgoutput::Lsn;
 use relay::{ChunkOutcome, Relay};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::asked::NOT_PAUSED;
@@ -99,6 +100,8 @@ pub struct Incremental {
     ignored: u64,
     /// Notes to be written.
     pub(super) notes: Vec<Request>,
+    /// When the first of them, if it is a blocking one, was last noted.
+    pub(super) noted_at: Instant,
     door: Door,
     _topic: Option<SignalTopic>,
 }
@@ -182,6 +185,7 @@ impl Incremental {
             ended: ended.into_iter().map(|it| (it.id, it.at)).collect(),
             ignored: 0,
             notes: Vec::new(),
+            noted_at: Instant::now(),
             door: Door::default(),
             _topic: None,
         }

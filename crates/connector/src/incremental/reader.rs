@@ -220,13 +220,13 @@ impl Reader {
 
     async fn look(&self, sql: &SqlClient, name: &str) -> Result<ChunkTable, Stop> {
         let settings = &self.settings;
-        let tables = copy::published_tables(sql, &settings.publication, &settings.tables).await;
-        let tables = tables.map_err(sql::sql("list the published tables"))?;
-        let found = tables.into_iter().find(|it| it.qualified_name() == name);
+        let found = copy::published_table(sql, &settings.publication, &settings.tables, name).await;
+        let found = found.map_err(sql::sql("look for the published table"))?;
         let found = found.ok_or_else(|| Stop::refused("it is gone, or not published any more"))?;
         let surrogate = self.request.surrogate_key.as_deref();
         let how = (surrogate, self.request.condition(name));
-        ChunkTable::look(sql, found, &settings.options, how).await
+        let published = (&settings.options, settings.publication.as_str());
+        ChunkTable::look(sql, found, published, how).await
     }
 
     async fn read_chunks(
@@ -275,6 +275,6 @@ impl Reader {
 }
 
 /// How often a long note is written.
-const NOTE_EVERY: Duration = Duration::from_secs(1);
+pub(super) const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// Before another session is tried.
 const PAUSE: Duration = Duration::from_secs(1);

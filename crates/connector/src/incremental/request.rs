@@ -212,9 +212,13 @@ impl Request {
         problem.into_iter().for_each(|it| self.add_problem(it));
     }
 
-    /// A table was left out; of many, the log tells.
-    pub fn add_problem(&mut self, problem: String) {
+    /// A table was left out; of many, and of what was said at length, the log tells all.
+    pub fn add_problem(&mut self, mut problem: String) {
         if self.problems.len() < PROBLEMS_MAX {
+            if let Some((end, _)) = problem.char_indices().nth(PROBLEM_LENGTH_MAX) {
+                problem.truncate(end);
+                problem.push('…');
+            }
             self.problems.push(problem);
         }
     }
@@ -256,6 +260,8 @@ impl Request {
 /// A note is a record, of which Kafka takes a mebibyte by itself.
 const NAMES_BYTES_MAX: usize = 256 << 10;
 const PROBLEMS_MAX: usize = 100;
+/// In characters.
+const PROBLEM_LENGTH_MAX: usize = 500;
 const TABLES_LONG: usize = 200;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use envelope::{Options, RelationDetails, Table};
 use pgwire::command::{quote_identifier, quote_literal};
 use tokio_postgres::Client;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::reader::Stop;
 use crate::copy::{CopyTable, EVENTS_COME_ONCE};
@@ -42,7 +42,7 @@ impl ChunkTable {
     pub(super) async fn look(
         sql: &Client,
         copied: CopyTable,
-        options: &Options,
+        (options, publication): (&Options, &str),
         (surrogate, condition): (Option<&str>, Option<&str>),
     ) -> Result<Self, Stop> {
         const DOING: &str = "look at a table to be read in chunks";
@@ -58,7 +58,7 @@ impl ChunkTable {
             ));
         }
         let key = key(sql, copied.oid(), surrogate).await?;
-        let fingerprint = fingerprint(sql, copied.oid()).await?.1;
+        let fingerprint = fingerprint(sql, &copied, publication).await?.1;
         let condition = condition.map(str::to_owned);
         Ok(Self {
             copied,
@@ -69,10 +69,13 @@ impl ChunkTable {
         })
     }
 
-    /// What orders its rows, for a note: a place in that order means nothing in another.
+    /// What orders its rows, for a note: a place in that order means nothing in another, nor in another
+    /// table that has come to its name.
     pub(super) fn order(&self) -> Vec<String> {
+        let table = format!("table {}", self.copied.oid());
         let column = |it: &KeyColumn| format!("{} {} {}", it.name, it.of_type, it.collation);
-        self.key.iter().map(column).collect()
+        let columns = self.key.iter().map(column);
+        std::iter::once(table).chain(columns).collect()
     }
 
     /// The last key of the next rows, at most so many: one text a column.
@@ -147,9 +150,21 @@ pub(super) fn outbox_objection(options: &Options, table: &CopyTable) -> Option<&
     is_outbox.then_some(EVENTS_COME_ONCE)
 }
 
-/// The snapshot of the transaction, and what changes with a table's columns and keys.
-pub(super) async fn fingerprint(sql: &Client, oid: u32) -> Result<(String, String), Stop> {
+/// The snapshot of the transaction, and what changes with a table's name, columns and keys, and with what
+/// of it is published.
+pub(super) async fn fingerprint(
+    sql: &Client,
+    table: &CopyTable,
+    publication: &str,
+) -> Result<(String, String), Stop> {
     const QUERY: &str = "SELECT pg_catalog.pg_current_snapshot()::text, \
+         (pg_catalog.to_regclass($2)::oid = $1)::text || \
+         coalesce((SELECT c.relreplident::text FROM pg_catalog.pg_class c WHERE c.oid = $1), '') || \
+         coalesce((SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.to_jsonb(r)::text, '' \
+              ORDER BY r.oid)) \
+          FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid \
+          WHERE p.pubname = $3 AND (r.prrelid = $1 OR r.prrelid IN ( \
+              SELECT a.relid FROM pg_catalog.pg_partition_ancestors($1::pg_catalog.regclass) AS a(relid)))), '') || \
          coalesce((SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', \
              a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attisdropped, a.attnotnull), \
              ',' ORDER BY a.attnum)) \
@@ -158,7 +173,13 @@ pub(super) async fn fingerprint(sql: &Client, oid: u32) -> Result<(String, Strin
              i.indkey, i.indisprimary, i.indisreplident), ',' ORDER BY i.indexrelid) \
           FROM pg_catalog.pg_index i \
           WHERE i.indrelid = $1 AND (i.indisprimary OR i.indisreplident)), '')";
-    let rows = sql.query_typed(QUERY, &[(&oid, Type::OID)]).await;
+    let (oid, name) = (table.oid(), table.quoted_name());
+    let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
+        (&oid, Type::OID),
+        (&name, Type::TEXT),
+        (&publication, Type::NAME),
+    ];
+    let rows = sql.query_typed(QUERY, &parameters).await;
     let rows = rows.map_err(sql::sql("take a snapshot of the table"))?;
     let row = rows.first().ok_or(Stop::Unwanted)?;
     let get = |place| {
@@ -172,6 +193,7 @@ pub(super) async fn fingerprint(sql: &Client, oid: u32) -> Result<(String, Strin
 /// the replica identity's.
 async fn key(sql: &Client, oid: u32, surrogate: Option<&str>) -> Result<Vec<KeyColumn>, Stop> {
     const DOING: &str = "look for the table's key";
+    // From 18 on a column is NOT NULL by a constraint, which need not hold for the rows that are there.
     const QUERY: &str = "SELECT i.indisprimary AS is_primary, i.indisreplident AS is_identity, \
              pg_catalog.array_agg(a.attname::text ORDER BY k.place) AS names, \
              pg_catalog.array_agg(pg_catalog.format_type(a.atttypid, a.atttypmod) ORDER BY k.place) AS types, \
@@ -182,7 +204,9 @@ async fn key(sql: &Client, oid: u32, surrogate: Option<&str>) -> Result<Vec<KeyC
          WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indpred IS NULL \
            AND i.indexprs IS NULL AND k.place <= i.indnkeyatts \
          GROUP BY i.indexrelid, i.indisprimary, i.indisreplident \
-         HAVING pg_catalog.bool_and(a.attnotnull) \
+         HAVING pg_catalog.bool_and(a.attnotnull AND NOT EXISTS ( \
+             SELECT FROM pg_catalog.pg_constraint c WHERE c.conrelid = a.attrelid \
+               AND c.contype = 'n' AND c.conkey = ARRAY[a.attnum] AND NOT c.convalidated)) \
          ORDER BY i.indisprimary DESC, i.indisreplident DESC, i.indexrelid";
     let rows = sql.query_typed(QUERY, &[(&oid, Type::OID)]).await;
     let wanted: Option<Vec<String>> = surrogate.map(|text| {
@@ -210,7 +234,7 @@ async fn key(sql: &Client, oid: u32, surrogate: Option<&str>) -> Result<Vec<KeyC
     }
     Err(Stop::refused(match wanted {
         Some(_) => {
-            "no unique index has the columns of surrogate-key, in that order and all NOT NULL"
+            "no unique index has the columns of surrogate-key, in that order and all NOT NULL (VALID)"
         }
         None => {
             "it has no primary key and no replica identity index: name the columns of a unique index, \

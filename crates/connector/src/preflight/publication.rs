@@ -61,7 +61,10 @@ const PUBLICATION: &str = "
 const PUBLISHED: &str = "
     SELECT c.oid,
            CASE WHEN to_jsonb(t) ? 'attnames' THEN
-             ARRAY(SELECT jsonb_array_elements_text(to_jsonb(t) -> 'attnames')) END,
+             ARRAY(SELECT jsonb_array_elements_text(
+                 -- Of a table without columns it is null.
+                 CASE jsonb_typeof(to_jsonb(t) -> 'attnames')
+                      WHEN 'array' THEN to_jsonb(t) -> 'attnames' ELSE '[]' END)) END,
            to_jsonb(t) ->> 'rowfilter'
       FROM pg_publication_tables t
       JOIN pg_namespace n ON n.nspname = t.schemaname

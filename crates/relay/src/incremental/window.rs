@@ -139,6 +139,13 @@ pub(super) fn shape(relation: &Relation<'_>) -> u64 {
     hasher.finish()
 }
 
+/// What a description calls a table.
+pub(super) fn name(relation: &Relation<'_>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (relation.schema, relation.name).hash(&mut hasher);
+    hasher.finish()
+}
+
 /// Changes kept of one window: 12 MiB.
 const TOUCHED_MAX: usize = 262_144;
 /// Of their rows; windows of one time share them.

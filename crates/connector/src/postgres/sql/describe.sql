@@ -33,6 +33,9 @@ FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
   AND (a.attnotnull OR (t.typtype = 'd' AND t.typnotnull))
+  -- From 18 on there may be such a constraint that need not hold for the rows that are there.
+  AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint c WHERE c.conrelid = a.attrelid
+                  AND c.contype = 'n' AND c.conkey = ARRAY[a.attnum] AND NOT c.convalidated)
 UNION ALL
 SELECT 'default', a.attnum, a.attname::text, NULL, NULL, NULL, NULL, NULL,
        ARRAY[pg_catalog.pg_get_expr(d.adbin, d.adrelid)]
