@@ -236,10 +236,14 @@ fn conditions_are_sql_and_nothing_else() {
     );
     let config = Config::new("blocking_where", &postgres, kafka());
     let mut walferry = config.start();
-    let malformed = |filter: &str| {
-        json!({ "data-collections": ["public.bad"], "type": "blocking",
+    let asked = |kind: &str, filter: &str| {
+        json!({ "data-collections": ["public.bad"], "type": kind,
             "additional-conditions": [{ "data-collection": "public.bad", "filter": filter }] })
     };
+    let malformed = |filter| asked("blocking", filter);
+    // Well formed between our parentheses alone, where it would undo what stands beside it.
+    let between = "id = 5) OR (id = 5";
+    let select = "SELECT id FROM public.bad) AS one, (SELECT 1";
     for (id, data, reason) in [
         ("where", malformed("id >"), "42601"),
         (
@@ -247,6 +251,9 @@ fn conditions_are_sql_and_nothing_else() {
             malformed("true) TO STDOUT; DROP TABLE bad; --"),
             "42601",
         ),
+        ("between", malformed(between), "42601"),
+        ("between-chunks", asked("incremental", between), "42601"),
+        ("select", malformed(select), "42601"),
         (
             "view",
             json!({ "data-collections": ["public.seen"], "type": "blocking" }),
@@ -278,7 +285,7 @@ fn conditions_are_sql_and_nothing_else() {
     );
     let log = walferry.log();
     assert_eq!(log.matches("SIGNAL_IGNORED").count(), 1, "{log}");
-    assert_eq!(log.matches("SNAPSHOT_TABLE_LEFT_OUT").count(), 3, "{log}");
+    assert_eq!(log.matches("SNAPSHOT_TABLE_LEFT_OUT").count(), 6, "{log}");
     let at = query_one(&postgres, "SELECT count(*) FROM bad");
     assert_eq!(at, "9");
     end(walferry);

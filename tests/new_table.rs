@@ -219,3 +219,57 @@ fn a_table_that_somebody_holds_is_taken_in_later() {
     let topic = config.topic("young");
     TopicReader::new(config.bootstrap_servers(), &topic).wait_for_count(1, LIMIT);
 }
+
+/// Published without an identity, its application could not update it any more.
+#[test]
+fn a_table_that_its_application_could_not_update_is_not_taken_in() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(&postgres, "CREATE TABLE old (id int PRIMARY KEY)");
+    let config = Config::new("keyless", &postgres, kafka());
+    let walferry = config.start();
+    sql(
+        &postgres,
+        "CREATE TABLE young (id int NOT NULL); INSERT INTO young VALUES (1);
+         CREATE TABLE parts (id int NOT NULL) PARTITION BY LIST (id);
+         CREATE TABLE part PARTITION OF parts FOR VALUES IN (1);
+         CREATE TABLE other (id int PRIMARY KEY)",
+    );
+    let counted = |wanted| {
+        wait_for("the tables that are left out", LIMIT, || {
+            let count = walferry.metrics().remove("walferry_tables_unpublished");
+            (count == Some(wanted)).then_some(())
+        });
+    };
+    counted(2.0);
+    sql(
+        &postgres,
+        "UPDATE young SET id = id; UPDATE parts SET id = id",
+    );
+    let log = walferry.log();
+    for (table, remedy) in [
+        (
+            "young",
+            "ALTER TABLE \\\"public\\\".\\\"young\\\" REPLICA IDENTITY FULL",
+        ),
+        (
+            "part",
+            "ALTER TABLE \\\"public\\\".\\\"part\\\" REPLICA IDENTITY FULL",
+        ),
+    ] {
+        let told = log
+            .lines()
+            .find(|line| line.contains(&format!("public.{table}\"")));
+        let told = told.unwrap_or_else(|| panic!("{table} is not told of: {log}"));
+        assert!(
+            told.contains("PK_MISSING") && told.contains(remedy),
+            "{told}"
+        );
+    }
+    sql(
+        &postgres,
+        "ALTER TABLE young ADD PRIMARY KEY (id); ALTER TABLE parts ADD PRIMARY KEY (id)",
+    );
+    counted(0.0);
+    let topic = config.topic("young");
+    TopicReader::new(config.bootstrap_servers(), &topic).wait_for_count(1, LIMIT);
+}

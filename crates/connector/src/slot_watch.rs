@@ -23,7 +23,7 @@ use crate::postgres::sql::{sql, within};
 use crate::postgres::{CatalogSession, PostgresError};
 use crate::prepared::{self, PreparedTransaction};
 use crate::telemetry::{SlotHealth, WalStatus};
-use crate::unpublished::{self, Unpublished};
+use crate::unpublished::{self, Obstacle, Unpublished};
 
 /// The watch; it ends with this handle.
 #[derive(Debug)]
@@ -150,10 +150,10 @@ impl LeftOut {
             true => found,
             false => take_in(session, found, rows).await?,
         };
-        for Unpublished { table, remedy, .. } in left.difference(&self.told) {
+        for new in left.difference(&self.told).filter(|it| !tell_obstacle(it)) {
             warn!(
-                table,
-                %remedy,
+                table = new.table,
+                remedy = %new.remedy,
                 "tables.include matches the table, but the publication leaves it out: its changes \
                  are not captured; where postgres.create is auto, the next start takes it in"
             );
@@ -164,7 +164,7 @@ impl LeftOut {
 
     /// A standby takes no ALTER PUBLICATION: the primary does.
     fn tell_on_standby(&self, found: &BTreeSet<Unpublished>, rows: bool) {
-        for new in found.difference(&self.told) {
+        for new in found.difference(&self.told).filter(|it| !tell_obstacle(it)) {
             let (table, remedy) = (&new.table, new.statements(rows));
             warn!(
                 table,
@@ -176,6 +176,23 @@ impl LeftOut {
     }
 }
 
+/// Tells why a table is not taken in, if something is in the way.
+fn tell_obstacle(new: &Unpublished) -> bool {
+    let Some(obstacle) = &new.obstacle else {
+        return false;
+    };
+    let Obstacle { code, problem, fix } = obstacle;
+    warn!(
+        code,
+        table = new.table,
+        problem,
+        fix,
+        "tables.include matches the table, and it is not published before this is mended: its changes are not \
+         captured, and a start refuses"
+    );
+    true
+}
+
 /// Takes tables in, and gives those that could not be.
 async fn take_in(
     session: &CatalogSession,
@@ -184,8 +201,9 @@ async fn take_in(
 ) -> Result<BTreeSet<Unpublished>, PostgresError> {
     const DOING: &str = "take a new table in";
     let client = within(PATIENCE, DOING, session.another()).await?;
-    let (mut left, whole): (BTreeSet<_>, BTreeSet<_>) =
-        found.into_iter().partition(|it| it.is_part);
+    let (mut left, whole): (BTreeSet<_>, BTreeSet<_>) = found
+        .into_iter()
+        .partition(|it| it.is_part || it.obstacle.is_some());
     for new in whole {
         let taken = async { new.take_in(&client, rows).await.map_err(sql(DOING)) };
         match within(PATIENCE, DOING, taken).await {

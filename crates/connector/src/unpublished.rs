@@ -6,7 +6,10 @@ use serde_json::json;
 use tokio_postgres::Client;
 
 use crate::config::TableFilter;
+use crate::preflight::finding::{Finding, Severity};
+use crate::preflight::identity::{self, Indexes};
 use crate::preflight::quote::{identifier, literal};
+use crate::preflight::tables::{Relation, Selection};
 use crate::preflight::wanted::Part;
 use crate::preflight::{publication, setup, tables};
 
@@ -20,6 +23,29 @@ pub struct Unpublished {
     /// Whether a part of it is wanted. One that the replica identity does not cover would have the server refuse
     /// the application's updates; a start looks at that, and nobody else.
     pub is_part: bool,
+    /// Why it is not taken in as it is.
+    pub obstacle: Option<Obstacle>,
+}
+
+/// What a start would refuse, too.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Obstacle {
+    /// The check's name for it.
+    pub code: &'static str,
+    /// What is wrong.
+    pub problem: String,
+    /// What to do.
+    pub fix: String,
+}
+
+impl From<Finding> for Obstacle {
+    fn from(finding: Finding) -> Self {
+        Self {
+            code: finding.code,
+            fix: finding.fix(),
+            problem: finding.problem,
+        }
+    }
 }
 
 impl Unpublished {
@@ -89,8 +115,16 @@ pub async fn find(
         .captured
         .iter()
         .filter(|relation| !published.tables.contains_key(&relation.oid));
+    let left_out: Vec<&Relation> = left_out.copied().collect();
+    let oids = holders(&selection, &left_out).into_iter();
+    let oids: Vec<u32> = oids.map(|it| it.oid).collect();
+    let indexes = match oids.is_empty() {
+        true => Indexes::new(),
+        false => identity::read(client, &oids).await?,
+    };
+    let needs_identity = published.actions.iter().any(|it| it.needs_identity());
     let publication = identifier(publication);
-    let told = left_out.map(|relation| {
+    let told = left_out.into_iter().map(|relation| {
         let part = wanted.part(&relation.schema, &relation.name);
         let is_part = part.is_some();
         let part = part.map(|part| Part {
@@ -98,13 +132,43 @@ pub async fn find(
             columns: part.columns.clone(),
         });
         let item = setup::item_of(relation, part.unwrap_or_default());
+        let remedy = format!("ALTER PUBLICATION {publication} ADD TABLE {item}");
+        let obstacle = match relation.owned {
+            true => objection(&holders(&selection, &[relation]), &indexes, needs_identity),
+            false => Some(foreign(&remedy)),
+        };
         Unpublished {
             table: relation.full_name(),
-            remedy: format!("ALTER PUBLICATION {publication} ADD TABLE {item}"),
+            remedy,
             is_part,
+            obstacle,
         }
     });
     Ok(told.collect())
+}
+
+/// Those that hold the rows of these tables: the partitions of a partitioned one.
+fn holders<'a>(selection: &Selection<'a>, tables: &[&Relation]) -> Vec<&'a Relation> {
+    let is_of = |holder: &&Relation| {
+        let mut tables = tables.iter();
+        tables.any(|it| it.oid == holder.oid || holder.ancestors.contains(&it.oid))
+    };
+    selection.holders.iter().copied().filter(is_of).collect()
+}
+
+/// A table without a replica identity had better not be published: its application's updates would fail.
+fn objection(holders: &[&Relation], indexes: &Indexes, needs_identity: bool) -> Option<Obstacle> {
+    let findings = identity::judge(holders, indexes, needs_identity).into_iter();
+    let mut errors = findings.filter(|it| it.severity == Severity::Error);
+    errors.next().map(Obstacle::from)
+}
+
+fn foreign(remedy: &str) -> Obstacle {
+    Obstacle {
+        code: "TABLE_OWNER",
+        problem: "Only its owner may publish it.".to_owned(),
+        fix: format!("{remedy}; as its owner or a superuser"),
+    }
 }
 
 #[cfg(test)]

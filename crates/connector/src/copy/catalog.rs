@@ -31,6 +31,9 @@ pub(crate) struct CopyTable {
     order: Option<String>,
     /// A condition that was asked for.
     condition: Option<String>,
+    /// What was asked for, as a statement by itself: what is well formed only between other words would
+    /// change their meaning.
+    bare: Option<String>,
     pub(super) size: Size,
 }
 
@@ -238,6 +241,7 @@ impl CopyTable {
             select: None,
             order: None,
             condition: None,
+            bare: None,
             size: Size::default(),
         })
     }
@@ -303,10 +307,24 @@ impl CopyTable {
         match filter.split_whitespace().next() {
             Some(word) if word.eq_ignore_ascii_case("select") => {
                 let statement = filter.trim().trim_end_matches(';');
+                self.bare = Some(statement.to_owned());
                 self.read_by(&format!("{statement}\n"));
             }
-            _ => self.condition = Some(format!("({filter}\n)")),
+            _ => {
+                self.bare = Some(self.bare_condition(filter));
+                self.condition = Some(format!("({filter}\n)"));
+            }
         }
+    }
+
+    /// A statement with this condition and nothing behind it.
+    pub(crate) fn bare_condition(&self, filter: &str) -> String {
+        format!("SELECT FROM {} WHERE {filter}", self.source())
+    }
+
+    /// What was asked for, as a statement by itself.
+    pub(super) fn bare(&self) -> Option<&str> {
+        self.bare.as_deref()
     }
 
     /// Whether a statement gives its rows.
@@ -419,6 +437,7 @@ mod tests {
             select: None,
             order: None,
             condition: None,
+            bare: None,
             size: Size::default(),
         }
     }

@@ -263,11 +263,17 @@ impl<'a> Reader<'a> {
             .described
             .get_or_try_init(|| self.describe(number, table));
         let statement = table.copy_statement(&blocks.to_string());
+        let prepared = async {
+            if let Some(bare) = table.bare() {
+                self.sql.prepare(bare).await?;
+            }
+            self.sql.prepare(&statement).await
+        };
         let (begun, rewritten, described, statement) = tokio::join!(
             self.sql.batch_execute(&begin),
             rewritten,
             described,
-            self.sql.prepare(&statement),
+            prepared,
         );
         begun.map_err(not_locked(table))?;
         unchanged(rewritten)?;

@@ -59,6 +59,10 @@ impl ChunkTable {
         }
         let key = key(sql, copied.oid(), surrogate).await?;
         let fingerprint = fingerprint(sql, &copied, publication).await?.1;
+        if let Some(condition) = condition {
+            let prepared = sql.prepare(&copied.bare_condition(condition)).await;
+            prepared.map_err(sql::rows("look at the condition that was asked for"))?;
+        }
         let condition = condition.map(str::to_owned);
         Ok(Self {
             copied,

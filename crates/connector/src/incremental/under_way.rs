@@ -115,6 +115,11 @@ impl UnderWay {
             self.more = false;
             return Ok(());
         };
+        if self.after.as_ref() == Some(&to) {
+            return Err(Stop::refused(
+                "its rows do not come in the order of its key",
+            ));
+        }
         let after = self.after.replace(to.clone());
         self.places.push_back(Place {
             window: 0,
