@@ -236,8 +236,14 @@ fn a_standby_that_does_not_answer_is_told_by_the_check_without_its_password() {
     standby.kill9();
     let url = standby.url().replace("postgres@", "postgres:canary@");
     let config = config("standby_gone", &primary, &standby).set("snapshot.from", &url);
-    let report = String::from_utf8(config.check(&[]).stdout).expect("text");
+    let checked = config.check(&[]);
+    let report = String::from_utf8(checked.stdout).expect("text");
     assert!(report.contains("STANDBY_UNREACHABLE"), "{report}");
+    assert_eq!(
+        checked.status.code(),
+        Some(4),
+        "a run waits for it: {report}"
+    );
     assert!(!report.contains("canary"), "{report}");
     let two = "postgresql://postgres@127.0.0.1:1,127.0.0.1:2/postgres";
     let config = config.set("snapshot.from", two);

@@ -123,7 +123,11 @@ impl Standby {
             match self.look().await {
                 Ok(()) => return Ok(()),
                 Err(error) if error.class() == Class::Retry => {
-                    warn!(%error, "waiting for the standby (snapshot.from); changes are published meanwhile");
+                    warn!(
+                        %error,
+                        "waiting for the standby (snapshot.from), and publishing changes meanwhile: see that it runs \
+                         and takes this role with `replication`, or take snapshot.from out"
+                    );
                     sleep(RETRY).await;
                 }
                 Err(error) => return Err(error),
