@@ -77,6 +77,13 @@ fn the_newest_transaction_of_the_primary_is_waited_for_on_a_standby() {
     assert_waits_for(&inserter, &config, walferry);
 }
 
+/// Commits wait for this synchronous standby from now on.
+fn wait_for_standby(postgres: &PostgresServer, name: &str) {
+    let set = format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'");
+    sql(postgres, &set);
+    sql(postgres, "SELECT pg_reload_conf()");
+}
+
 /// The stream tells of a commit that waits for a synchronous standby; nobody else sees it until then.
 #[test]
 fn a_table_whose_publishing_nobody_sees_yet_is_read() {
@@ -84,14 +91,7 @@ fn a_table_whose_publishing_nobody_sees_yet_is_read() {
     sql(&postgres, "CREATE TABLE old (id int PRIMARY KEY)");
     let config = Config::new("unseen", &postgres, kafka());
     let mut walferry = config.start();
-    let wait_for_standby = |names: &str| {
-        sql(
-            &postgres,
-            &format!("ALTER SYSTEM SET synchronous_standby_names = '{names}'"),
-        );
-        sql(&postgres, "SELECT pg_reload_conf()");
-    };
-    wait_for_standby("nobody");
+    wait_for_standby(&postgres, "nobody");
     sql(
         &postgres,
         "SET synchronous_commit = local; CREATE TABLE young (id int PRIMARY KEY);
@@ -105,11 +105,35 @@ fn a_table_whose_publishing_nobody_sees_yet_is_read() {
         );
         walferry.log().contains(WAITS).then_some(())
     });
-    wait_for_standby("");
+    wait_for_standby(&postgres, "");
     let over = wait_over(&config, &mut walferry, "new-public.young");
     assert_eq!(over["state"], "done", "{over}\n{}", walferry.log());
     wait_for("the rows", LIMIT, || {
         (reads(&events(&config, "young")) == 100).then_some(())
     });
+    end(walferry);
+}
+
+#[test]
+fn a_standby_that_is_lost_holds_no_chunk_up() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(
+        &postgres,
+        "CREATE TABLE young (id int PRIMARY KEY); INSERT INTO young SELECT generate_series(1, 100)",
+    );
+    let config = Config::new("lost_standby", &postgres, kafka());
+    let mut walferry = config.start();
+    wait_for_standby(&postgres, "nobody");
+    let data = json!({ "data-collections": ["public.young"] });
+    let signal = json!({ "id": "young", "type": "execute-snapshot", "data": data });
+    sql(
+        &postgres,
+        &format!(
+            "SET synchronous_commit = local;
+             SELECT pg_logical_emit_message(true, 'walferry.signal', '{signal}')"
+        ),
+    );
+    let over = wait_over(&config, &mut walferry, "young");
+    assert_eq!(over["rows"], 100, "{over}\n{}", walferry.log());
     end(walferry);
 }

@@ -125,10 +125,11 @@ impl Chunks {
     }
 
     /// Begins a transaction whose snapshot is given. The table is locked before it is taken: what it
-    /// then sees, nobody rewrites.
+    /// then sees, nobody rewrites. The session's watermarks wait for no synchronous standby: they mean nothing
+    /// to one.
     async fn begin(&self, sql: &SqlClient) -> Result<String, Stop> {
         let begin = format!(
-            "SET row_security = off; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+            "SET row_security = off; SET synchronous_commit = local; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
              SET LOCAL lock_timeout = {}; LOCK TABLE {} IN ACCESS SHARE MODE",
             self.settings.lock_timeout.as_millis(),
             self.table.copied.source()
