@@ -24,6 +24,7 @@ mod incremental_keys;
 mod incremental_large_values;
 mod incremental_refused;
 mod incremental_running;
+mod incremental_stopped;
 mod kafka_absent;
 mod kafka_outage;
 mod large_transaction;

@@ -94,7 +94,9 @@ pub struct Incremental {
     reading: Option<Reading>,
     pub(super) blocking: Blocking,
     /// Ended, and still noted.
-    ended: BTreeSet<(String, String)>,
+    pub(super) ended: BTreeSet<(String, String)>,
+    /// Obeyed while the stream stood; it comes to these signals yet.
+    pub(super) stopped_ahead: Vec<Stopped>,
     /// Signals that were not understood.
     ignored: u64,
     /// Notes to be written.
@@ -180,6 +182,7 @@ impl Incremental {
             requests: running.into(),
             reading: None,
             ended: ended.into_iter().map(|it| (it.id, it.at)).collect(),
+            stopped_ahead: Vec::new(),
             ignored: 0,
             notes: Vec::new(),
             door: Door::default(),
@@ -359,7 +362,7 @@ impl Incremental {
         }
     }
 
-    fn end_reading(&mut self, relay: &mut Relay) {
+    pub(super) fn end_reading(&mut self, relay: &mut Relay) {
         if let Some(reading) = self.reading.take() {
             reading
                 .open
@@ -416,7 +419,7 @@ impl Incremental {
                 self.notes.push(request.clone());
                 self.requests.push_back(request);
             }
-            Action::Stop(stopped) => self.stop_some(relay, &stopped, at),
+            Action::Stop(stopped) => self.hear_stop(relay, &stopped, at),
             Action::Pause => self.pause(true, at),
             Action::Resume => self.pause(false, at),
             Action::Log(message) => info!(signal = id, "{message}"),
@@ -441,51 +444,5 @@ impl Incremental {
             true => info!(requests, "snapshots beside the stream are paused"),
             false => info!(requests, "snapshots beside the stream go on"),
         }
-    }
-
-    pub(super) fn stop_some(&mut self, relay: &mut Relay, stopped: &Stopped, at: Lsn) {
-        let mut first_changed = false;
-        for (place, request) in self.requests.iter_mut().enumerate() {
-            if let (Stopped::Collections(patterns), true) = (stopped, request.is_asked_by(at))
-                && self.blocking.is_of(request)
-            {
-                self.blocking.unwanted.add(patterns);
-            }
-            let changed = match stopped {
-                Stopped::All => true,
-                Stopped::Request(id) => request.id == *id,
-                Stopped::Collections(patterns) => {
-                    let before = request.clone();
-                    if request.is_asked_by(at) {
-                        request.take_out(patterns);
-                    }
-                    *request != before
-                }
-            };
-            if !changed || !request.is_asked_by(at) {
-                continue;
-            }
-            let left = request.tables.as_ref().unwrap_or(&request.collections);
-            if left.is_empty() || !matches!(stopped, Stopped::Collections(_)) {
-                request.state = State::Stopped;
-            }
-            info!(
-                request = request.id,
-                "the snapshot beside the stream is stopped, all of it or some tables"
-            );
-            self.notes.push(request.clone());
-            first_changed |= place == 0;
-        }
-        if first_changed {
-            self.end_reading(relay);
-            self.end_blocking_if_stopped();
-        }
-        let (running, ended): (Vec<_>, Vec<_>) = self
-            .requests
-            .drain(..)
-            .partition(|request| request.state == State::Running);
-        self.requests = running.into();
-        self.ended
-            .extend(ended.into_iter().map(|it| (it.id, it.at)));
     }
 }

@@ -26,6 +26,7 @@ mod names;
 mod place;
 mod reader;
 mod request;
+mod stopping;
 mod table;
 mod under_way;
 mod watch;
