@@ -54,6 +54,7 @@ mod snapshot_modes;
 mod snapshot_resume;
 mod snapshot_standby;
 mod standby;
+mod standby_topic;
 mod stream_refused;
 mod table_parts;
 mod takeover;

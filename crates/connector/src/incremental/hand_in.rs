@@ -20,6 +20,7 @@ use super::blocking::Blocking;
 use super::chunks::ToLoop;
 use super::door::Door;
 use super::names;
+use super::origin::Record;
 use super::reader::{Item, Reader, Sent};
 use super::request::{Asked, Noted, Request, State};
 use crate::config::{Config, TableFilter};
@@ -166,9 +167,10 @@ impl Incremental {
             .requests
             .into_values()
             .partition(|request| request.state == State::Running);
-        running.sort_by_key(Request::position);
+        running.sort_by_key(Request::turn);
         let settings = Arc::new(settings);
-        for request in &running {
+        for request in &mut running {
+            request.is_earlier = true;
             info!(
                 request = request.id,
                 rows = request.rows,
@@ -237,7 +239,7 @@ impl Incremental {
     ) -> Result<(), KafkaError> {
         while let Some((at, signalled)) = relay.take_signal() {
             match Signal::of_stream(&signalled) {
-                Ok(signal) => self.obey(relay, signal, at),
+                Ok(signal) => self.obey(relay, signal, at, None),
                 Err(error) => self.ignore(&error, at),
             }
         }
@@ -276,24 +278,27 @@ impl Incremental {
 
     /// Takes in signals that have no place in the stream. One may come a second time after a kill.
     fn take_direct(&mut self, relay: &mut Relay) {
-        while let Some((content, waiting)) = self.door.next() {
+        while let Some(direct) = self.door.next() {
             let here = relay.positions().received;
             let before = self.notes.len();
-            match Signal::of_json(&content, None) {
+            match Signal::of_json(&direct.content, None) {
                 Ok(signal) => {
                     let at = match signal.action {
-                        // Known again by its id alone.
-                        Action::Execute(_) => Lsn::ZERO,
+                        // Behind those that wait already, also where the stream is behind an earlier run.
+                        Action::Execute(_) => {
+                            let asked = self.requests.iter().map(Request::position);
+                            asked.fold(here, Lsn::max)
+                        }
                         _ => Lsn::new(u64::MAX),
                     };
-                    self.obey(relay, signal, at);
+                    self.obey(relay, signal, at, Some(&direct.record));
                 }
                 Err(error) => self.ignore(&error, here),
             }
             if self.notes.len() > before {
-                self.door.answer_after(self.notes.len(), waiting);
+                self.door.answer_after(self.notes.len(), direct.waiting);
             } else {
-                let _ = waiting.send(());
+                let _ = direct.waiting.send(());
             }
         }
     }
@@ -403,23 +408,32 @@ impl Incremental {
         });
     }
 
-    fn obey(&mut self, relay: &mut Relay, signal: Signal, at: Lsn) {
+    fn obey(&mut self, relay: &mut Relay, signal: Signal, at: Lsn, record: Option<&Record>) {
         let id = signal.id;
         match signal.action {
             Action::Execute(wanted) => {
-                let at = at.to_string();
+                let (at, heard) = match record {
+                    Some(record) => (record.to_string(), at.to_string()),
+                    None => (at.to_string(), String::new()),
+                };
                 let running = self.requests.iter().map(|it| (&it.id, &it.at));
                 let ended = self.ended.iter().map(|(id, at)| (id, at));
-                let Some(id) = names::name(id, &at, running, ended) else {
-                    // The stream came a second time.
+                let Some(id) = names::name(&id, &at, running, ended) else {
+                    info!(
+                        request = id,
+                        at, "its signal came a second time, and was taken already"
+                    );
                     return;
                 };
                 info!(request = id, collections = ?wanted.collections, "rows are to be published beside the stream");
-                let request = Request::new(id, at, wanted);
+                let request = Request {
+                    heard,
+                    ..Request::new(id, at, wanted)
+                };
                 self.notes.push(request.clone());
                 self.requests.push_back(request);
             }
-            Action::Stop(stopped) => self.hear_stop(relay, &stopped, at),
+            Action::Stop(stopped) => self.hear_stop(relay, &id, &stopped, at),
             Action::Pause => self.pause(true, at),
             Action::Resume => self.pause(false, at),
             Action::Log(message) => info!(signal = id, "{message}"),

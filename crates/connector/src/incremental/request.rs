@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pgoutput::Lsn;
 use serde::{Deserialize, Serialize};
 
+use super::origin::Record;
 use crate::signal::{self, Kind, Wanted};
 
 /// By id, what is noted.
@@ -15,8 +16,15 @@ pub type Noted = BTreeMap<String, Request>;
 pub struct Request {
     /// What its sender calls it.
     pub id: String,
-    /// Where in the stream it was asked for, to know it again; empty for one from elsewhere.
+    /// Where it was asked for, to know it again: a position in the stream, or a record of the topic of
+    /// signals (`origin.rs`); empty for one from elsewhere.
     pub at: String,
+    /// How far the stream was by then, of one from the topic.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub heard: String,
+    /// Whether another run took it in.
+    #[serde(skip)]
+    pub is_earlier: bool,
     /// Whether the stream stands while its rows are read.
     #[serde(default, skip_serializing_if = "Kind::is_incremental")]
     pub kind: Kind,
@@ -112,6 +120,8 @@ impl Request {
         Self {
             id,
             at,
+            heard: String::new(),
+            is_earlier: false,
             kind: wanted.kind,
             collections: wanted.collections,
             conditions: wanted.conditions,
@@ -264,22 +274,41 @@ impl Request {
         tables.is_some_and(|tables| tables.len() > TABLES_LONG)
     }
 
-    /// Where it was asked for; the beginning, for one from elsewhere.
+    /// Where in the stream it was asked for, or taken in; the beginning, for one from elsewhere.
     #[must_use]
     pub fn position(&self) -> Lsn {
-        self.at.parse().unwrap_or_default()
+        let at = match self.heard.is_empty() {
+            true => &self.at,
+            false => &self.heard,
+        };
+        at.parse().unwrap_or_default()
+    }
+
+    /// The record that asked for it, if one did.
+    #[must_use]
+    pub fn record(&self) -> Option<Record> {
+        Record::parse(&self.at)
+    }
+
+    /// In which order requests were asked for.
+    #[must_use]
+    pub fn turn(&self) -> (Lsn, Option<i64>) {
+        (self.position(), self.record().map(|record| record.offset))
     }
 
     /// Whether it is over, and its signal will not come again once the stream goes on at this position.
     #[must_use]
     pub fn is_over_at(&self, passed: Lsn) -> bool {
-        self.state != State::Running && self.position() < passed
+        self.state != State::Running && (self.record().is_some() || self.position() < passed)
     }
 
     /// Whether a signal at this position comes after it; one that is repeated says nothing of later ones.
+    /// What stands in the stream is repeated before anything else is heard of it: so what the topic has said
+    /// in this run is not compared, for a transaction may end long after the signal that it holds.
     #[must_use]
     pub fn is_asked_by(&self, at: Lsn) -> bool {
-        self.position() <= at
+        let is_of_this_run = self.record().is_some() && !self.is_earlier;
+        is_of_this_run || self.position() <= at
     }
 
     /// Nothing of it is left.
@@ -363,6 +392,38 @@ mod tests {
             !request.is_over_at(Lsn::new(0x20)),
             "its signal comes again"
         );
+    }
+
+    #[test]
+    fn requests_of_the_topic_have_their_turn_and_are_stopped_by_what_comes_after_them() {
+        let of_topic = |id: &str, offset: i64, heard: &str| Request {
+            id: id.to_owned(),
+            at: format!("signals/0/{offset}"),
+            heard: heard.to_owned(),
+            ..request(&["public.a"])
+        };
+        let mut requests = [
+            of_topic("a", 10, "0/20"),
+            of_topic("b", 9, "0/20"),
+            of_topic("c", 11, "0/30"),
+            Request {
+                id: "d".to_owned(),
+                at: "0/28".to_owned(),
+                ..request(&["public.a"])
+            },
+        ];
+        requests.sort_by_key(Request::turn);
+        assert_eq!(
+            requests.each_ref().map(|it| it.id.as_str()),
+            ["b", "a", "d", "c"]
+        );
+        // It goes on in another run, to which the stream says again what stood before it.
+        let note = serde_json::to_string(&requests[3]).unwrap();
+        let mut noted: Request = serde_json::from_str(&note).unwrap();
+        assert!(noted.is_asked_by(Lsn::new(0x10)));
+        noted.is_earlier = true;
+        assert!(!noted.is_asked_by(Lsn::new(0x10)));
+        assert!(noted.is_asked_by(Lsn::new(0x30)));
     }
 
     #[test]

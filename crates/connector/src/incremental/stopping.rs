@@ -43,13 +43,19 @@ fn stop(request: &mut Request, stopped: &Stopped) -> Found {
 
 impl Incremental {
     /// A stop stands in the stream, or came by the topic.
-    pub(super) fn hear_stop(&mut self, relay: &mut Relay, stopped: &Stopped, at: Lsn) {
+    pub(super) fn hear_stop(
+        &mut self,
+        relay: &mut Relay,
+        signal: &str,
+        stopped: &Stopped,
+        at: Lsn,
+    ) {
         let is_known = self.stopped_ahead.iter().position(|it| it == stopped);
         if let Some(place) = is_known {
             self.stopped_ahead.remove(place);
         }
         if !self.stop_some(relay, stopped, at) && is_known.is_none() {
-            warn!(%at, ?stopped, "{STOPPED_NOTHING}");
+            warn!(signal, ?stopped, "{STOPPED_NOTHING}");
         }
     }
 
