@@ -2,7 +2,6 @@
 //! the relay, and what Kafka has is noted.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread;
@@ -10,9 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use envelope::Options;
 use pgoutput::Lsn;
-use relay::{ChunkOutcome, Relay};
+use relay::Relay;
 use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
 use tracing::{info, warn};
 
 use super::asked::NOT_PAUSED;
@@ -22,7 +20,9 @@ use super::door::Door;
 use super::names;
 use super::origin::Record;
 use super::reader::{Item, Reader, Sent};
+use super::reading::{self, Reading};
 use super::request::{Asked, Noted, Request, State};
+use super::under_way::PANICKED;
 use crate::config::{Config, TableFilter};
 use crate::copy;
 use crate::kafka::{KafkaError, Producer, ProgressWriter, RequestKey};
@@ -106,22 +106,6 @@ pub struct Incremental {
     _topic: Option<SignalTopic>,
 }
 
-/// The reader at work.
-struct Reading {
-    items: mpsc::Receiver<Sent>,
-    came: Option<Sent>,
-    outcomes: mpsc::UnboundedSender<(u64, ChunkOutcome)>,
-    paused: watch::Sender<bool>,
-    open: BTreeSet<u64>,
-    task: AbortHandle,
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 /// What earlier runs have left.
 #[derive(Debug, Default)]
 pub struct Left {
@@ -129,18 +113,6 @@ pub struct Left {
     pub requests: Noted,
     /// How far the copies of blocking ones have come.
     pub parts: BTreeMap<RequestKey, copy::Noted>,
-}
-
-/// Waits for the reader's next item; for ever without one.
-async fn came(reading: Option<&mut Reading>) {
-    match reading {
-        Some(reading) if reading.came.is_none() => match reading.items.recv().await {
-            Some(sent) => reading.came = Some(sent),
-            None => pending().await,
-        },
-        Some(_) => {}
-        None => pending().await,
-    }
 }
 
 impl Incremental {
@@ -195,7 +167,7 @@ impl Incremental {
     /// Returns when there is something to take in. Safe to cancel.
     pub async fn ready(&mut self) {
         tokio::select! {
-            () = came(self.reading.as_mut()) => {}
+            () = reading::came(self.reading.as_mut()) => {}
             () = self.blocking.ready() => {}
             () = self.door.ready() => {}
         }
@@ -254,6 +226,7 @@ impl Incremental {
             self.take(relay, item);
             let _ = taken.send(());
         }
+        self.take_died(relay);
         self.take_watched(relay);
         if !is_copying {
             self.begin_next();
@@ -309,11 +282,7 @@ impl Incremental {
     }
 
     fn next_item(&mut self) -> Option<Sent> {
-        let reading = self.reading.as_mut()?;
-        reading
-            .came
-            .take()
-            .or_else(|| reading.items.try_recv().ok())
+        self.reading.as_mut()?.next()
     }
 
     fn take(&mut self, relay: &mut Relay, item: Item) {
@@ -347,6 +316,24 @@ impl Incremental {
             *first = Request { paused, ..request };
             self.notes.push(first.clone());
         }
+    }
+
+    /// The reader has gone without a word: its request ends, and those behind it have their turn.
+    fn take_died(&mut self, relay: &mut Relay) {
+        if !self.reading.as_ref().is_some_and(Reading::is_dead) {
+            return;
+        }
+        if let Some(first) = self.requests.front_mut() {
+            warn!(
+                request = first.id,
+                reason = PANICKED,
+                "SNAPSHOT_TABLE_LEFT_OUT: no further row of the request is published"
+            );
+            first.add_problem(PANICKED.to_owned());
+            first.end();
+            self.notes.push(first.clone());
+        }
+        self.end_first(relay);
     }
 
     fn end_first(&mut self, relay: &mut Relay) {
@@ -401,6 +388,7 @@ impl Incremental {
         self.reading = Some(Reading {
             items,
             came: None,
+            is_over: false,
             outcomes,
             paused,
             open: BTreeSet::new(),

@@ -26,6 +26,7 @@ mod names;
 mod origin;
 mod place;
 mod reader;
+mod reading;
 mod request;
 mod stopping;
 mod table;
