@@ -17,9 +17,9 @@ use tracing::{info, warn};
 
 use crate::config::Config;
 use crate::credentials;
-use crate::incremental::Direct;
+use crate::incremental::{Direct, Record};
 use crate::kafka::SignalReader;
-use crate::kafka::signals::{SignalRecord, Start};
+use crate::kafka::signals::{PARTITION, SignalRecord, Start};
 use crate::postgres::sql::{self, SqlClient};
 use crate::postgres::{Conninfo, slots};
 
@@ -88,7 +88,7 @@ async fn forward(
         match next.map_err(|error| error.to_string())? {
             Some(record) => {
                 if record.key.as_deref() == Some(config.topics.prefix.as_bytes()) {
-                    pass_on(&record, conninfo, direct).await?;
+                    pass_on(topic, &record, conninfo, direct).await?;
                 }
                 at = record.offset + 1;
             }
@@ -106,6 +106,7 @@ async fn forward(
 /// Writes a signal into the WAL, as it is: what is wrong with it is told where it is read. Where it cannot
 /// be written, waits until what follows from it is noted.
 async fn pass_on(
+    topic: &str,
     record: &SignalRecord,
     conninfo: &Conninfo,
     direct: &mpsc::Sender<Direct>,
@@ -126,8 +127,20 @@ async fn pass_on(
     let sql = sql.map_err(|error| error.to_string())?;
     let is_standby = slots::is_standby(&sql).await;
     if is_standby.map_err(|error| error.to_string())? {
-        let (noted, answer) = oneshot::channel();
-        let sent = direct.send((content.into_bytes(), noted)).await;
+        let (waiting, answer) = oneshot::channel();
+        let content = content.into_bytes();
+        let record = Record {
+            topic: topic.to_owned(),
+            partition: PARTITION,
+            offset: record.offset,
+        };
+        let sent = direct
+            .send(Direct {
+                record,
+                content,
+                waiting,
+            })
+            .await;
         sent.map_err(|_| ENDED.to_owned())?;
         return answer.await.map_err(|_| ENDED.to_owned());
     }

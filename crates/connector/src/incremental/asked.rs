@@ -35,7 +35,7 @@ impl Incremental {
             return;
         };
         match news {
-            News::Chosen(tables) => first.tables = Some(tables),
+            News::Chosen(tables) => first.set_tables(tables),
             News::LeftOut { table, reason } => {
                 let named = table.as_deref().unwrap_or_default();
                 warn!(
@@ -126,7 +126,7 @@ impl Incremental {
         while let Some((at, signalled)) = self.blocking.signal() {
             // Whatever else it says is heard where the stream goes on.
             match Signal::of_stream(&signalled).map(|signal| signal.action) {
-                Ok(Action::Stop(stopped)) => self.stop_some(relay, &stopped, at),
+                Ok(Action::Stop(stopped)) => self.stop_ahead(relay, stopped, at),
                 Ok(Action::Pause) => self.refuse_pause(),
                 _ => {}
             }

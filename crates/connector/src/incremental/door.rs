@@ -6,8 +6,18 @@ use std::future::pending;
 
 use tokio::sync::{mpsc, oneshot};
 
-/// A signal's JSON, and who waits until it need not come again.
-pub type Direct = (Vec<u8>, oneshot::Sender<()>);
+use super::origin::Record;
+
+/// A signal of the topic.
+#[derive(Debug)]
+pub struct Direct {
+    /// Where it stands.
+    pub record: Record,
+    /// Its JSON.
+    pub content: Vec<u8>,
+    /// Who waits until it need not come again.
+    pub waiting: oneshot::Sender<()>,
+}
 
 /// Where they come in.
 #[derive(Debug, Default)]

@@ -2,7 +2,6 @@
 //! the relay, and what Kafka has is noted.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::thread;
@@ -10,9 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use envelope::Options;
 use pgoutput::Lsn;
-use relay::{ChunkOutcome, Relay};
+use relay::Relay;
 use tokio::sync::{mpsc, watch};
-use tokio::task::AbortHandle;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -21,8 +19,11 @@ use super::blocking::Blocking;
 use super::chunks::ToLoop;
 use super::door::Door;
 use super::names;
+use super::origin::Record;
 use super::reader::{Item, Reader, Sent};
+use super::reading::{self, Reading};
 use super::request::{Asked, Noted, Request, State};
+use super::under_way::PANICKED;
 use crate::config::{Config, TableFilter};
 use crate::copy;
 use crate::kafka::{KafkaError, Producer, ProgressWriter, RequestKey};
@@ -95,7 +96,9 @@ pub struct Incremental {
     reading: Option<Reading>,
     pub(super) blocking: Blocking,
     /// Ended, and still noted.
-    ended: BTreeSet<(String, String)>,
+    pub(super) ended: BTreeSet<(String, String)>,
+    /// Obeyed while the stream stood; it comes to these signals yet.
+    pub(super) stopped_ahead: Vec<Stopped>,
     /// Signals that were not understood.
     ignored: u64,
     /// Notes to be written.
@@ -106,22 +109,6 @@ pub struct Incremental {
     _topic: Option<SignalTopic>,
 }
 
-/// The reader at work.
-struct Reading {
-    items: mpsc::Receiver<Sent>,
-    came: Option<Sent>,
-    outcomes: mpsc::UnboundedSender<(u64, ChunkOutcome)>,
-    paused: watch::Sender<bool>,
-    open: BTreeSet<u64>,
-    task: AbortHandle,
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 /// What earlier runs have left.
 #[derive(Debug, Default)]
 pub struct Left {
@@ -129,18 +116,6 @@ pub struct Left {
     pub requests: Noted,
     /// How far the copies of blocking ones have come.
     pub parts: BTreeMap<RequestKey, copy::Noted>,
-}
-
-/// Waits for the reader's next item; for ever without one.
-async fn came(reading: Option<&mut Reading>) {
-    match reading {
-        Some(reading) if reading.came.is_none() => match reading.items.recv().await {
-            Some(sent) => reading.came = Some(sent),
-            None => pending().await,
-        },
-        Some(_) => {}
-        None => pending().await,
-    }
 }
 
 impl Incremental {
@@ -167,9 +142,10 @@ impl Incremental {
             .requests
             .into_values()
             .partition(|request| request.state == State::Running);
-        running.sort_by_key(Request::position);
+        running.sort_by_key(Request::turn);
         let settings = Arc::new(settings);
-        for request in &running {
+        for request in &mut running {
+            request.is_earlier = true;
             info!(
                 request = request.id,
                 rows = request.rows,
@@ -183,6 +159,7 @@ impl Incremental {
             requests: running.into(),
             reading: None,
             ended: ended.into_iter().map(|it| (it.id, it.at)).collect(),
+            stopped_ahead: Vec::new(),
             ignored: 0,
             notes: Vec::new(),
             noted_at: Instant::now(),
@@ -194,7 +171,7 @@ impl Incremental {
     /// Returns when there is something to take in. Safe to cancel.
     pub async fn ready(&mut self) {
         tokio::select! {
-            () = came(self.reading.as_mut()) => {}
+            () = reading::came(self.reading.as_mut()) => {}
             () = self.blocking.ready() => {}
             () = self.door.ready() => {}
         }
@@ -238,7 +215,7 @@ impl Incremental {
     ) -> Result<(), KafkaError> {
         while let Some((at, signalled)) = relay.take_signal() {
             match Signal::of_stream(&signalled) {
-                Ok(signal) => self.obey(relay, signal, at),
+                Ok(signal) => self.obey(relay, signal, at, None),
                 Err(error) => self.ignore(&error, at),
             }
         }
@@ -253,6 +230,7 @@ impl Incremental {
             self.take(relay, item);
             let _ = taken.send(());
         }
+        self.take_died(relay);
         self.take_watched(relay);
         if !is_copying {
             self.begin_next();
@@ -277,24 +255,27 @@ impl Incremental {
 
     /// Takes in signals that have no place in the stream. One may come a second time after a kill.
     fn take_direct(&mut self, relay: &mut Relay) {
-        while let Some((content, waiting)) = self.door.next() {
+        while let Some(direct) = self.door.next() {
             let here = relay.positions().received;
             let before = self.notes.len();
-            match Signal::of_json(&content, None) {
+            match Signal::of_json(&direct.content, None) {
                 Ok(signal) => {
                     let at = match signal.action {
-                        // Known again by its id alone.
-                        Action::Execute(_) => Lsn::ZERO,
+                        // Behind those that wait already, also where the stream is behind an earlier run.
+                        Action::Execute(_) => {
+                            let asked = self.requests.iter().map(Request::position);
+                            asked.fold(here, Lsn::max)
+                        }
                         _ => Lsn::new(u64::MAX),
                     };
-                    self.obey(relay, signal, at);
+                    self.obey(relay, signal, at, Some(&direct.record));
                 }
                 Err(error) => self.ignore(&error, here),
             }
             if self.notes.len() > before {
-                self.door.answer_after(self.notes.len(), waiting);
+                self.door.answer_after(self.notes.len(), direct.waiting);
             } else {
-                let _ = waiting.send(());
+                let _ = direct.waiting.send(());
             }
         }
     }
@@ -305,11 +286,7 @@ impl Incremental {
     }
 
     fn next_item(&mut self) -> Option<Sent> {
-        let reading = self.reading.as_mut()?;
-        reading
-            .came
-            .take()
-            .or_else(|| reading.items.try_recv().ok())
+        self.reading.as_mut()?.next()
     }
 
     fn take(&mut self, relay: &mut Relay, item: Item) {
@@ -345,6 +322,24 @@ impl Incremental {
         }
     }
 
+    /// The reader has gone without a word: its request ends, and those behind it have their turn.
+    fn take_died(&mut self, relay: &mut Relay) {
+        if !self.reading.as_ref().is_some_and(Reading::is_dead) {
+            return;
+        }
+        if let Some(first) = self.requests.front_mut() {
+            warn!(
+                request = first.id,
+                reason = PANICKED,
+                "SNAPSHOT_TABLE_LEFT_OUT: no further row of the request is published"
+            );
+            first.add_problem(PANICKED.to_owned());
+            first.end();
+            self.notes.push(first.clone());
+        }
+        self.end_first(relay);
+    }
+
     fn end_first(&mut self, relay: &mut Relay) {
         self.end_reading(relay);
         self.pop_first();
@@ -363,7 +358,7 @@ impl Incremental {
         }
     }
 
-    fn end_reading(&mut self, relay: &mut Relay) {
+    pub(super) fn end_reading(&mut self, relay: &mut Relay) {
         if let Some(reading) = self.reading.take() {
             reading
                 .open
@@ -397,6 +392,7 @@ impl Incremental {
         self.reading = Some(Reading {
             items,
             came: None,
+            is_over: false,
             outcomes,
             paused,
             open: BTreeSet::new(),
@@ -404,23 +400,32 @@ impl Incremental {
         });
     }
 
-    fn obey(&mut self, relay: &mut Relay, signal: Signal, at: Lsn) {
+    fn obey(&mut self, relay: &mut Relay, signal: Signal, at: Lsn, record: Option<&Record>) {
         let id = signal.id;
         match signal.action {
             Action::Execute(wanted) => {
-                let at = at.to_string();
+                let (at, heard) = match record {
+                    Some(record) => (record.to_string(), at.to_string()),
+                    None => (at.to_string(), String::new()),
+                };
                 let running = self.requests.iter().map(|it| (&it.id, &it.at));
                 let ended = self.ended.iter().map(|(id, at)| (id, at));
-                let Some(id) = names::name(id, &at, running, ended) else {
-                    // The stream came a second time.
+                let Some(id) = names::name(&id, &at, running, ended) else {
+                    info!(
+                        request = id,
+                        at, "its signal came a second time, and was taken already"
+                    );
                     return;
                 };
                 info!(request = id, collections = ?wanted.collections, "rows are to be published beside the stream");
-                let request = Request::new(id, at, wanted);
+                let request = Request {
+                    heard,
+                    ..Request::new(id, at, wanted)
+                };
                 self.notes.push(request.clone());
                 self.requests.push_back(request);
             }
-            Action::Stop(stopped) => self.stop_some(relay, &stopped, at),
+            Action::Stop(stopped) => self.hear_stop(relay, &id, &stopped, at),
             Action::Pause => self.pause(true, at),
             Action::Resume => self.pause(false, at),
             Action::Log(message) => info!(signal = id, "{message}"),
@@ -445,51 +450,5 @@ impl Incremental {
             true => info!(requests, "snapshots beside the stream are paused"),
             false => info!(requests, "snapshots beside the stream go on"),
         }
-    }
-
-    pub(super) fn stop_some(&mut self, relay: &mut Relay, stopped: &Stopped, at: Lsn) {
-        let mut first_changed = false;
-        for (place, request) in self.requests.iter_mut().enumerate() {
-            if let (Stopped::Collections(patterns), true) = (stopped, request.is_asked_by(at))
-                && self.blocking.is_of(request)
-            {
-                self.blocking.unwanted.add(patterns);
-            }
-            let changed = match stopped {
-                Stopped::All => true,
-                Stopped::Request(id) => request.id == *id,
-                Stopped::Collections(patterns) => {
-                    let before = request.clone();
-                    if request.is_asked_by(at) {
-                        request.take_out(patterns);
-                    }
-                    *request != before
-                }
-            };
-            if !changed || !request.is_asked_by(at) {
-                continue;
-            }
-            let left = request.tables.as_ref().unwrap_or(&request.collections);
-            if left.is_empty() || !matches!(stopped, Stopped::Collections(_)) {
-                request.state = State::Stopped;
-            }
-            info!(
-                request = request.id,
-                "the snapshot beside the stream is stopped, all of it or some tables"
-            );
-            self.notes.push(request.clone());
-            first_changed |= place == 0;
-        }
-        if first_changed {
-            self.end_reading(relay);
-            self.end_blocking_if_stopped();
-        }
-        let (running, ended): (Vec<_>, Vec<_>) = self
-            .requests
-            .drain(..)
-            .partition(|request| request.state == State::Running);
-        self.requests = running.into();
-        self.ended
-            .extend(ended.into_iter().map(|it| (it.id, it.at)));
     }
 }

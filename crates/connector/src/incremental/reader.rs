@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::chunks::{Chunks, ToLoop};
 use super::hand_in::ReadSettings;
 use super::request::Request;
+use super::stopping::STOPPED_NOTHING;
 use super::table::ChunkTable;
 use super::under_way::UnderWay;
 use crate::copy;
@@ -128,7 +129,10 @@ impl Reader {
                 tables = chosen.len(),
                 "publishing rows beside the stream"
             );
-            self.request.tables = Some(chosen);
+            for pattern in self.request.stopped_in_vain(&published) {
+                warn!(request = self.request.id, pattern, "{STOPPED_NOTHING}");
+            }
+            self.request.set_tables(chosen);
             self.note().await?;
         }
         while let Some(table) = self.next_table() {

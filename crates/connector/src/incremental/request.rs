@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use pgoutput::Lsn;
 use serde::{Deserialize, Serialize};
 
+use super::origin::Record;
 use crate::signal::{self, Kind, Wanted};
 
 /// By id, what is noted.
@@ -15,8 +16,15 @@ pub type Noted = BTreeMap<String, Request>;
 pub struct Request {
     /// What its sender calls it.
     pub id: String,
-    /// Where in the stream it was asked for, to know it again; empty for one from elsewhere.
+    /// Where it was asked for, to know it again: a position in the stream, or a record of the topic of
+    /// signals (`origin.rs`); empty for one from elsewhere.
     pub at: String,
+    /// How far the stream was by then, of one from the topic.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub heard: String,
+    /// Whether another run took it in.
+    #[serde(skip)]
+    pub is_earlier: bool,
     /// Whether the stream stands while its rows are read.
     #[serde(default, skip_serializing_if = "Kind::is_incremental")]
     pub kind: Kind,
@@ -33,6 +41,9 @@ pub struct Request {
     /// Whether it waits to be resumed.
     #[serde(default)]
     pub paused: bool,
+    /// Tables that match these are not chosen: they were stopped before it was known which there are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unwanted: Vec<String>,
     /// The tables that are left, the one under way first; none before they were looked up.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tables: Option<Vec<String>>,
@@ -109,12 +120,15 @@ impl Request {
         Self {
             id,
             at,
+            heard: String::new(),
+            is_earlier: false,
             kind: wanted.kind,
             collections: wanted.collections,
             conditions: wanted.conditions,
             surrogate_key: wanted.surrogate_key,
             state: State::Running,
             paused: false,
+            unwanted: Vec::new(),
             tables: None,
             after: None,
             order: Vec::new(),
@@ -124,15 +138,16 @@ impl Request {
         }
     }
 
-    /// Of the published tables, those asked for.
+    /// Of the published tables, those asked for and not stopped since.
     ///
     /// # Errors
-    /// There is none, or there are more than can be noted; in words.
+    /// None was asked for, or there are more than can be noted; in words.
     pub fn choose(&self, published: &[String]) -> Result<Vec<String>, String> {
-        let chosen = self.matching(published);
+        let mut chosen = self.matching(published);
         if chosen.is_empty() {
             return Err("no published table matches".to_owned());
         }
+        chosen.retain(|table| !means_one(&self.unwanted, table));
         if chosen.iter().map(String::len).sum::<usize>() > NAMES_BYTES_MAX {
             let tables = chosen.len();
             return Err(format!(
@@ -164,13 +179,46 @@ impl Request {
             .map(|(_, filter)| filter.as_str())
     }
 
+    /// Whether one of its tables matches, as far as they are chosen.
+    #[must_use]
+    pub fn may_have(&self, patterns: &[String]) -> bool {
+        let tables = self.tables.as_ref();
+        tables.is_none_or(|tables| tables.iter().any(|table| means_one(patterns, table)))
+    }
+
+    /// Of the patterns that were stopped before its tables are chosen, those that match none of them.
+    #[must_use]
+    pub fn stopped_in_vain(&self, published: &[String]) -> Vec<&str> {
+        let matching = self.matching(published);
+        let in_vain = |it: &&String| !matching.iter().any(|table| signal::means(it, table));
+        let unwanted = self.unwanted.iter();
+        unwanted.filter(in_vain).map(String::as_str).collect()
+    }
+
+    /// These are its tables, but for those that were stopped meanwhile.
+    pub fn set_tables(&mut self, mut tables: Vec<String>) {
+        tables.retain(|table| !means_one(&self.unwanted, table));
+        if !tables.is_empty() {
+            self.unwanted = Vec::new();
+        }
+        self.tables = Some(tables);
+    }
+
     /// Takes out tables; true if the one under way was among them.
     pub fn take_out(&mut self, patterns: &[String]) -> bool {
-        let of = |table: &str| patterns.iter().any(|it| signal::means(it, table));
         let Some(tables) = &mut self.tables else {
-            self.collections.retain(|it| !of(it));
+            // An expression may match other tables, too; a name is one.
+            let is_out =
+                |it: &String| patterns.contains(it) || (is_name(it) && means_one(patterns, it));
+            self.collections.retain(|it| !is_out(it));
+            for pattern in patterns {
+                if !self.unwanted.contains(pattern) {
+                    self.unwanted.push(pattern.clone());
+                }
+            }
             return false;
         };
+        let of = |table: &str| means_one(patterns, table);
         let first = tables.first().is_some_and(|table| of(table));
         tables.retain(|table| !of(table));
         if first {
@@ -230,31 +278,61 @@ impl Request {
         tables.is_some_and(|tables| tables.len() > TABLES_LONG)
     }
 
-    /// Where it was asked for; the beginning, for one from elsewhere.
+    /// Where in the stream it was asked for, or taken in; the beginning, for one from elsewhere.
     #[must_use]
     pub fn position(&self) -> Lsn {
-        self.at.parse().unwrap_or_default()
+        let at = match self.heard.is_empty() {
+            true => &self.at,
+            false => &self.heard,
+        };
+        at.parse().unwrap_or_default()
+    }
+
+    /// The record that asked for it, if one did.
+    #[must_use]
+    pub fn record(&self) -> Option<Record> {
+        Record::parse(&self.at)
+    }
+
+    /// In which order requests were asked for.
+    #[must_use]
+    pub fn turn(&self) -> (Lsn, Option<i64>) {
+        (self.position(), self.record().map(|record| record.offset))
     }
 
     /// Whether it is over, and its signal will not come again once the stream goes on at this position.
     #[must_use]
     pub fn is_over_at(&self, passed: Lsn) -> bool {
-        self.state != State::Running && self.position() < passed
+        self.state != State::Running && (self.record().is_some() || self.position() < passed)
     }
 
     /// Whether a signal at this position comes after it; one that is repeated says nothing of later ones.
+    /// What stands in the stream is repeated before anything else is heard of it: so what the topic has said
+    /// in this run is not compared, for a transaction may end long after the signal that it holds.
     #[must_use]
     pub fn is_asked_by(&self, at: Lsn) -> bool {
-        self.position() <= at
+        let is_of_this_run = self.record().is_some() && !self.is_earlier;
+        is_of_this_run || self.position() <= at
     }
 
     /// Nothing of it is left.
     pub fn end(&mut self) {
-        self.state = match self.problems.is_empty() {
-            true => State::Done,
-            false => State::Failed,
+        self.state = match (self.problems.is_empty(), self.unwanted.is_empty()) {
+            (false, _) => State::Failed,
+            // It would be forgotten, had any table been left.
+            (true, false) => State::Stopped,
+            (true, true) => State::Done,
         };
     }
+}
+
+fn means_one(patterns: &[String], table: &str) -> bool {
+    patterns.iter().any(|it| signal::means(it, table))
+}
+
+/// Whether this is the name of a table, as a pattern as well.
+fn is_name(pattern: &str) -> bool {
+    regex::escape(pattern) == pattern.replace('.', "\\.")
 }
 
 /// A note is a record, of which Kafka takes a mebibyte by itself.
@@ -319,6 +397,87 @@ mod tests {
         assert!(
             !request.is_over_at(Lsn::new(0x20)),
             "its signal comes again"
+        );
+    }
+
+    #[test]
+    fn requests_of_the_topic_have_their_turn_and_are_stopped_by_what_comes_after_them() {
+        let of_topic = |id: &str, offset: i64, heard: &str| Request {
+            id: id.to_owned(),
+            at: format!("signals/0/{offset}"),
+            heard: heard.to_owned(),
+            ..request(&["public.a"])
+        };
+        let mut requests = [
+            of_topic("a", 10, "0/20"),
+            of_topic("b", 9, "0/20"),
+            of_topic("c", 11, "0/30"),
+            Request {
+                id: "d".to_owned(),
+                at: "0/28".to_owned(),
+                ..request(&["public.a"])
+            },
+        ];
+        requests.sort_by_key(Request::turn);
+        assert_eq!(
+            requests.each_ref().map(|it| it.id.as_str()),
+            ["b", "a", "d", "c"]
+        );
+        // It goes on in another run, to which the stream says again what stood before it.
+        let note = serde_json::to_string(&requests[3]).unwrap();
+        let mut noted: Request = serde_json::from_str(&note).unwrap();
+        assert!(noted.is_asked_by(Lsn::new(0x10)));
+        noted.is_earlier = true;
+        assert!(!noted.is_asked_by(Lsn::new(0x10)));
+        assert!(noted.is_asked_by(Lsn::new(0x30)));
+    }
+
+    #[test]
+    fn what_is_stopped_before_the_tables_are_chosen_is_not_chosen() {
+        let published = ["public.hot", "public.nn", "sales.nn"].map(str::to_owned);
+        let stop = |asked: &[&str], stopped: &str| {
+            let mut request = request(asked);
+            request.take_out(&[stopped.to_owned()]);
+            let note = serde_json::to_string(&request).unwrap();
+            serde_json::from_str::<Request>(&note).unwrap()
+        };
+        let choose = |asked: &[&str], stopped: &str| stop(asked, stopped).choose(&published);
+        assert_eq!(
+            choose(&["public\\.(nn|hot)"], "public.nn").unwrap(),
+            ["public.hot"]
+        );
+        // Of an expression that matches as a text, the other tables are still wanted.
+        assert_eq!(
+            choose(&["public.nn|sales.nn"], "public.*").unwrap(),
+            ["sales.nn"]
+        );
+        // What one expression names is not brought back by another.
+        assert_eq!(
+            choose(&["public.nn", "public.*"], "public.nn").unwrap(),
+            ["public.hot"]
+        );
+        assert!(stop(&["public.nn"], "public\\..*").collections.is_empty());
+
+        let mut all = stop(&["public\\.(nn|hot)"], "public.*");
+        all.set_tables(all.choose(&published).unwrap());
+        all.end();
+        assert_eq!(all.state, State::Stopped);
+        // It is stopped while the tables are being chosen.
+        let mut meanwhile = stop(&["public.*"], "public.nn");
+        assert!(meanwhile.may_have(&["public.other".to_owned()]));
+        meanwhile.set_tables(published[..2].to_vec());
+        assert_eq!(meanwhile.tables.as_deref(), Some(&published[..1]));
+        assert!(!meanwhile.may_have(&["public.nn".to_owned()]));
+        meanwhile.end();
+        assert_eq!(meanwhile.state, State::Done);
+        assert_eq!(
+            stop(&["public.*"], "sales.*").stopped_in_vain(&published),
+            ["sales.*"]
+        );
+        assert!(
+            stop(&["public.*"], "public.nn")
+                .stopped_in_vain(&published)
+                .is_empty()
         );
     }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use relay::ChunkOutcome;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
@@ -209,7 +209,7 @@ impl UnderWay {
         let Some(ended) = self.reading.join_next().await else {
             return std::future::pending().await;
         };
-        let (window, read) = ended.map_err(|_| Stop::Unwanted)?;
+        let (window, read) = ended.map_err(|error| died(&error))?;
         match read {
             Ok((session, read)) => {
                 self.idle.push(session);
@@ -297,6 +297,19 @@ async fn read(
     }
 }
 
+/// Why a table is not read on whose task has died. A second attempt would come to the same row. A release ends
+/// with the panic.
+fn died(error: &JoinError) -> Stop {
+    match error.is_panic() {
+        true => Stop::refused(PANICKED),
+        // The process ends.
+        false => Stop::Unwanted,
+    }
+}
+
+/// What is said of a request whose reading has died.
+pub(super) const PANICKED: &str = "the task that reads its rows has panicked, which is a defect of walferry: report what stderr says of \
+     it, and ask for the rows again with another version";
 /// Chunks under way, however few sessions there are: while some are read, others wait for Kafka.
 const PLACES_MIN: usize = 4;
 /// About so many bytes in a chunk.
@@ -305,3 +318,19 @@ const CHUNK_BYTES: usize = 1 << 20;
 const FIRST_ROWS: usize = 256;
 /// Before a chunk is read again.
 const AGAIN: Duration = Duration::from_millis(100);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_chunk_whose_task_panics_leaves_its_table_out() {
+        let mut tasks: JoinSet<()> = JoinSet::new();
+        tasks.spawn(async { panic!("on purpose") });
+        let error = tasks.join_next().await.unwrap().unwrap_err();
+        assert!(matches!(died(&error), Stop::Refused(reason) if reason.contains("defect")));
+        tasks.spawn(std::future::pending()).abort();
+        let error = tasks.join_next().await.unwrap().unwrap_err();
+        assert!(matches!(died(&error), Stop::Unwanted));
+    }
+}

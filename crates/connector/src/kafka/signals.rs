@@ -13,6 +13,9 @@ use super::context::Listener;
 use super::error::KafkaError;
 use super::properties::{ClientKind, Properties, Secrets};
 
+/// The only one that is read.
+pub const PARTITION: i32 = 0;
+
 /// A consumer of the topic.
 pub struct SignalReader {
     consumer: Consumer,
@@ -129,21 +132,21 @@ impl SignalReader {
         let asked = self.list(Offset::Invalid)?;
         let committed = self.consumer.committed_offsets(asked, self.timeout)?;
         let found = committed
-            .find_partition(&self.topic, 0)
+            .find_partition(&self.topic, PARTITION)
             .map(|it| it.offset());
         if let Some(Offset::Offset(at)) = found {
             return Ok(Start::Committed(at));
         }
         let (low, at) = self
             .consumer
-            .fetch_watermarks(&self.topic, 0, self.timeout)?;
+            .fetch_watermarks(&self.topic, PARTITION, self.timeout)?;
         let before = at.saturating_sub(low);
         Ok(Start::End { at, before })
     }
 
     fn list(&self, at: Offset) -> Result<TopicPartitionList, ClientError> {
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.topic, 0, at)?;
+        list.add_partition_offset(&self.topic, PARTITION, at)?;
         Ok(list)
     }
 
@@ -195,7 +198,7 @@ impl SignalWriter {
     /// Kafka did not answer, or refused.
     pub async fn write(&self, key: &str, value: &str) -> Result<(), KafkaError> {
         let record = FutureRecord::to(&self.topic)
-            .partition(0)
+            .partition(PARTITION)
             .key(key)
             .payload(value);
         let sent = self.producer.send(record, self.timeout).await;

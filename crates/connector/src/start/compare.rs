@@ -54,10 +54,7 @@ impl Compared {
     ) -> Result<Left, KafkaError> {
         let requests = std::mem::take(&mut self.requests);
         let passed = self.resume.start.end;
-        let over = requests
-            .values()
-            .filter(|request| request.is_over_at(passed));
-        for request in over.take(NOTES_FORGOTTEN) {
+        for request in incremental::over(&requests, passed).take(NOTES_FORGOTTEN) {
             progress.forget_request(producer, &request.id)?;
         }
         let is_running = |(id, at): &RequestKey| {
