@@ -18,24 +18,28 @@
 //! not seen all the same (it is committed in the log, and not yet for others), the table was altered
 //! in between, or more was changed than is kept.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use envelope::{EncodeError, Operation, RelationDetails, SnapshotMark, Table};
-use pgoutput::{Cell, CopyRow, LogicalMessage, Lsn, Relation, Tuple};
+use envelope::{EncodeError, Operation, RelationDetails, Table};
+use pgoutput::{Cell, LogicalMessage, Lsn, Relation, Tuple};
 
-use crate::error::RelayError;
-use crate::incremental::filled::Newer;
+use crate::incremental::changes::Mark;
+use crate::incremental::leaving::Leaving;
 use crate::incremental::window::{Window, hash, shape};
-use crate::interface::Now;
+use crate::incremental::windows::Windows;
 use crate::relay::Relay;
 use crate::transaction::Replay;
 
+mod changes;
 mod filled;
+mod leaving;
 mod snapshot;
 mod standby;
 mod window;
+mod windows;
 
+pub use changes::KeptChanges;
 pub(crate) use filled::Partial;
 pub(crate) use snapshot::Writer;
 pub use snapshot::{ChunkSnapshot, TransactionIds};
@@ -131,7 +135,7 @@ fn text(cell: Cell<'_>) -> Option<String> {
 /// Windows, chunks and what is known of transactions.
 #[derive(Debug, Default)]
 pub(crate) struct Incremental {
-    windows: Vec<Window>,
+    windows: Windows,
     /// Handed in, and their watermark is still to come.
     waiting: Vec<Waiting>,
     leaving: Option<Leaving>,
@@ -157,19 +161,6 @@ struct Waiting {
     shape: u64,
     /// Of the chunk: rows, at most.
     lines: u64,
-}
-
-/// A chunk whose rows leave.
-#[derive(Debug)]
-struct Leaving {
-    chunk: Chunk,
-    table: Table,
-    columns: u16,
-    touched: HashMap<u128, Newer>,
-    at: Lsn,
-    next: usize,
-    rows: u64,
-    row: CopyRow,
 }
 
 impl Incremental {
@@ -201,29 +192,40 @@ impl Incremental {
 
     /// A change of unknown effect.
     pub(crate) fn unknown(&mut self, writer: Writer) {
-        self.windows.iter_mut().for_each(|it| it.unknown(writer));
+        let gave_way = self.windows.marked_all(Mark::Unknown(writer));
+        self.let_rows_go(gave_way);
     }
 
     /// A table was emptied.
     pub(crate) fn truncated(&mut self, writer: Writer, relation: u32) {
-        let of = |it: &&mut Window| it.relation == relation;
-        let windows = self.windows.iter_mut().filter(of);
-        windows.for_each(|it| it.truncated(writer));
+        let gave_way = self.windows.marked(relation, Mark::Emptied(writer));
+        self.let_rows_go(gave_way);
     }
 
     /// The stream describes a table.
     pub(crate) fn described(&mut self, relation: &Relation<'_>) {
-        let of = |it: &&mut Window| it.relation == relation.oid;
-        let windows = self.windows.iter_mut().filter(of);
-        windows.for_each(|it| it.described(shape(relation)));
+        self.windows.described(relation.oid, shape(relation));
     }
 
-    /// What stands between a chunk and its rows' leaving, if something does.
-    fn obstacle(&self, window: &Window, chunk: &Chunk, described: u64) -> Option<Reread> {
+    /// Where a window gave way, nobody needs the rows that wait: they will be read again.
+    fn let_rows_go(&mut self, gave_way: bool) {
+        if !gave_way {
+            return;
+        }
+        for Waiting { chunk, .. } in &mut self.waiting {
+            if self.windows.has_overflown(chunk.window) {
+                chunk.lines = Vec::new();
+            }
+        }
+    }
+
+    /// What stands between the leaving window's chunk and its rows' leaving, if something does.
+    fn obstacle(&self, chunk: &Chunk, described: u64) -> Option<Reread> {
+        let window = self.windows.leaving()?;
         if !self.saw_early(window, &chunk.snapshot) {
             return Some(Reread::NotVisibleYet);
         }
-        window.obstacle(&chunk.snapshot, described)
+        self.windows.obstacle(&chunk.snapshot, described)
     }
 
     /// Whether a snapshot sees all that had come before its window was opened.
@@ -249,15 +251,21 @@ impl Relay {
         let open = open.map_or(0, |open| open.commit_lsn.0.as_u64() + 1);
         let behind = self.ledger.received().max(Lsn::new(open));
         let open = Window::new(window, relation, (self.incremental.seen_count, behind));
-        self.incremental.windows.push(open);
+        self.incremental.windows.open(open);
     }
 
     /// The chunk of an open window will not come.
     pub fn close_window(&mut self, window: u64) {
-        self.incremental.windows.retain(|it| it.id != window);
+        self.incremental.windows.close(window);
         let waiting = &mut self.incremental.waiting;
         waiting.retain(|it| it.chunk.window != window);
         self.hurry(false);
+    }
+
+    /// Keeps at most so much of changes while rows are read beside the stream, of all windows together. Where
+    /// more is changed, chunks are read again.
+    pub fn keep_changes(&mut self, at_most: KeptChanges) {
+        self.incremental.windows.keep_at_most(at_most);
     }
 
     /// Takes in a chunk, before its watermark is written.
@@ -282,6 +290,7 @@ impl Relay {
             shape: shape(relation),
             lines,
         });
+        self.incremental.let_rows_go(true);
         self.hurry(false);
     }
 
@@ -306,76 +315,6 @@ impl Relay {
         Some((window, outcome))
     }
 
-    /// Whether the next row of a chunk is to be handled, before the stream goes on.
-    pub fn wants_chunk(&mut self) -> bool {
-        let room = self.is_described() && self.has_room();
-        match &self.incremental.leaving {
-            Some(leaving) => room && self.routed.may_go(leaving.table.topic()),
-            None => room && self.may_place(),
-        }
-    }
-
-    /// Handles the next row of the chunk whose watermark was met.
-    ///
-    /// A value that cannot be published ends the chunk, and not the stream.
-    ///
-    /// # Errors
-    /// When it is no row.
-    pub fn handle_chunk_row(&mut self, now: Now) -> Result<(), RelayError> {
-        self.records.clear();
-        self.taken = 0;
-        if self.incremental.leaving.is_none() {
-            self.place_chunk(now);
-            return Ok(());
-        }
-        let (Some(mut leaving), Some(open)) = (self.incremental.leaving.take(), &self.transaction)
-        else {
-            return Ok(());
-        };
-        let rest = leaving.chunk.lines.get(leaving.next..).unwrap_or_default();
-        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
-            let outcome = ChunkOutcome::Done { rows: leaving.rows };
-            self.has_left(&leaving, outcome);
-            return Ok(());
-        };
-        let line = rest.get(..end).unwrap_or_default();
-        leaving.next += end + 1;
-        let near = leaving.at;
-        let tuple = leaving.row.decode(line, leaving.columns);
-        let tuple = tuple.map_err(|source| RelayError::Decode { near, source })?;
-        let mut context = open.context(self.settings.start.epoch, near, now.unix_nanos);
-        context.snapshot = SnapshotMark::Incremental;
-        let table = &leaving.table;
-        let mut written = self.encoder.read(table, &context, tuple, &mut self.records);
-        let key = self.records.get(0).and_then(|record| record.key);
-        let newer = key.and_then(|key| leaving.touched.get(&hash(key)));
-        if let Some(newer) = newer {
-            self.records.clear();
-            if let Some(filled) = newer.fill(table, tuple) {
-                let (row, out) = (filled.tuple(), &mut self.records);
-                written = self.encoder.read(table, &context, row, out);
-            }
-        }
-        if let Err(refused) = written {
-            self.has_left(&leaving, ChunkOutcome::Refused(refused));
-            return Ok(());
-        }
-        leaving.rows += u64::from(!self.records.is_empty());
-        self.incremental.leaving = Some(leaving);
-        self.number_records();
-        Ok(())
-    }
-
-    /// No further row of a chunk leaves.
-    fn has_left(&mut self, leaving: &Leaving, outcome: ChunkOutcome) {
-        let behind = self.ledger.next_ticket();
-        let left = &mut self.incremental.left;
-        left.push_back((behind, leaving.chunk.window, outcome));
-        if matches!(leaving.chunk.watermark, Watermark::Position(_)) {
-            self.end_placed(leaving.at);
-        }
-    }
-
     /// Whether a message is walferry's own; then it is taken in here, and is no event.
     pub(crate) fn take_own_message(
         &mut self,
@@ -397,63 +336,19 @@ impl Relay {
 
     /// Notes what the records at hand touch.
     pub(crate) fn note_touched(&mut self, writer: Writer, partial: Option<&Arc<Partial>>) {
+        let windows = &mut self.incremental.windows;
+        let mut gave_way = false;
         for record in self.records.iter() {
-            let of = |it: &&mut Window| it.relation == record.relation;
-            for window in self.incremental.windows.iter_mut().filter(of) {
-                match record.key {
-                    Some(key) => window.touched(writer, hash(key), partial),
-                    // Noted already, whether or not it is an event.
-                    None if record.operation == Operation::Truncate => {}
-                    None => window.unknown(writer),
-                }
-            }
+            let relation = record.relation;
+            gave_way |= match record.key {
+                _ if !windows.look_at(relation) => false,
+                Some(key) => windows.touched(relation, writer, hash(key), partial),
+                // Noted already, whether or not it is an event.
+                None if record.operation == Operation::Truncate => false,
+                None => windows.marked(relation, Mark::Unknown(writer)),
+            };
         }
-    }
-
-    fn meet_watermark(&mut self, at: Lsn, name: &[u8]) {
-        let is_its =
-            |it: &Waiting| matches!(&it.chunk.watermark, Watermark::Message(its) if its == name);
-        // Else of an earlier run, or of somebody else.
-        if let Some(place) = self.incremental.waiting.iter().position(is_its) {
-            self.let_leave(at, place);
-        }
-    }
-
-    /// The stream has come to the watermark of a chunk: its rows leave, or it is to be read again.
-    fn let_leave(&mut self, at: Lsn, place: usize) {
-        let state = &mut self.incremental;
-        let Waiting {
-            chunk,
-            table,
-            columns,
-            shape,
-            lines: _,
-        } = state.waiting.swap_remove(place);
-        let found = state.windows.iter().position(|it| it.id == chunk.window);
-        let Some(window) = found.map(|place| state.windows.swap_remove(place)) else {
-            return;
-        };
-        if let Some(reread) = state.obstacle(&window, &chunk, shape) {
-            let again = ChunkOutcome::Again(reread);
-            state.left.push_back((0, chunk.window, again));
-            return;
-        }
-        let touched = window.touched_unseen(&chunk.snapshot);
-        let (next, rows, row) = (0, 0, CopyRow::new());
-        let mut leaving = Leaving {
-            touched,
-            chunk,
-            table,
-            columns,
-            at,
-            next,
-            rows,
-            row,
-        };
-        if window.is_emptied_unseen(&leaving.chunk.snapshot) {
-            leaving.next = leaving.chunk.lines.len();
-        }
-        state.leaving = Some(leaving);
+        self.incremental.let_rows_go(gave_way);
     }
 }
 
