@@ -22,6 +22,7 @@ mod inbox;
 mod incremental;
 mod incremental_keys;
 mod incremental_large_values;
+mod incremental_memory;
 mod incremental_refused;
 mod incremental_running;
 mod kafka_absent;
