@@ -71,6 +71,14 @@ pub(super) enum Mark {
     Unknown(Writer),
 }
 
+impl Mark {
+    /// What one takes.
+    pub(super) const COST: KeptChanges = KeptChanges {
+        changes: 1,
+        bytes: size_of::<Self>(),
+    };
+}
+
 /// The list.
 #[derive(Debug, Default)]
 pub(super) struct Changes {
@@ -112,10 +120,10 @@ impl Changes {
 
     pub(super) fn kept(&self) -> KeptChanges {
         KeptChanges {
-            changes: self.keys.len(),
+            changes: self.keys.len() + self.marks.len(),
             bytes: self.keys.len() * size_of::<u128>()
                 + self.runs.len() * size_of::<Run>()
-                + self.marks.len() * size_of::<Mark>()
+                + self.marks.len() * Mark::COST.bytes
                 + self.partial_bytes,
         }
     }
