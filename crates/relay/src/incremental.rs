@@ -207,6 +207,11 @@ impl Incremental {
         self.windows.described(relation.oid, shape(relation));
     }
 
+    fn hand_in(&mut self, waiting: Waiting) {
+        self.waiting.push(waiting);
+        self.let_rows_go(true);
+    }
+
     /// Where a window gave way, nobody needs the rows that wait: they will be read again.
     fn let_rows_go(&mut self, gave_way: bool) {
         if !gave_way {
@@ -268,6 +273,12 @@ impl Relay {
         self.incremental.windows.keep_at_most(at_most);
     }
 
+    /// How much is kept now.
+    #[must_use]
+    pub fn kept_changes(&self) -> KeptChanges {
+        self.incremental.windows.kept()
+    }
+
     /// Takes in a chunk, before its watermark is written.
     pub fn handle_chunk(
         &mut self,
@@ -283,14 +294,13 @@ impl Relay {
         }
         let columns = u16::try_from(relation.columns.len()).unwrap_or(u16::MAX);
         let lines = chunk.lines.iter().filter(|byte| **byte == b'\n').count() as u64;
-        self.incremental.waiting.push(Waiting {
+        self.incremental.hand_in(Waiting {
             chunk,
             table,
             columns,
             shape: shape(relation),
             lines,
         });
-        self.incremental.let_rows_go(true);
         self.hurry(false);
     }
 

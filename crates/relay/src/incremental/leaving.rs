@@ -146,3 +146,57 @@ impl Relay {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use envelope::{Options, RelationDetails};
+    use pgoutput::{ColumnsBuf, CommitLsn, Relation, ReplicaIdentity};
+
+    use super::*;
+    use crate::incremental::window::Window;
+    use crate::incremental::{ChunkSnapshot, Incremental, KeptChanges, Writer};
+
+    fn waiting(window: u64) -> Waiting {
+        let columns = ColumnsBuf::default();
+        let relation = Relation {
+            oid: 7,
+            schema: "public",
+            name: "users",
+            replica_identity: ReplicaIdentity::Default,
+            columns: columns.columns(),
+        };
+        let details = RelationDetails::default();
+        Waiting {
+            chunk: Chunk {
+                watermark: Watermark::Message(Vec::new()),
+                window,
+                snapshot: ChunkSnapshot::Replayed(Lsn::ZERO),
+                lines: b"1\n".to_vec(),
+            },
+            table: Table::new(&relation, &details, &Options::new("srv", "db")),
+            columns: 1,
+            shape: 0,
+            lines: 1,
+        }
+    }
+
+    #[test]
+    fn rows_that_will_be_read_again_are_let_go_at_once() {
+        let mut state = Incremental::default();
+        let (changes, bytes) = (2, 1 << 20);
+        state.windows.keep_at_most(KeptChanges { changes, bytes });
+        for id in 0..2 {
+            let window = Window::new(id, 7, (0, Lsn::ZERO));
+            state.windows.open(window);
+            state.hand_in(waiting(id));
+            for xid in 0..=1 {
+                let commit_lsn = CommitLsn(Lsn::ZERO);
+                state.unknown(Writer { xid, commit_lsn });
+            }
+        }
+        // Once more, as one that comes late.
+        state.hand_in(waiting(0));
+        let left = state.waiting.iter().map(|it| it.chunk.lines.len());
+        assert!(left.eq([0, 2, 0]), "{:?}", state.windows);
+    }
+}
