@@ -23,6 +23,7 @@ mod inbox;
 mod incremental;
 mod incremental_keys;
 mod incremental_large_values;
+mod incremental_memory;
 mod incremental_refused;
 mod incremental_running;
 mod incremental_stopped;

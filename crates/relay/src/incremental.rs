@@ -18,24 +18,28 @@
 //! not seen all the same (it is committed in the log, and not yet for others), the table was altered
 //! in between, or more was changed than is kept.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use envelope::{EncodeError, Operation, RelationDetails, SnapshotMark, Table};
-use pgoutput::{Cell, CopyRow, LogicalMessage, Lsn, Relation, Tuple};
+use envelope::{EncodeError, Operation, RelationDetails, Table};
+use pgoutput::{Cell, LogicalMessage, Lsn, Relation, Tuple};
 
-use crate::error::RelayError;
-use crate::incremental::filled::Newer;
+use crate::incremental::changes::Mark;
+use crate::incremental::leaving::Leaving;
 use crate::incremental::window::{Window, hash, name, shape};
-use crate::interface::Now;
+use crate::incremental::windows::Windows;
 use crate::relay::Relay;
 use crate::transaction::Replay;
 
+mod changes;
 mod filled;
+mod leaving;
 mod snapshot;
 mod standby;
 mod window;
+mod windows;
 
+pub use changes::KeptChanges;
 pub(crate) use filled::Partial;
 pub(crate) use snapshot::Writer;
 pub use snapshot::{ChunkSnapshot, TransactionIds};
@@ -131,7 +135,7 @@ fn text(cell: Cell<'_>) -> Option<String> {
 /// Windows, chunks and what is known of transactions.
 #[derive(Debug, Default)]
 pub(crate) struct Incremental {
-    windows: Vec<Window>,
+    windows: Windows,
     /// Handed in, and their watermark is still to come.
     waiting: Vec<Waiting>,
     leaving: Option<Leaving>,
@@ -163,19 +167,6 @@ struct Waiting {
     lines: u64,
 }
 
-/// A chunk whose rows leave.
-#[derive(Debug)]
-struct Leaving {
-    chunk: Chunk,
-    table: Table,
-    columns: u16,
-    touched: HashMap<u128, Newer>,
-    at: Lsn,
-    next: usize,
-    rows: u64,
-    row: CopyRow,
-}
-
 impl Incremental {
     /// Of a run before which so many ordinals may have been used.
     pub(crate) fn new(used: u64) -> Self {
@@ -205,25 +196,28 @@ impl Incremental {
 
     /// A change of unknown effect.
     pub(crate) fn unknown(&mut self, writer: Writer) {
-        self.windows.iter_mut().for_each(|it| it.unknown(writer));
+        let gave_way = self.windows.marked_all(Mark::Unknown(writer));
+        self.let_rows_go(gave_way);
     }
 
     /// A table was emptied.
     pub(crate) fn truncated(&mut self, writer: Writer, relation: u32) {
-        let of = |it: &&mut Window| it.relation == relation;
-        let windows = self.windows.iter_mut().filter(of);
-        windows.for_each(|it| it.truncated(writer));
+        let gave_way = self.windows.marked(relation, Mark::Emptied(writer));
+        self.let_rows_go(gave_way);
     }
 
     /// The stream describes a table.
     pub(crate) fn described(&mut self, relation: &Relation<'_>) {
-        let of = |it: &&mut Window| it.relation == relation.oid;
-        let windows = self.windows.iter_mut().filter(of);
-        windows.for_each(|it| it.described(shape(relation)));
-        if let Some(oldest) = self.windows.iter().map(|it| it.opened_at).min() {
-            while self.named.front().is_some_and(|(at, ..)| *at < oldest) {
-                self.named.pop_front();
-            }
+        self.windows.described(relation.oid, shape(relation));
+        let oldest = self.windows.opened_first();
+        while self
+            .named
+            .front()
+            .is_some_and(|(at, ..)| oldest.is_none_or(|oldest| *at < oldest))
+        {
+            self.named.pop_front();
+        }
+        if oldest.is_some() {
             let named = (self.seen_count, relation.oid, name(relation));
             self.named.push_back(named);
         }
@@ -237,16 +231,33 @@ impl Incremental {
         named.any(|(at, oid, other)| since(*at) && *oid != window.relation && *other == name)
     }
 
-    /// What stands between a chunk and its rows' leaving, if something does.
-    fn obstacle(&self, window: &Window, waiting: &Waiting) -> Option<Reread> {
-        let snapshot = &waiting.chunk.snapshot;
+    fn hand_in(&mut self, waiting: Waiting) {
+        self.waiting.push(waiting);
+        self.let_rows_go(true);
+    }
+
+    /// Where a window gave way, nobody needs the rows that wait: they will be read again.
+    fn let_rows_go(&mut self, gave_way: bool) {
+        if !gave_way {
+            return;
+        }
+        for Waiting { chunk, .. } in &mut self.waiting {
+            if self.windows.has_overflown(chunk.window) {
+                chunk.lines = Vec::new();
+            }
+        }
+    }
+
+    /// What stands between the leaving window's chunk and its rows' leaving, if something does.
+    fn obstacle(&self, waiting: &Waiting) -> Option<Reread> {
+        let (window, snapshot) = (self.windows.leaving()?, &waiting.chunk.snapshot);
         if !self.saw_early(window, snapshot) {
             return Some(Reread::NotVisibleYet);
         }
         if self.is_succeeded(window, waiting.name) {
             return Some(Reread::Altered);
         }
-        window.obstacle(snapshot, waiting.shape)
+        self.windows.obstacle(snapshot, waiting.shape)
     }
 
     /// Whether a snapshot sees all that had come before its window was opened.
@@ -275,15 +286,27 @@ impl Relay {
             self.incremental.named.clear();
         }
         let open = Window::new(window, relation, (self.incremental.seen_count, behind));
-        self.incremental.windows.push(open);
+        self.incremental.windows.open(open);
     }
 
     /// The chunk of an open window will not come.
     pub fn close_window(&mut self, window: u64) {
-        self.incremental.windows.retain(|it| it.id != window);
+        self.incremental.windows.close(window);
         let waiting = &mut self.incremental.waiting;
         waiting.retain(|it| it.chunk.window != window);
         self.hurry(false);
+    }
+
+    /// Keeps at most so much of changes while rows are read beside the stream, of all windows together. Where
+    /// more is changed, chunks are read again.
+    pub fn keep_changes(&mut self, at_most: KeptChanges) {
+        self.incremental.windows.keep_at_most(at_most);
+    }
+
+    /// How much is kept now.
+    #[must_use]
+    pub fn kept_changes(&self) -> KeptChanges {
+        self.incremental.windows.kept()
     }
 
     /// Takes in a chunk, before its watermark is written.
@@ -301,7 +324,7 @@ impl Relay {
         }
         let columns = u16::try_from(relation.columns.len()).unwrap_or(u16::MAX);
         let lines = chunk.lines.iter().filter(|byte| **byte == b'\n').count() as u64;
-        self.incremental.waiting.push(Waiting {
+        self.incremental.hand_in(Waiting {
             chunk,
             table,
             columns,
@@ -333,76 +356,6 @@ impl Relay {
         Some((window, outcome))
     }
 
-    /// Whether the next row of a chunk is to be handled, before the stream goes on.
-    pub fn wants_chunk(&mut self) -> bool {
-        let room = self.is_described() && self.has_room();
-        match &self.incremental.leaving {
-            Some(leaving) => room && self.routed.may_go(leaving.table.topic()),
-            None => room && self.may_place(),
-        }
-    }
-
-    /// Handles the next row of the chunk whose watermark was met.
-    ///
-    /// A value that cannot be published ends the chunk, and not the stream.
-    ///
-    /// # Errors
-    /// When it is no row.
-    pub fn handle_chunk_row(&mut self, now: Now) -> Result<(), RelayError> {
-        self.records.clear();
-        self.taken = 0;
-        if self.incremental.leaving.is_none() {
-            self.place_chunk(now);
-            return Ok(());
-        }
-        let (Some(mut leaving), Some(open)) = (self.incremental.leaving.take(), &self.transaction)
-        else {
-            return Ok(());
-        };
-        let rest = leaving.chunk.lines.get(leaving.next..).unwrap_or_default();
-        let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
-            let outcome = ChunkOutcome::Done { rows: leaving.rows };
-            self.has_left(&leaving, outcome);
-            return Ok(());
-        };
-        let line = rest.get(..end).unwrap_or_default();
-        leaving.next += end + 1;
-        let near = leaving.at;
-        let tuple = leaving.row.decode(line, leaving.columns);
-        let tuple = tuple.map_err(|source| RelayError::Decode { near, source })?;
-        let mut context = open.context(self.settings.start.epoch, near, now.unix_nanos);
-        context.snapshot = SnapshotMark::Incremental;
-        let table = &leaving.table;
-        let mut written = self.encoder.read(table, &context, tuple, &mut self.records);
-        let key = self.records.get(0).and_then(|record| record.key);
-        let newer = key.and_then(|key| leaving.touched.get(&hash(key)));
-        if let Some(newer) = newer {
-            self.records.clear();
-            if let Some(filled) = newer.fill(table, tuple) {
-                let (row, out) = (filled.tuple(), &mut self.records);
-                written = self.encoder.read(table, &context, row, out);
-            }
-        }
-        if let Err(refused) = written {
-            self.has_left(&leaving, ChunkOutcome::Refused(refused));
-            return Ok(());
-        }
-        leaving.rows += u64::from(!self.records.is_empty());
-        self.incremental.leaving = Some(leaving);
-        self.number_records();
-        Ok(())
-    }
-
-    /// No further row of a chunk leaves.
-    fn has_left(&mut self, leaving: &Leaving, outcome: ChunkOutcome) {
-        let behind = self.ledger.next_ticket();
-        let left = &mut self.incremental.left;
-        left.push_back((behind, leaving.chunk.window, outcome));
-        if matches!(leaving.chunk.watermark, Watermark::Position(_)) {
-            self.end_placed(leaving.at);
-        }
-    }
-
     /// Whether a message is walferry's own; then it is taken in here, and is no event.
     pub(crate) fn take_own_message(
         &mut self,
@@ -424,64 +377,19 @@ impl Relay {
 
     /// Notes what the records at hand touch.
     pub(crate) fn note_touched(&mut self, writer: Writer, partial: Option<&Arc<Partial>>) {
+        let windows = &mut self.incremental.windows;
+        let mut gave_way = false;
         for record in self.records.iter() {
-            let of = |it: &&mut Window| it.relation == record.relation;
-            for window in self.incremental.windows.iter_mut().filter(of) {
-                match record.key {
-                    Some(key) => window.touched(writer, hash(key), partial),
-                    // Noted already, whether or not it is an event.
-                    None if record.operation == Operation::Truncate => {}
-                    None => window.unknown(writer),
-                }
-            }
+            let relation = record.relation;
+            gave_way |= match record.key {
+                _ if !windows.look_at(relation) => false,
+                Some(key) => windows.touched(relation, writer, hash(key), partial),
+                // Noted already, whether or not it is an event.
+                None if record.operation == Operation::Truncate => false,
+                None => windows.marked(relation, Mark::Unknown(writer)),
+            };
         }
-    }
-
-    fn meet_watermark(&mut self, at: Lsn, name: &[u8]) {
-        let is_its =
-            |it: &Waiting| matches!(&it.chunk.watermark, Watermark::Message(its) if its == name);
-        // Else of an earlier run, or of somebody else.
-        if let Some(place) = self.incremental.waiting.iter().position(is_its) {
-            self.let_leave(at, place);
-        }
-    }
-
-    /// The stream has come to the watermark of a chunk: its rows leave, or it is to be read again.
-    fn let_leave(&mut self, at: Lsn, place: usize) {
-        let state = &mut self.incremental;
-        let waiting = state.waiting.swap_remove(place);
-        let its = waiting.chunk.window;
-        let found = state.windows.iter().position(|it| it.id == its);
-        let Some(window) = found.map(|place| state.windows.swap_remove(place)) else {
-            return;
-        };
-        if let Some(reread) = state.obstacle(&window, &waiting) {
-            let again = ChunkOutcome::Again(reread);
-            state.left.push_back((0, its, again));
-            return;
-        }
-        let Waiting {
-            chunk,
-            table,
-            columns,
-            ..
-        } = waiting;
-        let touched = window.touched_unseen(&chunk.snapshot);
-        let (next, rows, row) = (0, 0, CopyRow::new());
-        let mut leaving = Leaving {
-            touched,
-            chunk,
-            table,
-            columns,
-            at,
-            next,
-            rows,
-            row,
-        };
-        if window.is_emptied_unseen(&leaving.chunk.snapshot) {
-            leaving.next = leaving.chunk.lines.len();
-        }
-        state.leaving = Some(leaving);
+        self.incremental.let_rows_go(gave_way);
     }
 }
 

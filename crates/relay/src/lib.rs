@@ -31,8 +31,8 @@ pub use catalog::Counts;
 pub use error::RelayError;
 pub use feedback::Feedback;
 pub use incremental::{
-    CHUNK_PREFIX, Chunk, ChunkOutcome, ChunkSnapshot, Reread, SIGNAL_PREFIX, Signalled,
-    TransactionIds, Watermark,
+    CHUNK_PREFIX, Chunk, ChunkOutcome, ChunkSnapshot, KeptChanges, Reread, SIGNAL_PREFIX,
+    Signalled, TransactionIds, Watermark,
 };
 pub use interface::{
     Captures, Closing, Describe, Now, Output, Positions, Settings, TableCounts, Totals,

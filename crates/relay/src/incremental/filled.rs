@@ -26,7 +26,9 @@ impl Partial {
         let lacks = new.cells().any(|cell| cell == Cell::Unchanged);
         // An insert that gives no event might have put another row there, unnoticed.
         let is_noted = !options.skipped_operations.create;
-        (lacks && is_noted).then(|| Arc::new(Self(new.cells().collect())))
+        // What is collected has room to grow, its clone has none.
+        let row = || new.cells().collect::<TupleBuf>().clone();
+        (lacks && is_noted).then(|| Arc::new(Self(row())))
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -34,22 +36,23 @@ impl Partial {
             Cell::Text(value) | Cell::Binary(value) => value.len() + 5,
             Cell::Null | Cell::Unchanged => 1,
         });
-        cells.sum()
+        // With the counts of the Arc.
+        2 * size_of::<usize>() + size_of::<Self>() + cells.sum::<usize>()
     }
 }
 
 /// What the stream has of a key that was touched.
 #[derive(Debug, Default)]
-pub(super) struct Newer {
+pub(super) struct Newer<'a> {
     /// If nothing but partial updates touched it: these, the oldest first.
-    partial: Vec<Arc<Partial>>,
+    partial: Vec<&'a Partial>,
     is_whole: bool,
 }
 
-impl Newer {
-    pub(super) fn touched(&mut self, partial: Option<&Arc<Partial>>) {
+impl<'a> Newer<'a> {
+    pub(super) fn touched(&mut self, partial: Option<&'a Partial>) {
         match partial {
-            Some(partial) if !self.is_whole => self.partial.push(Arc::clone(partial)),
+            Some(partial) if !self.is_whole => self.partial.push(partial),
             _ => {
                 self.is_whole = true;
                 self.partial.clear();
@@ -130,7 +133,7 @@ mod tests {
 
     fn filled(before: [&str; 3], updates: &[Option<Arc<Partial>>]) -> Option<TupleBuf> {
         let mut newer = Newer::default();
-        updates.iter().for_each(|it| newer.touched(it.as_ref()));
+        updates.iter().for_each(|it| newer.touched(it.as_deref()));
         newer.fill(&table(), row(before).tuple())
     }
 

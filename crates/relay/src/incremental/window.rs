@@ -1,14 +1,10 @@
-//! What was changed of one table since a moment, and by whom.
+//! A window: where in the list of its table's changes it begins to look, and what else it has to know.
 
-use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-use std::sync::Arc;
 
 use pgoutput::{Lsn, Relation};
 
-use super::filled::{Newer, Partial};
-use super::snapshot::Writer;
-use super::{ChunkSnapshot, Reread};
+use super::changes::Place;
 
 /// An open window.
 #[derive(Debug)]
@@ -19,15 +15,11 @@ pub(super) struct Window {
     pub(super) opened_at: u64,
     /// What starts before this position had come before, too.
     pub(super) behind: Lsn,
-    touched: Vec<Touch>,
-    /// What they hold on to.
-    partial_bytes: usize,
-    /// Transactions that emptied the table.
-    truncated: Vec<Writer>,
-    /// Transactions that did who knows what.
-    unknown: Vec<Writer>,
-    shapes: Vec<u64>,
-    overflown: bool,
+    /// Where it begins to look; nowhere, if more was changed since than is kept.
+    pub(super) from: Option<Place>,
+    /// What the table was described as first, and whether it ever was something else.
+    shape: Option<u64>,
+    reshaped: bool,
 }
 
 impl Window {
@@ -37,84 +29,26 @@ impl Window {
             relation,
             opened_at,
             behind,
-            touched: Vec::new(),
-            partial_bytes: 0,
-            truncated: Vec::new(),
-            unknown: Vec::new(),
-            shapes: Vec::new(),
-            overflown: false,
+            from: None,
+            shape: None,
+            reshaped: false,
         }
     }
 
-    pub(super) fn touched(&mut self, writer: Writer, key: u128, partial: Option<&Arc<Partial>>) {
-        self.partial_bytes += partial.map_or(0, |it| it.bytes());
-        if self.touched.len() < TOUCHED_MAX && self.partial_bytes <= PARTIAL_BYTES_MAX {
-            let partial = partial.map(Arc::clone);
-            self.touched.push(Touch {
-                writer,
-                key,
-                partial,
-            });
-        } else {
-            self.overflown = true;
-        }
-    }
-
-    pub(super) fn truncated(&mut self, writer: Writer) {
-        push_new(&mut self.truncated, writer);
-    }
-
-    pub(super) fn unknown(&mut self, writer: Writer) {
-        push_new(&mut self.unknown, writer);
+    /// It looks nowhere any more; at which relation it did.
+    pub(super) fn give_way(&mut self) -> u32 {
+        self.from = None;
+        self.relation
     }
 
     pub(super) fn described(&mut self, shape: u64) {
-        if self.shapes.last() != Some(&shape) {
-            self.shapes.push(shape);
-        }
+        let first = *self.shape.get_or_insert(shape);
+        self.reshaped |= first != shape;
     }
 
-    /// Why the window cannot tell what happened, if it cannot.
-    pub(super) fn obstacle(&self, snapshot: &ChunkSnapshot, shape: u64) -> Option<Reread> {
-        if self.overflown {
-            Some(Reread::TooMuchChanged)
-        } else if self.shapes.iter().any(|it| *it != shape) {
-            Some(Reread::Altered)
-        } else if !self.unknown.iter().all(|it| snapshot.sees(*it)) {
-            Some(Reread::NotVisibleYet)
-        } else {
-            None
-        }
-    }
-
-    /// The keys that were touched by what the snapshot does not see, and what the stream has of them.
-    pub(super) fn touched_unseen(&self, snapshot: &ChunkSnapshot) -> HashMap<u128, Newer> {
-        let mut found: HashMap<u128, Newer> = HashMap::new();
-        let unseen = self.touched.iter().filter(|it| !snapshot.sees(it.writer));
-        for Touch { key, partial, .. } in unseen {
-            let newer = found.entry(*key).or_default();
-            newer.touched(partial.as_ref());
-        }
-        found
-    }
-
-    pub(super) fn is_emptied_unseen(&self, snapshot: &ChunkSnapshot) -> bool {
-        self.truncated.iter().any(|it| !snapshot.sees(*it))
-    }
-}
-
-/// A key, and the transaction that touched it.
-#[derive(Debug)]
-struct Touch {
-    writer: Writer,
-    key: u128,
-    /// The new row, if the stream has not all of it.
-    partial: Option<Arc<Partial>>,
-}
-
-fn push_new(list: &mut Vec<Writer>, writer: Writer) {
-    if list.last() != Some(&writer) {
-        list.push(writer);
+    /// Whether it was described as something else.
+    pub(super) fn is_altered(&self, shape: u64) -> bool {
+        self.reshaped || self.shape.is_some_and(|it| it != shape)
     }
 }
 
@@ -145,8 +79,3 @@ pub(super) fn name(relation: &Relation<'_>) -> u64 {
     (relation.schema, relation.name).hash(&mut hasher);
     hasher.finish()
 }
-
-/// Changes kept of one window: 12 MiB.
-const TOUCHED_MAX: usize = 262_144;
-/// Of their rows; windows of one time share them.
-const PARTIAL_BYTES_MAX: usize = 32 << 20;

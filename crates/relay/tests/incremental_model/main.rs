@@ -4,6 +4,7 @@
 //! of something that it has already, nor without a large value that updates leave alone. No two records ever share an id. On a standby there is no watermark
 //! but what it has replayed.
 
+mod courses;
 mod reading;
 mod server;
 #[path = "../table/mod.rs"]
@@ -16,7 +17,8 @@ use envelope::{Operation, Options, RelationDetails};
 use pgoutput::{KeepaliveLsn, Lsn, ServerMessage};
 use proptest::prelude::*;
 use relay::{
-    ChunkOutcome, Limits, Output, Progress, Relay, Settings, SnapshotState, Ticket, Timing,
+    ChunkOutcome, KeptChanges, Limits, Output, Progress, Relay, Reread, Settings, SnapshotState,
+    Ticket, Timing,
 };
 
 use reading::{Reading, Stage};
@@ -25,7 +27,7 @@ use table::{now, number};
 
 /// Keys in a chunk, and chunks under way at once.
 pub(crate) const CHUNK: u64 = 2;
-const UNDER_WAY: usize = 2;
+const UNDER_WAY: usize = 3;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
@@ -48,6 +50,10 @@ enum Step {
         lag: usize,
     },
     Row,
+    /// The reader gives one of its chunks up, to read it later.
+    Abandon {
+        which: usize,
+    },
     Acknowledge,
     Stored,
     Answer,
@@ -71,6 +77,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Keepalive),
         12 => (any::<bool>(), lag()).prop_map(|(oldest, lag)| Step::Read { oldest, lag }),
         6 => Just(Step::Row),
+        1 => any::<usize>().prop_map(|which| Step::Abandon { which }),
         12 => Just(Step::Acknowledge),
         3 => Just(Step::Stored),
         6 => Just(Step::Answer),
@@ -88,6 +95,22 @@ struct Written {
     turn: u64,
     /// LSN and ordinal of its id.
     id: (u64, u64),
+}
+
+/// What is kept of changes: often so little that windows give way.
+fn kept() -> impl Strategy<Value = KeptChanges> {
+    let (changes, bytes) = (0..6_usize, 0..600_usize);
+    prop_oneof![
+        Just(KeptChanges::default()),
+        changes.prop_map(|changes| KeptChanges {
+            changes,
+            ..KeptChanges::default()
+        }),
+        bytes.prop_map(|bytes| KeptChanges {
+            bytes,
+            ..KeptChanges::default()
+        }),
+    ]
 }
 
 /// What a record says: operation, key, values.
@@ -116,6 +139,9 @@ struct World {
     run: Run,
     seconds: u64,
     again: usize,
+    /// Because more was changed than is kept.
+    overflown: usize,
+    kept: KeptChanges,
     /// All that was ever handed out, by id.
     ids: BTreeMap<(u64, u64), Told>,
 }
@@ -190,10 +216,17 @@ impl World {
             windows: 0,
             seconds: 0,
             again: 0,
+            overflown: 0,
+            kept: KeptChanges::default(),
             ids: BTreeMap::new(),
         };
         world.settle_down();
         world
+    }
+
+    fn keep(&mut self, kept: KeptChanges) {
+        self.kept = kept;
+        self.run.relay.keep_changes(kept);
     }
 
     /// Whether the step was possible.
@@ -206,6 +239,7 @@ impl World {
             Step::Keepalive => self.keepalive(),
             Step::Read { oldest, lag } => self.read(oldest, lag),
             Step::Row => self.row(),
+            Step::Abandon { which } => self.abandon(which),
             Step::Acknowledge => self.acknowledge(),
             Step::Stored => self.stored(),
             Step::Answer => self.answer(),
@@ -284,6 +318,17 @@ impl World {
         wanted
     }
 
+    fn abandon(&mut self, which: usize) -> bool {
+        let run = &mut self.run;
+        if run.chunks.is_empty() {
+            return false;
+        }
+        let reading = run.chunks.remove(which % run.chunks.len());
+        run.relay.close_window(reading.window);
+        run.queue.push_back(reading.first);
+        true
+    }
+
     fn acknowledge(&mut self) -> bool {
         let Some(oldest) = self.topic.get(self.acknowledged) else {
             return false;
@@ -321,20 +366,30 @@ impl World {
         while self.server.kind == Kind::Primary && self.server.show(0) {}
         let (durable, slot) = (self.durable.as_ref(), self.server.slot);
         self.run = Run::start(durable, slot, &self.done, self.seconds);
+        self.keep(self.kept);
     }
 
     fn settle_down(&mut self) {
         self.seconds += 1;
         self.take_records();
+        let (kept, most) = (self.run.relay.kept_changes(), self.kept);
+        assert!(
+            kept.changes <= most.changes && kept.bytes <= most.bytes,
+            "{kept:?} is kept, of {most:?}"
+        );
         while let Some((window, outcome)) = self.run.relay.chunk_outcome() {
             let of = |it: &Reading| it.window == window;
-            let place = self.run.chunks.iter().position(of).unwrap();
+            // None, if it was given up while its rows left.
+            let Some(place) = self.run.chunks.iter().position(of) else {
+                continue;
+            };
             let reading = self.run.chunks.remove(place);
             match outcome {
                 ChunkOutcome::Done { .. } => self.done.push(reading.first),
                 ChunkOutcome::Refused(error) => panic!("{error}"),
-                ChunkOutcome::Again(_) => {
+                ChunkOutcome::Again(why) => {
                     self.again += 1;
+                    self.overflown += usize::from(why == Reread::TooMuchChanged);
                     self.run.queue.push_back(reading.first);
                 }
             }
@@ -455,6 +510,8 @@ impl World {
                 self.step(Step::Keepalive);
                 let all = self.run.queue.is_empty() && self.run.chunks.is_empty();
                 if all && self.server.slot == self.server.head {
+                    let kept = self.run.relay.kept_changes();
+                    assert_eq!((kept.changes, kept.bytes), (0, 0), "nobody needs it");
                     return;
                 }
             }
@@ -471,70 +528,18 @@ proptest! {
         on_standby in any::<bool>(),
         rows in proptest::collection::vec(0..KEYS, 0..8),
         wraps in any::<bool>(),
+        kept in kept(),
         steps in proptest::collection::vec(step(), 0..300),
     ) {
         // Ids whose low half wraps around soon, too.
         let first_xid = if wraps { (1 << 32) - 12 } else { 700 };
         let kind = if on_standby { Kind::Standby } else { Kind::Primary };
         let mut world = World::new(kind, &rows, first_xid);
+        world.keep(kept);
         for step in steps {
             world.step(step);
         }
         world.come_to_rest();
         prop_assert_eq!(world.fold(), world.server.rows());
     }
-}
-
-/// Nothing moves on a standby that nobody writes to: chunk after chunk stands at one place, also those that
-/// are read once more after a kill, and each record has an id of its own.
-#[test]
-fn chunks_at_one_place_share_no_ids() {
-    let flow = [
-        Step::Read {
-            oldest: true,
-            lag: 0,
-        },
-        Step::Keepalive,
-        Step::Row,
-        Step::Acknowledge,
-        Step::Stored,
-    ];
-    for rounds in 0..40 {
-        // Without the last step nothing becomes durable before the kill.
-        for flow in [&flow[..], &flow[..4]] {
-            let mut world = World::new(Kind::Standby, &[0, 1, 2, 3, 4, 5], 700);
-            for _ in 0..rounds {
-                for step in flow {
-                    world.step(*step);
-                }
-            }
-            let (taken, stored) = (1, false);
-            world.kill(taken, stored);
-            world.come_to_rest();
-            assert_eq!(world.fold(), world.server.rows());
-        }
-    }
-}
-
-/// A commit that is in the log and not seen yet: the chunk that does not have it is read again.
-#[test]
-fn a_commit_that_nobody_sees_yet() {
-    let mut world = World::new(Kind::Primary, &[0, 1], 700);
-    assert!(world.server.begin(0, 5));
-    assert!(world.server.commit(0));
-    let flow = [Step::Stream, Step::Answer, Step::Row, Step::Acknowledge];
-    while flow.iter().any(|step| world.step(*step)) {}
-    let newest = world.topic.last().unwrap().after;
-    // Window, rows, chunk, watermark of the first chunk, which has the row's older state.
-    for _ in 0..8 {
-        world.step(Step::Read {
-            oldest: true,
-            lag: 0,
-        });
-    }
-    while flow.iter().any(|step| world.step(*step)) {}
-    assert!(world.again >= 1);
-    assert_eq!(world.topic.last().unwrap().after, newest);
-    world.come_to_rest();
-    assert_eq!(world.fold(), world.server.rows());
 }
