@@ -32,8 +32,15 @@ fn a_table_is_stopped_before_its_request_has_its_turn() {
     execute_slowly(&postgres, "slow", "public.big");
     execute(&postgres, "two", "public\\.(nn|hot)");
     execute(&postgres, "none", "public\\.n+");
+    for (id, tables) in [
+        ("standing", "public\\.(nn|hot)"),
+        ("nothing", "public\\.n+"),
+    ] {
+        let data = json!({ "data-collections": [tables], "type": "blocking" });
+        signal(&postgres, id, "execute-snapshot", &data);
+    }
     stop("s1", "public.nn");
-    for id in ["two", "none"] {
+    for id in ["two", "none", "standing", "nothing"] {
         wait_for("the note", LIMIT, || {
             noted(&config, id).filter(|it| it["unwanted"] == json!(["public.nn"]))
         });
@@ -46,6 +53,8 @@ fn a_table_is_stopped_before_its_request_has_its_turn() {
     assert_eq!(over(&mut walferry, "slow"), "stopped");
     assert_eq!(over(&mut walferry, "two"), "done");
     assert_eq!(over(&mut walferry, "none"), "stopped");
+    assert_eq!(over(&mut walferry, "standing"), "done");
+    assert_eq!(over(&mut walferry, "nothing"), "stopped");
     let told = |log: &str| log.matches("STOPPED_NOTHING").count();
     let before = told(&walferry.log());
     stop("s3", "public.hot");
@@ -53,6 +62,6 @@ fn a_table_is_stopped_before_its_request_has_its_turn() {
         (told(&walferry.log()) > before).then_some(())
     });
     end(walferry);
-    assert_eq!(reads(&events(&config, "hot")), 30);
+    assert_eq!(reads(&events(&config, "hot")), 60);
     assert_eq!(reads(&events(&config, "nn")), 0);
 }

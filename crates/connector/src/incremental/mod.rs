@@ -8,6 +8,9 @@
 //!                   └────────── progress topic <── what Kafka has ──────┘
 //! ```
 //!
+//! By `names.rs` and `origin.rs` a signal that comes a second time is known again; `stopping.rs` says what a stop
+//! finds, and `reading.rs` whether the reader is still there.
+//!
 //! A request of the kind `blocking` takes another way: the loop makes a copy for it (`blocking.rs`, and
 //! `copy/`), while `watch.rs` listens in the stream's place.
 //!
