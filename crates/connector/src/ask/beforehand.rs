@@ -19,7 +19,7 @@ pub(super) async fn is_read(config: &Config, sql: &SqlClient) -> Result<(), AskE
         Some(true) => Ok(()),
         Some(false) => {
             say(&format!(
-                "nobody reads slot {slot} now: the next `walferry run` takes the request up"
+                "nobody reads slot {slot} now: the next `walferry run` takes it up"
             ));
             Ok(())
         }
@@ -42,37 +42,86 @@ pub(super) async fn checked(
     table: &str,
     how: (Kind, Option<&str>),
 ) -> Result<(), AskError> {
-    const QUERY: &str = "SELECT pg_catalog.to_regclass($1) IS NOT NULL, \
-         coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass($1), 'SELECT') \
-             OR pg_catalog.has_any_column_privilege(pg_catalog.to_regclass($1), 'SELECT'), false)";
-    const DOING: &str = "look at the table";
-    let refused = |reason: &str| {
+    let refused = |table: &str, reason: &str| {
         let (table, reason) = (table.to_owned(), reason.to_owned());
         Err(AskError::Table { table, reason })
     };
-    let Some((schema, name)) = table.split_once('.') else {
-        return refused("has no schema: write schema.table");
+    let Some((schema, name)) = named(table) else {
+        return refused(&format!("{table:?}"), "is no name: write schema.table");
     };
+    let found = look(sql, schema, name).await?;
+    if config.signals.table_name().as_deref() == Some(table) {
+        return refused(table, ARE_SIGNALS);
+    }
+    let published = copy::published(sql, &config.postgres.publication, &config.tables).await?;
+    let published = published.iter().any(|(of, it)| of == schema && it == name);
+    match found {
+        None => refused(table, "does not exist"),
+        Some((relkind, _)) if !published => refused(table, unpublished(relkind)),
+        Some((_, false)) => refused(table, "may not be read by this role: GRANT SELECT"),
+        Some(_) => match incremental::objection(config, sql, table, how).await? {
+            Some(reason) => refused(table, &format!("cannot be read: {reason}")),
+            None => Ok(()),
+        },
+    }
+}
+
+/// The schema and the name.
+fn named(table: &str) -> Option<(&str, &str)> {
+    let parts = table.split_once('.');
+    parts.filter(|(schema, name)| !schema.is_empty() && !name.is_empty())
+}
+
+/// Of a relation that exists, its kind, and whether it may be read.
+async fn look(
+    sql: &SqlClient,
+    schema: &str,
+    name: &str,
+) -> Result<Option<(char, bool)>, PostgresError> {
+    const QUERY: &str = "SELECT c.relkind, pg_catalog.has_table_privilege(c.oid, 'SELECT') \
+             OR pg_catalog.has_any_column_privilege(c.oid, 'SELECT') \
+         FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass($1)";
     let quoted = qualified(schema, name);
     let asked = async {
         let rows = sql.query_typed(QUERY, &[(&quoted, Type::TEXT)]).await?;
-        let row = rows.first();
-        let flag = |place| row.map_or(Ok(false), |row| row.try_get::<_, bool>(place));
-        Ok((flag(0)?, flag(1)?))
+        let Some(row) = rows.first() else {
+            return Ok(None);
+        };
+        let relkind: i8 = row.try_get(0)?;
+        Ok(Some((char::from(relkind.cast_unsigned()), row.try_get(1)?)))
     };
-    let (exists, readable) = sql::ask(DOING, asked).await?;
-    let published = copy::published(sql, &config.postgres.publication, &config.tables).await?;
-    let published = published.iter().any(|(of, it)| of == schema && it == name);
-    match (exists, published, readable) {
-        (false, ..) => refused("does not exist"),
-        (_, false, _) => refused(
-            "is not published: tables.include must match it and the publication have it; of a partitioned \
-             table, name the partitions",
-        ),
-        (.., false) => refused("may not be read by this role: GRANT SELECT"),
-        _ => match incremental::objection(config, sql, table, how).await? {
-            Some(reason) => refused(&format!("cannot be read: {reason}")),
-            None => Ok(()),
-        },
+    sql::ask("look at the table", asked).await
+}
+
+/// Why what has this `pg_class.relkind` is not published, and what helps.
+fn unpublished(relkind: char) -> &'static str {
+    match relkind {
+        'r' => "is not published: tables.include must match it and the publication have it",
+        'p' => {
+            "is partitioned, and published by its partitions, if at all: name them \
+             (tables.include must match each)"
+        }
+        'v' => "is a view, which has no changes of its own: name the tables it reads from",
+        'm' => {
+            "is a materialized view, whose REFRESH is not decoded: name the tables it reads from"
+        }
+        'f' => "is a foreign table, whose changes happen on another server",
+        _ => "is no table",
+    }
+}
+
+const ARE_SIGNALS: &str = "is the signal table (envelope.signal.data.collection): its rows are signals, \
+     which are never published";
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn a_name_has_two_parts() {
+        assert_eq!(named("public.a.b"), Some(("public", "a.b")));
+        for table in ["", "users", ".users", "public."] {
+            assert_eq!(named(table), None, "{table}");
+        }
     }
 }

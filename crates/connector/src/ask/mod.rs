@@ -2,6 +2,7 @@
 //! how far it has come, from what it notes in the progress topic.
 
 mod beforehand;
+mod noted;
 mod wait;
 mod way;
 
@@ -136,6 +137,7 @@ pub async fn ask(
     let sql = SqlClient::connect(&credentials::conninfo(config).await?).await?;
     let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let id = format!("cli-{}", since_epoch.as_millis());
+    beforehand::is_read(config, &sql).await?;
     let (kind, data, waits) = match ask {
         Ask::Execute {
             tables,
@@ -144,7 +146,6 @@ pub async fn ask(
             kind,
             detach,
         } => {
-            beforehand::is_read(config, &sql).await?;
             for table in &tables {
                 beforehand::checked(config, &sql, table, (kind, surrogate_key.as_deref())).await?;
             }
@@ -163,9 +164,18 @@ pub async fn ask(
             });
             ("execute-snapshot", data, !detach)
         }
-        Ask::Stop(id) => ("stop-snapshot", json!({ "id": id }), false),
-        Ask::Pause => ("pause-snapshot", json!({}), false),
-        Ask::Resume => ("resume-snapshot", json!({}), false),
+        Ask::Stop(of) => {
+            noted::tell(config, of.as_deref()).await?;
+            ("stop-snapshot", json!({ "id": of }), false)
+        }
+        Ask::Pause => {
+            noted::tell(config, None).await?;
+            ("pause-snapshot", json!({}), false)
+        }
+        Ask::Resume => {
+            noted::tell(config, None).await?;
+            ("resume-snapshot", json!({}), false)
+        }
     };
     let way = Way::of(config, &sql).await?;
     way.emit(&id, kind, &data).await?;
