@@ -356,9 +356,9 @@ Examples:
   walferry verify -c walferry.yaml --table public.users --sample 100
   walferry verify -c walferry.yaml --skip-topics --tables
 
-Changes nothing in Kafka. Comparing tables takes a temporary slot for a moment, and needs a walferry
-that runs. Exits 0 when all is as promised (repeats are), 3 with errors, 4 with warnings only, 7 when
-a signal came first.";
+Changes nothing in Kafka. Comparing tables takes a temporary slot for a moment, and needs a
+walferry that runs. Exits 0 when all is as promised (repeats are), 3 with errors, 4 with warnings
+only, 7 when a signal came first.";
 
 const STATUS_EXAMPLES: &str = "\
 Examples:
