@@ -1,6 +1,7 @@
 //! End-to-end tests on real servers, one behaviour a file. Run by `cargo xtask test`.
 
 mod ask;
+mod ask_alone;
 mod blocking;
 mod blocking_elsewhere;
 mod blocking_ends;

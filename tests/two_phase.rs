@@ -289,7 +289,7 @@ fn a_forgotten_prepared_transaction_is_named() {
     let said = config.command("status").output().expect("walferry status");
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     assert!(
-        said.contains("is streaming")
+        said.contains(": streaming")
             && said.contains(&format!("by {owner} in postgres"))
             && said.contains("bytes of WAL in all")
             && said.contains("ROLLBACK PREPARED 'left';"),

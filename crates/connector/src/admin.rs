@@ -18,12 +18,20 @@ use crate::telemetry::{self, Telemetry, Verdict};
 
 /// The address could not be listened on, though the configuration asks for it.
 #[derive(Debug, thiserror::Error)]
-#[error("admin.listen: cannot listen on {address}: {source}; choose another, or off")]
+#[error("admin.listen: cannot listen on {address}: {source}{}; choose another, or off", perhaps(.source))]
 pub struct AdminError {
     /// The configured address.
     pub address: String,
     /// The operating system's reason.
     pub source: io::Error,
+}
+
+/// Who has the address, most likely.
+fn perhaps(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => " (perhaps a walferry with this file runs already)",
+        _ => "",
+    }
 }
 
 /// The server, listening and not yet answering.
@@ -55,9 +63,10 @@ impl Admin {
                 source,
             }),
             (Err(error), Chosen::ByDefault) => {
+                let perhaps = perhaps(&error);
                 tracing::warn!(
                     %address,
-                    %error,
+                    error = %format_args!("{error}{perhaps}"),
                     "no admin page: its address cannot be had; set admin.listen to another, or off"
                 );
                 Ok(None)

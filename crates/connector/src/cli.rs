@@ -148,21 +148,27 @@ pub struct Snapshot {
     #[arg(long = "table", value_name = "SCHEMA.TABLE", group = "what")]
     pub tables: Vec<String>,
     /// Only rows that meet this condition, an SQL expression.
-    #[arg(long = "where", value_name = "CONDITION", requires = "tables")]
+    #[arg(
+        long = "where",
+        value_name = "CONDITION",
+        requires = "tables",
+        conflicts_with_all = NOT_FOR_ROWS
+    )]
     pub filter: Option<String>,
     /// Read all rows at one point, at full pace, with or without a key; the stream stands meanwhile.
-    #[arg(long, requires = "tables")]
+    #[arg(long, requires = "tables", conflicts_with_all = NOT_FOR_ROWS)]
     pub blocking: bool,
     /// Read in the order of these columns of a unique index, with commas between.
     #[arg(
         long,
         value_name = "COLUMNS",
         requires = "tables",
-        conflicts_with = "blocking"
+        conflicts_with = "blocking",
+        conflicts_with_all = NOT_FOR_ROWS
     )]
     pub surrogate_key: Option<String>,
     /// Ask, and do not wait for the end.
-    #[arg(long, requires = "tables")]
+    #[arg(long, requires = "tables", conflicts_with_all = NOT_FOR_ROWS)]
     pub detach: bool,
     /// Stop the snapshot with this id, or all that are under way.
     #[arg(long, value_name = "ID", num_args = 0..=1, group = "what")]
@@ -177,6 +183,10 @@ pub struct Snapshot {
     #[command(flatten)]
     pub logs: Logs,
 }
+
+/// What is said of rows means nothing beside these. clap excuses what is required from being there where that
+/// conflicts with what is.
+const NOT_FOR_ROWS: [&str; 3] = ["stop", "pause", "resume"];
 
 /// `walferry outbox`.
 #[derive(Debug, Subcommand)]
@@ -346,9 +356,9 @@ Examples:
   walferry verify -c walferry.yaml --table public.users --sample 100
   walferry verify -c walferry.yaml --skip-topics --tables
 
-Changes nothing in Kafka. Comparing tables takes a temporary slot for a moment, and needs a walferry
-that runs. Exits 0 when all is as promised (repeats are), 3 with errors, 4 with warnings only, 7 when
-a signal came first.";
+Changes nothing in Kafka. Comparing tables takes a temporary slot for a moment, and needs a
+walferry that runs. Exits 0 when all is as promised (repeats are), 3 with errors, 4 with warnings
+only, 7 when a signal came first.";
 
 const STATUS_EXAMPLES: &str = "\
 Examples:
@@ -428,12 +438,28 @@ mod tests {
             "walferry verify --tables --table public.a",
             "walferry verify --skip-topics --topic a",
             "walferry completions cobol",
+            "walferry snapshot",
+            "walferry snapshot --where x",
+            "walferry snapshot --pause --where x",
+            "walferry snapshot --stop --blocking",
+            "walferry snapshot --stop a --surrogate-key id",
+            "walferry snapshot --pause --detach",
+            "walferry snapshot --resume --detach",
+            "walferry snapshot --pause --table public.a",
         ] {
             let error = parse(line).unwrap_err();
             assert_eq!(error.exit_code(), i32::from(Exit::Usage.code()), "{line}");
         }
         assert_eq!(parse("walferry --version").unwrap_err().exit_code(), 0);
         assert!(parse("walferry run --log-level info,connector::kafka=debug").is_ok());
+        for line in [
+            "walferry snapshot --table public.a --where x --detach --surrogate-key id",
+            "walferry snapshot --table public.a --table public.b --blocking",
+            "walferry snapshot --stop",
+            "walferry snapshot --stop a",
+        ] {
+            assert!(parse(line).is_ok(), "{line}");
+        }
     }
 
     #[test]

@@ -67,12 +67,15 @@ impl Exit {
             Self::Done => "done as asked",
             Self::Unexpected => "an unexpected error",
             Self::Usage => "wrong command line or configuration; nothing was touched",
-            Self::CheckErrors => "check or verify found errors",
+            Self::CheckErrors => {
+                "check or verify found errors, or snapshot a table that cannot be read"
+            }
             Self::CheckWarnings => "check or verify found warnings, no errors",
             Self::DrainTimeout => "shutdown.timeout passed before Kafka had acknowledged all",
             Self::Interrupted => "ended at once by a second signal",
             Self::NotReached => {
-                "ended by a signal before the position of --until was reached, or verify was done"
+                "ended by a signal before the position of --until was reached, or verify was done; or snapshot was \
+                 stopped, or its end is not known"
             }
             Self::Halted(halt) => halt.title(),
         }

@@ -33,3 +33,4 @@ pub mod supervisor;
 pub mod telemetry;
 pub mod unpublished;
 pub mod verify;
+pub mod words;

@@ -152,7 +152,7 @@ impl Observer {
             return;
         }
         let view = self.telemetry.snapshot().view();
-        if let Some(snapshot) = view.filter(|snapshot| !snapshot.over) {
+        if let Some(snapshot) = view.filter(|snapshot| !snapshot.over && !snapshot.paused) {
             info!(
                 tables = snapshot.tables,
                 tables_read = snapshot.tables_read,

@@ -98,6 +98,14 @@ pub enum SignalError {
         /// What should stand there.
         expected: &'static str,
     },
+    /// The same, of a signal that said who it is.
+    #[error("the signal {id:?}: {error}")]
+    Named {
+        /// What its sender calls it.
+        id: String,
+        /// What is the matter with it.
+        error: Box<SignalError>,
+    },
     /// More than a request's note can hold.
     #[error("it has {bytes} bytes, and at most {SIGNAL_BYTES_MAX} are read")]
     TooLarge {
@@ -109,6 +117,17 @@ pub enum SignalError {
     Expression,
 }
 
+impl SignalError {
+    /// Of the signal with this id.
+    fn of(self, id: &str) -> Self {
+        Self::Named {
+            id: id.chars().take(ID_LENGTH_SHOWN).collect(),
+            error: Box::new(self),
+        }
+    }
+}
+
+const ID_LENGTH_SHOWN: usize = 100;
 /// What is asked for is noted in one record of the progress topic, with more beside it.
 const SIGNAL_BYTES_MAX: usize = 64 << 10;
 
@@ -128,8 +147,10 @@ impl Signal {
         match signalled {
             Signalled::Row { id, kind, data } => {
                 let id = id.as_deref().ok_or(SignalError::Missing("id"))?;
-                let kind = kind.as_deref().ok_or(SignalError::Missing("type"))?;
-                Self::parse(id, kind, data.as_deref().unwrap_or_default())
+                let untyped = || SignalError::Missing("type").of(id);
+                let kind = kind.as_deref().ok_or_else(untyped)?;
+                let signal = Self::parse(id, kind, data.as_deref().unwrap_or_default());
+                signal.map_err(|error| error.of(id))
             }
             Signalled::Message(content) => Self::of_json(content, None),
         }
@@ -142,14 +163,15 @@ impl Signal {
     pub fn of_json(bytes: &[u8], id: Option<String>) -> Result<Self, SignalError> {
         let whole: Whole = serde_json::from_slice(bytes).map_err(malformed(WHOLE))?;
         let id = whole.id.or(id).ok_or(SignalError::Missing("id"))?;
-        let kind = whole.kind.ok_or(SignalError::Missing("type"))?;
+        let untyped = || SignalError::Missing("type").of(&id);
+        let kind = whole.kind.ok_or_else(untyped)?;
         let data = match whole.data {
             None | Some(Value::Null) => String::new(),
             // Debezium's tables and tools often hold the data as text.
             Some(Value::String(text)) => text,
             Some(data) => data.to_string(),
         };
-        Self::parse(&id, &kind, &data)
+        Self::parse(&id, &kind, &data).map_err(|error| error.of(&id))
     }
 
     /// Reads a signal's three parts.
@@ -407,5 +429,11 @@ mod tests {
         };
         assert_eq!(Signal::of_stream(&nothing), Err(SignalError::Missing("id")));
         assert!(Signal::of_json(b"\xff", None).is_err());
+        let unknown = br#"{"id": "a7", "type": "secret"}"#;
+        let error = Signal::of_json(unknown, None).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the signal \"a7\": its type is none of"),
+            "{error}"
+        );
     }
 }

@@ -376,7 +376,11 @@ impl Start<'_> {
         }
         let (slot, session) = (&config.postgres.slot, made.session);
         let copies = snapshot == SnapshotState::Running;
-        info!(slot, at = %start.end, "streaming");
+        match start.end {
+            // The rows' point is not known yet.
+            Lsn::ZERO => info!(slot, "streaming, once the rows that are there are read"),
+            at => info!(slot, %at, "streaming"),
+        }
         Driver::new(Parts {
             stream: made.stream,
             copy: copies.then(|| self.copy(made.rows, made.noted, &made.site)),

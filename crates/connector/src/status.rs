@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::config::{Config, Listen};
 use crate::preflight::quote::literal;
+use crate::words::counted;
 
 /// Why nothing can be said.
 #[derive(Debug, thiserror::Error)]
@@ -76,10 +77,13 @@ pub fn text(status: &Value) -> String {
     };
     let (name, stage) = (word(&status["name"]), word(&status["stage"]));
     let seconds = word(&status["uptime_seconds"]);
-    let mut out = format!("{name} is {stage} for {seconds} s{reason}\n\n");
+    let mut out = format!("{name}: {stage}{reason}\nup for {seconds} s\n\n");
     ladder(&mut out, status);
     rates(&mut out, status);
-    snapshot(&mut out, &status["snapshot"]);
+    // One that was given up has no end of its own: the stage tells.
+    if status["stage"].as_str() != Some("streaming") {
+        snapshot(&mut out, &status["snapshot"]);
+    }
     for request in list(&status["snapshots"]) {
         asked_for(&mut out, request);
     }
@@ -147,16 +151,20 @@ fn rates(out: &mut String, status: &Value) {
     }
 }
 
-/// The rows that are there, while this process reads them or has done so.
+/// The rows that are there, while this process reads them.
 fn snapshot(out: &mut String, snapshot: &Value) {
-    if snapshot.is_null() {
+    if snapshot.is_null() || snapshot["over"].as_bool() == Some(true) {
         return;
     }
-    let (read, tables) = (word(&snapshot["tables_read"]), word(&snapshot["tables"]));
-    let (rows, pauses) = (word(&snapshot["rows"]), word(&snapshot["pauses"]));
+    let (read, tables) = (word(&snapshot["tables_read"]), &snapshot["tables"]);
+    let (tables, rows) = (several(tables, "table"), several(&snapshot["rows"], "row"));
+    let pauses = match snapshot["paused"].as_bool() {
+        Some(true) => "now, until the server keeps less WAL".to_owned(),
+        _ => several(&snapshot["pauses"], "time"),
+    };
     let _ = writeln!(
         out,
-        "  snapshot      {read} of {tables} tables, {rows} rows, paused {pauses} times"
+        "  snapshot      {read} of {tables}, {rows}, paused {pauses}"
     );
 }
 
@@ -167,15 +175,15 @@ fn asked_for(out: &mut String, request: &Value) {
         let _ = writeln!(out, "  asked for     {id}, {kind}: waits for its turn");
         return;
     }
-    let (table, left) = (word(&request["table"]), word(&request["tables_left"]));
-    let rows = word(&request["rows"]);
+    let (table, left) = (word(&request["table"]), &request["tables_left"]);
+    let (left, rows) = (several(left, "table"), several(&request["rows"], "row"));
     let paused = match request["paused"].as_bool() {
         Some(true) => ", paused",
         _ => "",
     };
     let _ = writeln!(
         out,
-        "  asked for     {id}, {kind}: {table}, {left} tables left with it, {rows} rows{paused}"
+        "  asked for     {id}, {kind}: {table}, {left} left with it, {rows}{paused}"
     );
 }
 
@@ -216,6 +224,10 @@ fn word(value: &Value) -> String {
     }
 }
 
+fn several(value: &Value, one: &str) -> String {
+    counted(value.as_u64().unwrap_or_default(), one)
+}
+
 fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
@@ -238,7 +250,7 @@ mod tests {
     #[test]
     fn the_slow_stage_and_the_forgotten_transaction_are_named() {
         let status = json!({
-            "name": "shop", "stage": "streaming", "reason": null, "uptime_seconds": 61,
+            "name": "shop", "stage": "snapshot", "reason": null, "uptime_seconds": 61,
             "positions": {"server": "0/3000000", "received": "0/3000000", "published": "0/2FFFFF0",
                           "acknowledged": "0/1000000", "confirmed": "0/FFFFF0"},
             "lag_bytes": 33_554_448, "lag_seconds": 0.25, "records_per_second": 12.4, "bytes_per_second": 800.0,
@@ -254,7 +266,8 @@ mod tests {
             "tables": [{"table": "public.users", "total": 3}]
         });
         expect![[r#"
-            shop is streaming for 61 s
+            shop: snapshot
+            up for 61 s
 
               server        0/3000000
               received      0/3000000
@@ -278,6 +291,26 @@ mod tests {
               public.users                                        3
         "#]]
         .assert_eq(&text(&status));
+    }
+
+    #[test]
+    fn a_snapshot_that_is_over_is_not_told_of() {
+        let said = |stage: &str, over: bool| {
+            let snapshot =
+                json!({"tables": 1, "tables_read": 0, "rows": 1, "pauses": 0, "over": over});
+            text(
+                &json!({"name": "shop", "stage": stage, "uptime_seconds": 3, "snapshot": snapshot}),
+            )
+        };
+        let (begun, over) = (said("snapshot", false), said("snapshot", true));
+        let given_up = said("streaming", false);
+        assert!(!given_up.contains("paused"), "{given_up}");
+        assert!(
+            begun.contains("  snapshot      0 of 1 table, 1 row, paused 0 times\n"),
+            "{begun}"
+        );
+        assert!(begun.starts_with("shop: snapshot\nup for 3 s\n"), "{begun}");
+        assert!(!over.contains("paused"), "{over}");
     }
 
     #[test]

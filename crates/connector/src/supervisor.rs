@@ -18,6 +18,8 @@ use crate::halt::{Halt, Halted};
 use crate::kafka::{Class as KafkaClass, KafkaError};
 use crate::observer::Observer;
 use crate::postgres::{Class as PostgresClass, PostgresError};
+use crate::preflight::finding::Severity;
+use crate::preflight::report::Report;
 use crate::start::{Memory, Start, StartError};
 use crate::telemetry::Peer;
 
@@ -165,15 +167,29 @@ fn after_lost(error: &PostgresError) -> Next {
     }
 }
 
+/// What the check has found, as the halt that says the same, if there is one.
+fn refused(report: &Report) -> Next {
+    match report.refusal() {
+        Some(Exit::Halted(halt)) => {
+            let errors = report.findings().iter();
+            let errors = errors.filter(|finding| finding.severity == Severity::Error);
+            let seen = errors.take(ERRORS_SHOWN_MAX);
+            let seen: Vec<_> = seen
+                .map(|it| format!("{} {}: {}", it.code, it.subject, it.problem))
+                .collect();
+            Next::halt(halt, &seen.join(" "))
+        }
+        exit => Next::Stop(Outcome::Exit(exit.unwrap_or(Exit::CheckErrors))),
+    }
+}
+
 fn next_after_start(error: StartError) -> Next {
     match error {
         StartError::Halted(halted) => Next::Stop(Outcome::Halted(halted)),
         StartError::Postgres(error) => after_postgres(&error),
         StartError::Kafka(error) => after_kafka(&error),
         StartError::Progress(error) => after_kafka_class(error.class(), &error),
-        StartError::Refused(report) => {
-            Next::Stop(Outcome::Exit(report.refusal().unwrap_or(Exit::CheckErrors)))
-        }
+        StartError::Refused(report) => refused(&report),
         StartError::Unreadable(peer, problem) => Next::Again(peer, problem),
         StartError::Configuration(problem) => Next::Stop(Outcome::Misconfigured(problem)),
     }
@@ -252,10 +268,13 @@ impl Pauses {
 
 /// A connection that lasted this long was a good one.
 const LASTING: Duration = Duration::from_secs(10);
+/// The findings themselves are in the log.
+const ERRORS_SHOWN_MAX: usize = 5;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::preflight::finding::{Finding, Subject};
 
     #[test]
     fn pauses_grow_to_the_bound_and_begin_anew_after_a_good_connection() {
@@ -268,6 +287,22 @@ mod tests {
         assert!(taken[0] <= min && taken[0] >= min * 3 / 4, "{taken:?}");
         assert!(taken[5] <= max && taken[5] >= max * 3 / 4, "{taken:?}");
         assert!(pauses.next(LASTING) <= min);
+    }
+
+    #[test]
+    fn what_the_check_finds_is_the_halt_that_says_the_same() {
+        let problem = "It has no replica identity.";
+        let subject = Subject::Table("public.heap".to_owned());
+        let finding = Finding::error("IDENTITY_NOTHING", subject, problem.to_owned());
+        let Next::Stop(Outcome::Halted(halted)) = refused(&Report::new(vec![finding])) else {
+            panic!("it is none");
+        };
+        assert_eq!(halted.halt, Halt::IdentityMissing);
+        let said = halted.to_string();
+        assert!(
+            said.starts_with("IDENTITY_MISSING: ") && said.contains(problem),
+            "{said}"
+        );
     }
 
     #[test]

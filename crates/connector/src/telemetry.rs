@@ -165,6 +165,11 @@ impl Telemetry {
         state.slot_confirmed = confirmed;
     }
 
+    /// What the run is doing.
+    fn stage(&self) -> Stage {
+        self.lock().stage
+    }
+
     /// Where the readers of existing rows count.
     pub fn snapshot(&self) -> SnapshotGauge {
         self.lock().snapshot.clone()

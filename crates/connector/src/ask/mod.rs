@@ -1,27 +1,25 @@
 //! `walferry snapshot`: asks the walferry that runs for the rows of tables, by a message in the WAL, and shows
 //! how far it has come, from what it notes in the progress topic.
 
+mod beforehand;
+mod noted;
+mod wait;
 mod way;
 
-use std::io::{IsTerminal as _, Write as _};
-use std::time::{Duration, SystemTime};
+use std::io::Write as _;
+use std::time::SystemTime;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::{Value, json};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
-use tokio_postgres::types::Type;
 
+use self::wait::Wait;
 use self::way::Way;
 use crate::config::Config;
-use crate::copy;
 use crate::credentials::{self, Unreadable};
 use crate::exit::Exit;
-use crate::incremental::{self, Request, State};
-use crate::kafka::{GONE_LOOKS, KafkaError, ProgressError, ProgressReader};
+use crate::kafka::{KafkaError, ProgressError};
 use crate::postgres::PostgresError;
-use crate::postgres::sql::{self, SqlClient};
-use crate::preflight::quote::qualified;
+use crate::postgres::sql::SqlClient;
 use crate::signal::Kind;
 
 /// What is asked.
@@ -139,6 +137,7 @@ pub async fn ask(
     let sql = SqlClient::connect(&credentials::conninfo(config).await?).await?;
     let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let id = format!("cli-{}", since_epoch.as_millis());
+    beforehand::is_read(config, &sql).await?;
     let (kind, data, waits) = match ask {
         Ask::Execute {
             tables,
@@ -147,9 +146,8 @@ pub async fn ask(
             kind,
             detach,
         } => {
-            is_read(config, &sql).await?;
             for table in &tables {
-                checked(config, &sql, table, (kind, surrogate_key.as_deref())).await?;
+                beforehand::checked(config, &sql, table, (kind, surrogate_key.as_deref())).await?;
             }
             let names: Vec<String> = tables.iter().map(|table| regex::escape(table)).collect();
             let condition = |name: &String| {
@@ -166,189 +164,33 @@ pub async fn ask(
             });
             ("execute-snapshot", data, !detach)
         }
-        Ask::Stop(id) => ("stop-snapshot", json!({ "id": id }), false),
-        Ask::Pause => ("pause-snapshot", json!({}), false),
-        Ask::Resume => ("resume-snapshot", json!({}), false),
+        Ask::Stop(of) => {
+            noted::tell(config, of.as_deref()).await?;
+            ("stop-snapshot", json!({ "id": of }), false)
+        }
+        Ask::Pause => {
+            noted::tell(config, None).await?;
+            ("pause-snapshot", json!({}), false)
+        }
+        Ask::Resume => {
+            noted::tell(config, None).await?;
+            ("resume-snapshot", json!({}), false)
+        }
     };
     let way = Way::of(config, &sql).await?;
     way.emit(&id, kind, &data).await?;
     say(&format!("asked for {kind} as {id}"));
     match waits {
-        true => wait(config, &way, &id, shutdown).await,
+        true => {
+            Wait::new(config, &sql, &way, &id)
+                .await?
+                .run(shutdown)
+                .await
+        }
         false => Ok(Exit::Done),
-    }
-}
-
-/// Says when nobody reads the slot now, and refuses where there is none.
-async fn is_read(config: &Config, sql: &SqlClient) -> Result<(), AskError> {
-    const QUERY: &str =
-        "SELECT active FROM pg_catalog.pg_replication_slots WHERE slot_name = $1::text::name";
-    let slot = &config.postgres.slot;
-    let asked = async { sql.query_typed(QUERY, &[(slot, Type::TEXT)]).await };
-    let rows = sql::ask("look at the slot", asked).await?;
-    let Some(row) = rows.first() else {
-        let slot = slot.clone();
-        return Err(AskError::NoSlot { slot });
-    };
-    if !row.try_get(0).unwrap_or(true) {
-        say(&format!(
-            "nobody reads slot {slot} now: the next `walferry run` takes the request up"
-        ));
-    }
-    Ok(())
-}
-
-/// What would be refused later is refused now.
-async fn checked(
-    config: &Config,
-    sql: &SqlClient,
-    table: &str,
-    how: (Kind, Option<&str>),
-) -> Result<(), AskError> {
-    const QUERY: &str = "SELECT pg_catalog.to_regclass($1) IS NOT NULL, \
-         coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass($1), 'SELECT') \
-             OR pg_catalog.has_any_column_privilege(pg_catalog.to_regclass($1), 'SELECT'), false)";
-    const DOING: &str = "look at the table";
-    let refused = |reason: &str| {
-        let (table, reason) = (table.to_owned(), reason.to_owned());
-        Err(AskError::Table { table, reason })
-    };
-    let Some((schema, name)) = table.split_once('.') else {
-        return refused("has no schema: write schema.table");
-    };
-    let quoted = qualified(schema, name);
-    let asked = async {
-        let rows = sql.query_typed(QUERY, &[(&quoted, Type::TEXT)]).await?;
-        let row = rows.first();
-        let flag = |place| row.map_or(Ok(false), |row| row.try_get::<_, bool>(place));
-        Ok((flag(0)?, flag(1)?))
-    };
-    let (exists, readable) = sql::ask(DOING, asked).await?;
-    let published = copy::published(sql, &config.postgres.publication, &config.tables).await?;
-    let published = published.iter().any(|(of, it)| of == schema && it == name);
-    match (exists, published, readable) {
-        (false, ..) => refused("does not exist"),
-        (_, false, _) => refused(
-            "is not published: tables.include must match it and the publication have it; of a partitioned \
-             table, name the partitions",
-        ),
-        (.., false) => refused("may not be read by this role: GRANT SELECT"),
-        _ => match incremental::objection(config, sql, table, how).await? {
-            Some(reason) => refused(&format!("cannot be read: {reason}")),
-            None => Ok(()),
-        },
-    }
-}
-
-async fn wait(
-    config: &Config,
-    way: &Way<'_>,
-    id: &str,
-    shutdown: &mut watch::Receiver<bool>,
-) -> Result<Exit, AskError> {
-    let properties = credentials::properties(config).await?;
-    let (topic, slot) = (&config.topics.progress, &config.postgres.slot);
-    let reader = ProgressReader::new(&properties, topic, slot, KAFKA_TIMEOUT);
-    let reader = reader.map_err(ProgressError::from)?;
-    let bar = bar();
-    let (begun, mut stopping, mut told) = (Instant::now(), false, String::new());
-    // Of looks since the note was seen.
-    let mut missed = None;
-    loop {
-        tokio::select! {
-            _ = shutdown.wait_for(|asked| *asked), if !stopping => {
-                stopping = true;
-                way.emit(&format!("{id}-stop"), "stop-snapshot", &json!({ "id": id })).await?;
-                say("asked to stop it; a second signal leaves it as it is");
-            }
-            () = sleep(LOOK_EVERY) => {}
-        }
-        let noted = match reader.read().await {
-            Err(
-                ProgressError::TopicMissing { .. } | ProgressError::Kafka(KafkaError::UnknownTopic),
-            ) => None,
-            stored => stored?.requests.remove(id),
-        };
-        let line = match (noted, missed) {
-            (Some(request), _) => {
-                missed = Some(0);
-                if let Some(exit) = over(&request, &bar)? {
-                    return Ok(exit);
-                }
-                line(&request)
-            }
-            // Kafka may not know the topic for a moment.
-            (None, Some(looks)) if looks < GONE_LOOKS => {
-                missed = Some(looks + 1);
-                continue;
-            }
-            (None, Some(_)) => {
-                bar.finish_and_clear();
-                let (id, topic) = (id.to_owned(), topic.clone());
-                return Err(AskError::Gone { id, topic });
-            }
-            (None, None) if begun.elapsed() > HINT_AFTER => {
-                "no walferry has taken it yet; the next one that comes there does".to_owned()
-            }
-            (None, None) => continue,
-        };
-        if line != told {
-            bar.set_message(line.clone());
-            if bar.is_hidden() {
-                say(&line);
-            }
-            told = line;
-        }
-        bar.tick();
-    }
-}
-
-/// The exit, once it is over.
-fn over(request: &Request, bar: &ProgressBar) -> Result<Option<Exit>, AskError> {
-    if request.state == State::Running {
-        return Ok(None);
-    }
-    bar.finish_and_clear();
-    let rows = request.rows;
-    match request.state {
-        State::Failed => Err(AskError::LeftOut(request.problems.join("; "))),
-        State::Stopped => {
-            say(&format!("stopped after {rows} rows"));
-            Ok(Some(Exit::NotReached))
-        }
-        State::Done | State::Running => {
-            say(&format!("done: {rows} rows in {} chunks", request.chunks));
-            Ok(Some(Exit::Done))
-        }
-    }
-}
-
-fn line(request: &Request) -> String {
-    let table = request.tables.as_ref().and_then(|tables| tables.first());
-    let table = table.map_or("waiting", String::as_str);
-    let paused = if request.paused { ", paused" } else { "" };
-    format!(
-        "{table}: {} rows, {} chunks{paused}",
-        request.rows, request.chunks
-    )
-}
-
-fn bar() -> ProgressBar {
-    let target = match std::io::stderr().is_terminal() {
-        true => ProgressDrawTarget::stderr(),
-        false => ProgressDrawTarget::hidden(),
-    };
-    let bar = ProgressBar::with_draw_target(None, target);
-    match ProgressStyle::with_template("{spinner} {msg} ({elapsed})") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
     }
 }
 
 fn say(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
-
-const KAFKA_TIMEOUT: Duration = Duration::from_secs(30);
-const LOOK_EVERY: Duration = Duration::from_millis(300);
-const HINT_AFTER: Duration = Duration::from_secs(10);

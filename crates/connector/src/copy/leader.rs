@@ -1,7 +1,7 @@
 //! The task that leads the readers: one snapshot, its tables, their pieces, and so many readers.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -56,6 +56,14 @@ async fn read_all(
         .map_err(CopyError::beginning)?;
     let (tables, locks, chosen) = tables::locked(&sql, wanted).await?;
     let plan = Arc::new(plan(&tables, noted, locks, wanted));
+    if !noted.is_empty() {
+        let done = plan.tables.iter();
+        let done = done.filter(|table| table.left.load(Ordering::Relaxed) == 0);
+        info!(
+            tables_done = done.count(),
+            "going on with a copy that was begun before"
+        );
+    }
     let readers = wanted.how.readers.unwrap_or_else(|| suitable(plan.bytes));
     let readers = readers.min(plan.pieces()).max(1);
     info!(tables = tables.len(), readers, %point, "copying the rows that are there");

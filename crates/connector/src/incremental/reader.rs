@@ -136,6 +136,7 @@ impl Reader {
             self.note().await?;
         }
         while let Some(table) = self.next_table() {
+            let before = self.request.rows;
             let problem = match self.read_table(sql, &table).await {
                 Ok(()) => None,
                 Err(Stop::Altered) => {
@@ -151,7 +152,7 @@ impl Reader {
             match &problem {
                 None => info!(
                     table,
-                    rows = self.request.rows,
+                    rows = self.request.rows - before,
                     "read the table beside the stream"
                 ),
                 Some(reason) => warn!(

@@ -3,11 +3,13 @@
 
 use tokio_postgres::error::DbError;
 
+use super::error::one_line;
+
 /// An error that was met while rows were read, without the server's words where they may hold a value.
 pub(super) fn of_rows(error: &DbError) -> String {
     let (severity, state) = (error.severity(), error.code().code());
     if has_names_alone(state) && error.where_().is_none() {
-        return format!("{severity} {state}: {}", error.message());
+        return format!("{severity} {state}: {}", one_line(error.message()));
     }
     let name = name(state);
     format!(

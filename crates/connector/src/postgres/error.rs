@@ -324,10 +324,16 @@ fn sql_message(error: &tokio_postgres::Error) -> String {
                 "{} {}: {}",
                 error.severity(),
                 error.code().code(),
-                error.message()
+                one_line(error.message())
             )
         },
     )
+}
+
+/// A syntax error quotes a statement from there on, which may be over several lines.
+pub(super) fn one_line(message: &str) -> String {
+    let words: Vec<&str> = message.split_whitespace().collect();
+    words.join(" ").replace(char::is_control, " ")
 }
 
 #[cfg(test)]
@@ -369,6 +375,13 @@ mod tests {
             |codes: &[&str]| PostgresError::NoHost(codes.iter().map(|code| server(code)).collect());
         assert_eq!(all(&["28P01", "57P03"]).class(), Class::Retry);
         assert_eq!(all(&["28P01", "3D000"]).class(), Class::Permanent);
+    }
+
+    #[test]
+    fn a_message_is_one_line() {
+        let message = "unterminated quoted string at or near \"'a)\n   ORDER BY id\u{1b}\"";
+        let line = "unterminated quoted string at or near \"'a) ORDER BY id \"";
+        assert_eq!(one_line(message), line);
     }
 
     #[test]

@@ -2,13 +2,21 @@
 //! page, in the metrics, on the terminal and in the log.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use tokio::sync::Notify;
 
 /// Where the readers count. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct SnapshotGauge(Arc<Mutex<Option<Counted>>>);
+pub struct SnapshotGauge(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    counted: Mutex<Option<Counted>>,
+    /// A table has come to its end, or all have.
+    news: Notify,
+}
 
 #[derive(Debug)]
 struct Counted {
@@ -16,6 +24,7 @@ struct Counted {
     tables: Vec<TableProgress>,
     over: bool,
     pauses: u64,
+    is_paused: bool,
 }
 
 /// One table, as far as this run reads it.
@@ -35,6 +44,9 @@ pub struct TableProgress {
     pub pieces_read: usize,
     /// As above.
     pub pieces: usize,
+    /// When the last of them was read.
+    #[serde(skip)]
+    pub ended: Option<Instant>,
 }
 
 /// What is shown of it.
@@ -56,8 +68,13 @@ pub struct SnapshotView {
     pub seconds_left: Option<f64>,
     /// How often the reading has paused at the limit of WAL, in this process.
     pub pauses: u64,
+    /// Whether it pauses now.
+    pub paused: bool,
     /// Those that are being read.
     pub reading: Vec<TableProgress>,
+    /// These, and among them those that have just come to their end: a bar is to be seen full.
+    #[serde(skip)]
+    pub bars: Vec<TableProgress>,
 }
 
 impl SnapshotGauge {
@@ -70,6 +87,7 @@ impl SnapshotGauge {
             tables,
             over: false,
             pauses,
+            is_paused: false,
         });
     }
 
@@ -83,13 +101,29 @@ impl SnapshotGauge {
 
     /// A piece of a table is read.
     pub fn read_piece(&self, table: usize) {
-        self.with(table, |table| table.pieces_read += 1);
+        let mut is_end = false;
+        self.with(table, |table| {
+            table.pieces_read += 1;
+            is_end = table.pieces_read == table.pieces;
+            if is_end {
+                table.ended = Some(Instant::now());
+            }
+        });
+        if is_end {
+            self.0.news.notify_one();
+        }
     }
 
-    /// The reading pauses.
+    /// Returns when a table has come to its end, or all have.
+    pub async fn news(&self) {
+        self.0.news.notified().await;
+    }
+
+    /// The reading pauses, until it begins again.
     pub fn pause(&self) {
         if let Some(counted) = &mut *self.lock() {
             counted.pauses += 1;
+            counted.is_paused = true;
         }
     }
 
@@ -98,6 +132,7 @@ impl SnapshotGauge {
         if let Some(counted) = &mut *self.lock() {
             counted.over = true;
         }
+        self.0.news.notify_one();
     }
 
     /// What is to be shown; nothing while no rows were read in this process.
@@ -123,7 +158,8 @@ impl SnapshotGauge {
 
     fn lock(&self) -> MutexGuard<'_, Option<Counted>> {
         // A panic elsewhere leaves plain numbers behind.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        let counted = &self.0.counted;
+        counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -133,7 +169,9 @@ impl SnapshotView {
         let rows = tables().map(|table| table.rows).sum();
         let whole: f64 = tables().map(TableProgress::weight).sum();
         let done: f64 = tables().map(|table| table.share() * table.weight()).sum();
-        let left = (done > 0.0 && !counted.over).then(|| seconds * (whole - done) / done);
+        let is_told = done > 0.0 && !counted.over && !counted.is_paused;
+        let left = is_told.then(|| seconds * (whole - done) / done);
+        let bars: Vec<_> = tables().filter(|table| table.has_bar()).collect();
         Self {
             over: counted.over,
             tables: tables().count(),
@@ -143,10 +181,13 @@ impl SnapshotView {
             rows_per_second: float(rows) / seconds.max(0.001),
             seconds_left: left,
             pauses: counted.pauses,
-            reading: tables()
-                .filter(|table| table.rows > 0 && !table.is_read())
-                .cloned()
+            paused: counted.is_paused && !counted.over,
+            reading: bars
+                .iter()
+                .filter(|table| !table.is_read())
+                .map(|&table| table.clone())
                 .collect(),
+            bars: bars.into_iter().cloned().collect(),
         }
     }
 }
@@ -169,6 +210,11 @@ impl TableProgress {
         self.pieces_read >= self.pieces
     }
 
+    fn has_bar(&self) -> bool {
+        let is_shown = self.ended.is_none_or(|ended| ended.elapsed() < FULL_FOR);
+        self.rows > 0 && is_shown
+    }
+
     /// Even an empty table takes its round trips.
     fn weight(&self) -> f64 {
         float(self.disk_bytes.max(8192))
@@ -179,6 +225,9 @@ impl TableProgress {
 fn float(number: u64) -> f64 {
     number as f64
 }
+
+/// So long a full bar is shown.
+const FULL_FOR: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {
@@ -214,6 +263,36 @@ mod tests {
         assert_eq!(view.seconds_left, Some(6.0));
         let names: Vec<_> = view.reading.iter().map(|table| &*table.table).collect();
         assert_eq!(names, ["public.big", "public.small"]);
+    }
+
+    #[test]
+    fn a_pause_tells_no_time_that_is_left() {
+        let gauge = SnapshotGauge::default();
+        gauge.begin(vec![table("public.one", 0, 2)]);
+        gauge.read_piece(0);
+        assert!(gauge.view().unwrap().seconds_left.is_some());
+        gauge.pause();
+        let view = gauge.view().unwrap();
+        assert_eq!((view.paused, view.seconds_left), (true, None));
+        gauge.begin(vec![table("public.one", 0, 1)]);
+        let view = gauge.view().unwrap();
+        assert_eq!((view.paused, view.pauses), (false, 1));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_table_is_news() {
+        let gauge = SnapshotGauge::default();
+        gauge.begin(vec![table("public.one", 0, 2)]);
+        gauge.read(0, 5, 10);
+        gauge.read_piece(0);
+        let at_once = Duration::from_millis(10);
+        let news = tokio::time::timeout(at_once, gauge.news()).await;
+        assert!(news.is_err(), "it is not at its end");
+        gauge.read_piece(0);
+        gauge.news().await;
+        let view = gauge.view().unwrap();
+        assert!(view.reading.is_empty());
+        assert_eq!((view.bars.len(), view.bars[0].share()), (1, 1.0));
     }
 
     #[test]

@@ -4,11 +4,14 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use pgoutput::Lsn;
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::snapshot::SnapshotView;
 use super::{TableProgress, Telemetry, View};
+use crate::words::counted;
 
 /// The line, and the writer that keeps it below the logs. Clones share it.
 #[derive(Clone, Debug)]
@@ -33,16 +36,26 @@ impl StatusLine {
         Self(Arc::new(Mutex::new(Screen::None)))
     }
 
-    /// Draws the line anew every two seconds, for ever; drop the future to stop, then
-    /// [`clear`](Self::clear) it.
+    /// Draws the line anew every two seconds and in each new stage, the bars more often, for ever; drop the
+    /// future to stop, then [`clear`](Self::clear) it.
     pub async fn keep(&self, telemetry: &Telemetry) {
-        let mut ticks = tokio::time::interval(EVERY);
+        let snapshot = telemetry.snapshot();
+        let mut ticks = tokio::time::interval(BARS_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let (mut line, mut rendered, mut before) = (String::new(), None, None);
         loop {
-            ticks.tick().await;
-            let view = telemetry.view();
-            let mut lines = bars(&view);
-            lines.push(render(&view));
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = snapshot.news() => {}
+            }
+            let stage = telemetry.stage();
+            let is_old = rendered.is_none_or(|at: Instant| at.elapsed() >= LINE_EVERY);
+            if is_old || before != Some(stage) {
+                line = render(&telemetry.view());
+                (rendered, before) = (Some(Instant::now()), Some(stage));
+            }
+            let mut lines = snapshot.view().map_or_else(Vec::new, |view| bars(&view));
+            lines.push(line.clone());
             self.draw(&lines.join("\n"));
         }
     }
@@ -54,7 +67,9 @@ impl StatusLine {
 
     fn draw(&self, line: &str) {
         let mut screen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Screen::Terminal(shown) = &mut *screen {
+        if let Screen::Terminal(shown) = &mut *screen
+            && *shown != line
+        {
             let before = std::mem::replace(shown, line.to_owned());
             let _ = paint(&mut io::stderr().lock(), &before, b"", shown);
         }
@@ -107,12 +122,20 @@ fn paint(out: &mut dyn Write, shown: &str, above: &[u8], line: &str) -> io::Resu
     out.flush()
 }
 
-/// A bar for each table whose rows are being read, and what is left.
-fn bars(view: &View) -> Vec<String> {
-    let Some(snapshot) = view.snapshot.as_ref().filter(|snapshot| !snapshot.over) else {
+/// A bar for each table whose rows are being read, and what is left; at the end, as long as a full one is
+/// to be seen.
+fn bars(snapshot: &SnapshotView) -> Vec<String> {
+    if snapshot.over && snapshot.bars.is_empty() {
         return Vec::new();
-    };
-    let mut lines: Vec<String> = snapshot.reading.iter().take(BARS_MAX).map(bar).collect();
+    }
+    let mut lines: Vec<String> = snapshot.bars.iter().take(BARS_MAX).map(bar).collect();
+    if snapshot.paused {
+        let tables = tables_read(snapshot);
+        lines.push(format!(
+            "{tables} · paused, until the server keeps less WAL"
+        ));
+        return lines;
+    }
     let left = snapshot.seconds_left.map_or_else(String::new, |seconds| {
         format!(
             " · {} left",
@@ -120,13 +143,17 @@ fn bars(view: &View) -> Vec<String> {
         )
     });
     lines.push(format!(
-        "{} of {} tables read · {} rows · {:.0} rows/s{left}",
-        grouped(snapshot.tables_read as u64),
-        grouped(snapshot.tables as u64),
+        "{} · {} rows · {:.0} rows/s{left}",
+        tables_read(snapshot),
         grouped(snapshot.rows),
         snapshot.rows_per_second,
     ));
     lines
+}
+
+fn tables_read(snapshot: &SnapshotView) -> String {
+    let tables = counted(snapshot.tables as u64, "table");
+    format!("{} of {tables} read", snapshot.tables_read)
 }
 
 fn bar(table: &TableProgress) -> String {
@@ -184,7 +211,9 @@ pub(super) fn render(view: &View) -> String {
         grouped(in_flight.records),
         bytes(in_flight.bytes)
     ));
-    parts.push(format!("confirmed {}", view.positions.confirmed));
+    if view.positions.confirmed != Lsn::ZERO {
+        parts.push(format!("confirmed {}", view.positions.confirmed));
+    }
     parts.join(" · ")
 }
 
@@ -217,7 +246,8 @@ fn bytes(number: u64) -> String {
 }
 
 /// Often enough to be alive, seldom enough to be read.
-const EVERY: Duration = Duration::from_secs(2);
+const LINE_EVERY: Duration = Duration::from_secs(2);
+const BARS_EVERY: Duration = Duration::from_millis(200);
 
 #[cfg(test)]
 mod tests {
@@ -256,18 +286,31 @@ mod tests {
         telemetry.snapshot().begin(vec![table]);
         telemetry.snapshot().read(0, 12_345, 2048);
         telemetry.snapshot().read_piece(0);
-        let lines = bars(&telemetry.view());
+        let shown = || bars(&telemetry.snapshot().view().unwrap());
+        let lines = shown();
         assert_eq!(
             lines[0],
             "public.users                     ██████░░░░░░░░░░░░░░░░░░  25 %  12,345 rows, 2.0 KiB"
         );
         assert!(
-            lines[1].starts_with("0 of 1 tables read · 12,345 rows · "),
+            lines[1].starts_with("0 of 1 table read · 12,345 rows · "),
             "{}",
             lines[1]
         );
+        telemetry.snapshot().pause();
+        let paused = &shown()[1];
+        assert!(paused.starts_with("0 of 1 table read · paused"), "{paused}");
+        (0..3).for_each(|_| telemetry.snapshot().read_piece(0));
+        assert!(shown()[0].contains(" 100 %  12,345 rows"), "{}", shown()[0]);
         telemetry.snapshot().end();
-        assert!(bars(&telemetry.view()).is_empty());
+        assert!(
+            shown()[1].starts_with("1 of 1 table read"),
+            "{}",
+            shown()[1]
+        );
+        telemetry.snapshot().begin(Vec::new());
+        telemetry.snapshot().end();
+        assert!(shown().is_empty());
         assert_eq!(duration(Duration::from_secs(59)), "59 s");
         assert_eq!(duration(Duration::from_secs(61)), "1 min 1 s");
         assert_eq!(duration(Duration::from_secs(7260)), "2 h 1 min");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use tracing::info;
 
-/// What is shown while something of known length is read.
+/// What is shown while something is read.
 pub(super) struct Meter {
     bar: Option<ProgressBar>,
     what: String,
@@ -16,11 +16,17 @@ pub(super) struct Meter {
 }
 
 impl Meter {
+    /// A `length` of 0 is not known.
     pub(super) fn new(what: String, length: u64) -> Self {
         const FORM: &str = "{msg} {wide_bar} {human_pos}/{human_len} {per_sec} {eta_precise}";
+        const ENDLESS: &str = "{msg} {spinner} {human_pos} {per_sec}";
         let bar = stderr().is_terminal().then(|| {
-            let bar = ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::stderr());
-            if let Ok(style) = ProgressStyle::with_template(FORM) {
+            let (known, form) = match length {
+                0 => (None, ENDLESS),
+                _ => (Some(length), FORM),
+            };
+            let bar = ProgressBar::with_draw_target(known, ProgressDrawTarget::stderr());
+            if let Ok(style) = ProgressStyle::with_template(form) {
                 bar.set_style(style);
             }
             bar.set_message(what.clone());
@@ -46,7 +52,8 @@ impl Meter {
             bar.set_position(self.done);
         } else if self.told.elapsed() > LOG_EVERY {
             self.told = Instant::now();
-            info!(done = self.done, of = self.length, "{}", self.what);
+            let of = (self.length > 0).then_some(self.length);
+            info!(done = self.done, of, "{}", self.what);
         }
     }
 }
