@@ -194,6 +194,16 @@ impl Incremental {
         !self.windows.is_empty()
     }
 
+    fn open(&mut self, window: u64, relation: u32, behind: Lsn) {
+        if !self.has_windows() {
+            self.named.clear();
+        }
+        let mut open = Window::new(window, relation, (self.seen_count, behind));
+        let early = self.seen.iter().rev();
+        open.early = early.take(EARLY_MAX).copied().collect();
+        self.windows.open(open);
+    }
+
     /// A change of unknown effect.
     pub(crate) fn unknown(&mut self, writer: Writer) {
         let gave_way = self.windows.marked_all(Mark::Unknown(writer));
@@ -271,7 +281,8 @@ impl Incremental {
             .seen
             .len()
             .saturating_sub(usize::try_from(before).unwrap_or(usize::MAX));
-        let mut early = self.seen.iter().take(before);
+        let early = self.seen.iter().take(before);
+        let mut early = early.chain(&window.early);
         early.all(|xid| ids.see(*xid))
     }
 }
@@ -282,11 +293,7 @@ impl Relay {
         let open = self.transaction.as_ref();
         let open = open.map_or(0, |open| open.commit_lsn.0.as_u64() + 1);
         let behind = self.ledger.received().max(Lsn::new(open));
-        if !self.incremental.has_windows() {
-            self.incremental.named.clear();
-        }
-        let open = Window::new(window, relation, (self.incremental.seen_count, behind));
-        self.incremental.windows.open(open);
+        self.incremental.open(window, relation, behind);
     }
 
     /// The chunk of an open window will not come.
@@ -396,3 +403,5 @@ impl Relay {
 /// A transaction can be committed in the log and not for others while it waits for a standby; this many
 /// others may come in between.
 const SEEN_MAX: usize = 65_536;
+/// So many of them a window remembers itself, however many come before its watermark.
+const EARLY_MAX: usize = 1024;

@@ -154,8 +154,7 @@ mod tests {
     use pgoutput::{ColumnsBuf, CommitLsn, Relation, ReplicaIdentity};
 
     use super::*;
-    use crate::incremental::window::Window;
-    use crate::incremental::{ChunkSnapshot, Incremental, KeptChanges, Writer};
+    use crate::incremental::{ChunkSnapshot, Incremental, KeptChanges, Reread, Writer};
 
     fn waiting(window: u64) -> Waiting {
         let columns = ColumnsBuf::default();
@@ -188,8 +187,7 @@ mod tests {
         let (changes, bytes) = (2, 1 << 20);
         state.windows.keep_at_most(KeptChanges { changes, bytes });
         for id in 0..2 {
-            let window = Window::new(id, 7, (0, Lsn::ZERO));
-            state.windows.open(window);
+            state.open(id, 7, Lsn::ZERO);
             state.hand_in(waiting(id));
             for xid in 0..=1 {
                 let commit_lsn = CommitLsn(Lsn::ZERO);
@@ -200,5 +198,19 @@ mod tests {
         state.hand_in(waiting(0));
         let left = state.waiting.iter().map(|it| it.chunk.lines.len());
         assert!(left.eq([0, 2, 0]), "{:?}", state.windows);
+    }
+
+    #[test]
+    fn what_came_before_a_window_is_remembered_however_much_comes_behind() {
+        let mut state = Incremental::default();
+        state.saw(5);
+        state.open(0, 7, Lsn::ZERO);
+        (10..100_000).for_each(|xid| state.saw(xid));
+        let mut waiting = waiting(0);
+        assert!(state.windows.leave(0));
+        for (snapshot, obstacle) in [("5:6:5", Some(Reread::NotVisibleYet)), ("6:6:", None)] {
+            waiting.chunk.snapshot = ChunkSnapshot::parse(snapshot).unwrap();
+            assert_eq!(state.obstacle(&waiting), obstacle, "{snapshot}");
+        }
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Window {
     pub(super) opened_at: u64,
     /// What starts before this position had come before, too.
     pub(super) behind: Lsn,
+    /// The last of those transactions.
+    pub(super) early: Vec<u32>,
     /// Where it begins to look; nowhere, if more was changed since than is kept.
     pub(super) from: Option<Place>,
     /// What the table was described as first, and whether it ever was something else.
@@ -29,6 +31,7 @@ impl Window {
             relation,
             opened_at,
             behind,
+            early: Vec::new(),
             from: None,
             shape: None,
             reshaped: false,
