@@ -15,13 +15,23 @@ use super::incremental::{counted_table, end, events, reads, wait_over};
 
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// The command; it does not outlive a test that fails.
+struct Asking(Child);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// The command, and what it says.
-fn asking(config: &Config, arguments: &[&str]) -> (Child, Lines<BufReader<ChildStderr>>) {
+fn asking(config: &Config, arguments: &[&str]) -> (Asking, Lines<BufReader<ChildStderr>>) {
     let mut command = config.command("snapshot");
     let command = command.args(arguments).stderr(Stdio::piped());
     let mut child = command.spawn().expect("walferry snapshot");
     let said = BufReader::new(child.stderr.take().expect("its words"));
-    (child, said.lines())
+    (Asking(child), said.lines())
 }
 
 #[test]
@@ -37,8 +47,8 @@ fn the_first_signal_ends_it() {
     let line = said.next().expect("a line").expect("a text");
     let id = line.split_whitespace().find(|it| it.starts_with("cli-"));
     let id = id.expect("an id").to_owned();
-    kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
-    let status = wait_for("its end", LIMIT, || child.try_wait().expect("a child"));
+    kill_process(Pid::from_child(&child.0), Signal::TERM).expect("it runs");
+    let status = wait_for("its end", LIMIT, || child.0.try_wait().expect("a child"));
     let rest: Vec<String> = said.map_while(Result::ok).collect();
     assert_eq!(status.code(), Some(7), "{rest:?}");
     assert!(rest[0].contains("asked to stop it"), "{rest:?}");
@@ -66,10 +76,10 @@ fn what_means_nothing_is_said() {
     let config = config.set("envelope.signal.data.collection", "public.signals");
     let walferry = config.start();
     let ask = |arguments: &[&str]| {
-        let (child, said) = asking(&config, arguments);
+        let (mut child, said) = asking(&config, arguments);
         let said: Vec<String> = said.map_while(Result::ok).collect();
-        let output = child.wait_with_output().expect("its end");
-        (output.status.code(), said)
+        let status = child.0.wait().expect("its end");
+        (status.code(), said)
     };
     for (table, reason) in [
         ("public.seen", "is a view, which has no changes of its own"),

@@ -32,6 +32,7 @@ mod incremental_swapped;
 mod kafka_absent;
 mod kafka_outage;
 mod large_transaction;
+mod log_words;
 mod logical_messages;
 mod new_table;
 mod new_table_at_start;

@@ -90,6 +90,11 @@ fn ten_kills_in_one_copy_and_nothing_that_is_done_is_read_again() {
         log.contains("all rows that were there are handed over")
             .then_some(())
     });
+    let log = walferry.log();
+    assert!(
+        log.contains("going on with a copy that was begun before"),
+        "{log}"
+    );
     load.stop();
     walferry.sigterm();
     assert_eq!(walferry.wait_exit(LIMIT), Some(0), "{}", walferry.log());

@@ -249,7 +249,9 @@ mod tests {
             chosen,
         };
         let error = Admin::bind(&at(Chosen::ByUser)).await.unwrap_err();
-        assert!(error.to_string().contains(&address), "{error}");
+        let said = error.to_string();
+        assert!(said.contains(&address), "{said}");
+        assert!(said.contains("perhaps a walferry"), "{said}");
         assert!(Admin::bind(&at(Chosen::ByDefault)).await.unwrap().is_none());
         assert!(Admin::bind(&Listen::Off).await.unwrap().is_none());
     }
