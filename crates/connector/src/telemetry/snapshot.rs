@@ -23,6 +23,8 @@ struct Counted {
     begun: Instant,
     tables: Vec<TableProgress>,
     over: bool,
+    /// How long it took, once it is over.
+    took: Option<Duration>,
     pauses: u64,
     is_paused: bool,
 }
@@ -86,6 +88,7 @@ impl SnapshotGauge {
             begun: Instant::now(),
             tables,
             over: false,
+            took: None,
             pauses,
             is_paused: false,
         });
@@ -131,6 +134,7 @@ impl SnapshotGauge {
     pub fn end(&self) {
         if let Some(counted) = &mut *self.lock() {
             counted.over = true;
+            counted.took = Some(counted.begun.elapsed());
         }
         self.0.news.notify_one();
     }
@@ -140,10 +144,8 @@ impl SnapshotGauge {
     pub fn view(&self) -> Option<SnapshotView> {
         let counted = self.lock();
         let counted = counted.as_ref()?;
-        Some(SnapshotView::of(
-            counted,
-            counted.begun.elapsed().as_secs_f64(),
-        ))
+        let took = counted.took.unwrap_or_else(|| counted.begun.elapsed());
+        Some(SnapshotView::of(counted, took.as_secs_f64()))
     }
 
     fn with(&self, table: usize, change: impl FnOnce(&mut TableProgress)) {
@@ -302,11 +304,14 @@ mod tests {
         gauge.read_piece(0);
         gauge.pause();
         gauge.begin(vec![table("public.one", 0, 1)]);
+        gauge.read(0, 1, 1);
         gauge.read_piece(0);
         gauge.end();
         let view = gauge.view().unwrap();
         assert_eq!(view.pauses, 1);
         assert!(view.over && view.reading.is_empty());
+        let (then, now) = (view.rows_per_second, gauge.view().unwrap().rows_per_second);
+        assert_eq!(then, now, "the pace stays what it was");
         assert_eq!((view.tables_read, view.seconds_left), (1, None));
     }
 }
