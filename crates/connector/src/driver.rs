@@ -32,7 +32,7 @@ use crate::incremental::Incremental;
 use crate::kafka::deliveries::{Batch, Refused, Stream};
 use crate::kafka::ensure::Ensured;
 use crate::kafka::progress::ProgressWriter;
-use crate::kafka::{KafkaError, Pace, Producer};
+use crate::kafka::{KafkaError, Producer};
 use crate::observer::Observer;
 use crate::postgres::{CatalogSession, PostgresError, ReplicationStream};
 use crate::questions::{Answered, Questions};
@@ -187,13 +187,10 @@ impl Driver {
         // What waited for the acknowledgement of a large record.
         publish(&mut self.relay, &self.producer)?;
         self.beat();
-        let more = match self.changes_pace()? {
-            true => false,
-            false => self.take_payloads()? | self.take_copied()?,
-        };
+        let more = self.take_payloads()? | self.take_copied()?;
         self.take_asked()?;
         // The stream may have come to where a chunk's rows belong before they were read.
-        let more = more || self.relay.wants_chunk() && !self.lacks_pace();
+        let more = more || self.relay.wants_chunk();
         loop {
             match self.relay.poll(self.clock.now()) {
                 Output::Describe(question) => self.questions.describe(question),
@@ -216,32 +213,6 @@ impl Driver {
                 Output::WaitUntil(_) if more => return Ok(Turn::Again),
                 Output::WaitUntil(at) => return Ok(Turn::WaitUntil(self.clock.at(at))),
             }
-        }
-    }
-
-    /// Has the producer take the pace of what is published now, as soon as nothing is in flight. Returns
-    /// whether that is waited for: no record may follow meanwhile.
-    fn changes_pace(&mut self) -> Result<bool, End> {
-        if !self.lacks_pace() {
-            return Ok(false);
-        }
-        if self.producer.in_flight() > 0 {
-            return Ok(true);
-        }
-        let pace = self.pace();
-        tracing::debug!(?pace, "another producer");
-        self.producer.take_pace(pace).map_err(End::Producer)?;
-        Ok(false)
-    }
-
-    fn lacks_pace(&self) -> bool {
-        self.ending.is_none() && self.producer.lacks(self.pace())
-    }
-
-    fn pace(&self) -> Pace {
-        match self.copy.as_ref().is_some_and(Copy::is_large) {
-            true => Pace::InBulk,
-            false => Pace::Soon,
         }
     }
 
@@ -352,10 +323,8 @@ impl Driver {
         let at = at.min(self.observe_at).min(self.give_up_at.unwrap_or(at));
         let beat_at = self.heart.as_ref().and_then(Heart::due);
         let at = at.min(beat_at.unwrap_or(at));
-        let publishes = !self.lacks_pace();
-        let stream_is_wanted = publishes && self.relay.wants_input();
-        let stream = self.stream.as_mut().filter(|_| stream_is_wanted);
-        let copy_is_wanted = publishes && self.relay.wants_copy() && !self.questions.is_open();
+        let stream = self.stream.as_mut().filter(|_| self.relay.wants_input());
+        let copy_is_wanted = self.relay.wants_copy() && !self.questions.is_open();
         let copy = self.copy.as_mut().filter(|_| copy_is_wanted);
         tokio::select! {
             biased;

@@ -9,9 +9,7 @@ use std::time::Duration;
 use connector::halt::Halt;
 use connector::kafka::progress;
 use connector::kafka::topics::{NewTopic, Setting, TopicState};
-use connector::kafka::{
-    AutoCreation, Batch, Class, KafkaError, Pace, Producer, ProgressError, Topics,
-};
+use connector::kafka::{AutoCreation, Batch, Class, KafkaError, Producer, ProgressError, Topics};
 use kafka_support::*;
 use pgoutput::Lsn;
 use rdkafka::mocking::MockCluster;
@@ -432,28 +430,4 @@ async fn nobody_there_is_said_with_the_connections_reason_and_no_secret() {
         assert!(text.contains(reason), "{text}");
         assert!(!text.contains("canary-7f3a"), "{text}");
     }
-}
-
-#[tokio::test]
-async fn another_pace_keeps_the_order_and_loses_nothing() {
-    let (_mock, bootstrap) = mock(&[("t", 3)]);
-    let mut producer = producer(&bootstrap, &[]);
-    let mut from = 0;
-    for pace in [Pace::InBulk, Pace::Soon, Pace::InBulk] {
-        publish(&producer, from..from + 1000);
-        let came = collect(&producer, |all| all.settled.len() >= 1000).await;
-        assert!(came.refused.is_empty() && came.fault.is_none(), "{came:?}");
-        // Whoever has taken the last one may go on at once.
-        assert_eq!(producer.in_flight(), 0);
-        assert!(producer.lacks(pace));
-        producer.take_pace(pace).expect("another client");
-        assert!(!producer.lacks(pace));
-        from += 1000;
-    }
-    publish(&producer, from..from + 1000);
-    assert_eq!(producer.in_flight(), 1000);
-    let mut batch = Batch::default();
-    assert_eq!(producer.close(PATIENCE, &mut batch).await, 0);
-    assert_eq!(batch.settled.len(), 1000);
-    assert_whole_and_ordered(&bootstrap, from + 1000);
 }

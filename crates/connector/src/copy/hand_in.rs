@@ -50,8 +50,6 @@ pub struct Copy {
     /// Tables with a row that cannot be published: no further one is handed in, and no piece is done.
     refused: Vec<usize>,
     is_given_up: bool,
-    /// How many rows went, as long as more may.
-    handed: u64,
     are_notes_taken: bool,
     reader: AbortHandle,
 }
@@ -119,7 +117,6 @@ impl Copy {
             asked,
             refused: Vec::new(),
             is_given_up: false,
-            handed: 0,
             are_notes_taken: false,
             reader,
         }
@@ -135,13 +132,6 @@ impl Copy {
     #[must_use]
     pub fn is_given_up(&self) -> bool {
         self.is_given_up
-    }
-
-    /// Whether it has so many rows that they had better leave in bulk. Once it is over the stream's changes
-    /// follow, if anything does.
-    #[must_use]
-    pub fn is_large(&self) -> bool {
-        self.handed > LARGE_ROWS && !self.is_given_up
     }
 
     /// Nothing more of it is handed in.
@@ -265,9 +255,8 @@ impl Copy {
                     telling.later(number, News::Done);
                     relay.handle_copy_piece(number);
                 }
-                match self.is_all {
-                    true => relay.stop_at(self.point),
-                    false => self.handed = 0,
+                if self.is_all {
+                    relay.stop_at(self.point);
                 }
                 relay.end_copy(now).map_err(End::Stream)?;
                 return Ok(Handed::Over { rows });
@@ -317,7 +306,6 @@ impl Copy {
             return Ok(());
         };
         let near = self.point;
-        self.handed += 1;
         let tuple = self.row.decode(line, of.column_count());
         let tuple = tuple.map_err(|source| RelayError::Decode { near, source });
         let handed = tuple.and_then(|tuple| relay.handle_copy_row(now, of.oid(), tuple, mark));
@@ -420,7 +408,5 @@ fn ended() -> CopyError {
     })
 }
 
-/// A quarter of a second's work: another client for the rest is made in less.
-const LARGE_ROWS: u64 = 100_000;
 /// Between readers and loop.
 const BATCHES: usize = 4;

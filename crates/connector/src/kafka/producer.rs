@@ -12,22 +12,22 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use envelope::{Record, Records};
+use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
-use rdkafka::{ClientConfig, ClientContext};
 
 use super::brokerless::Watch;
 use super::context::Listener;
 use super::deliveries::{Batch, Opaque, Stream, Tray};
 use super::error::KafkaError;
-use super::properties::{Properties, Secrets};
+use super::properties::Properties;
 
-use settings::Paces;
-pub use settings::{AutoCreation, MadeFor, Pace, Settings, surely_taken_bytes};
+use settings::client_config;
+pub use settings::{AutoCreation, MadeFor, Settings, surely_taken_bytes};
 
 /// The idempotent producer. Publish from one task only.
 pub struct Producer {
@@ -36,8 +36,6 @@ pub struct Producer {
     /// Records handed over since the start. librdkafka's own count includes its log lines.
     sent: AtomicU64,
     made_for: MadeFor,
-    pace: Pace,
-    paces: Paces,
 }
 
 impl Producer {
@@ -46,41 +44,24 @@ impl Producer {
     /// # Errors
     /// Properties that do not go together, or files (certificates) that cannot be read.
     pub fn new(properties: &Properties, settings: &Settings) -> Result<Self, KafkaError> {
-        let (pace, paces) = (Pace::Soon, Paces::new(properties, settings));
-        let tray = Arc::new(Tray::default());
-        let inner = create(paces.of(pace), properties.secrets(), tray)?;
+        let config = client_config(properties, settings);
+        let made_for = MadeFor::new(properties, settings);
+        let context = Context {
+            listener: Listener::new(properties.secrets().clone()),
+            watch: Watch::default(),
+            tray: Tray::default(),
+        };
+        let inner: ThreadedProducer<Context> =
+            config.create_with_context(context).map_err(|error| {
+                KafkaError::of_client("creating the producer", &error, properties.secrets())
+            })?;
+        let context = Arc::clone(inner.client().context());
         Ok(Self {
-            context: Arc::clone(inner.client().context()),
             inner,
+            context,
             sent: AtomicU64::new(0),
-            made_for: MadeFor::new(properties, settings),
-            pace,
-            paces,
+            made_for,
         })
-    }
-
-    /// Whether records leave at another pace than this.
-    #[must_use]
-    pub fn lacks(&self, pace: Pace) -> bool {
-        self.pace != pace && self.paces.differ()
-    }
-
-    /// From now on records leave at this pace. librdkafka's properties are for a client's whole life, so
-    /// another takes its place: only when nothing is in flight, or records of a partition could change
-    /// their order.
-    ///
-    /// # Errors
-    /// As [`Self::new`].
-    pub fn take_pace(&mut self, pace: Pace) -> Result<(), KafkaError> {
-        debug_assert_eq!(self.in_flight(), 0, "records would change their order");
-        let tray = Arc::clone(&self.context.tray);
-        let next = create(self.paces.of(pace), self.context.secrets(), tray)?;
-        self.context = Arc::clone(next.client().context());
-        self.pace = pace;
-        let last = std::mem::replace(&mut self.inner, next);
-        // Joining the polling thread takes up to some 100 ms.
-        tokio::task::spawn_blocking(move || drop(last));
-        Ok(())
     }
 
     /// What of the topics it was made for.
@@ -321,30 +302,15 @@ impl std::fmt::Debug for Producer {
     }
 }
 
-fn create(
-    config: &ClientConfig,
-    secrets: &Secrets,
-    tray: Arc<Tray>,
-) -> Result<ThreadedProducer<Context>, KafkaError> {
-    let context = Context {
-        listener: Listener::new(secrets.clone()),
-        watch: Watch::default(),
-        tray,
-    };
-    let created = config.create_with_context(context);
-    created.map_err(|error| KafkaError::of_client("creating the producer", &error, secrets))
-}
-
 /// librdkafka's callbacks.
 struct Context {
     listener: Listener,
     watch: Watch,
-    /// Of all clients that the producer has had: the others' records have come back.
-    tray: Arc<Tray>,
+    tray: Tray,
 }
 
 impl Context {
-    fn secrets(&self) -> &Secrets {
+    fn secrets(&self) -> &super::properties::Secrets {
         self.listener.secrets()
     }
 }

@@ -1,5 +1,5 @@
 //! What a producer is made with: the guarantee, batches that fit the topics, a queue that holds what may be
-//! under way, and how long a record waits for company.
+//! under way.
 
 use rdkafka::ClientConfig;
 
@@ -68,61 +68,13 @@ impl MadeFor {
     }
 }
 
-/// What is more important: that a record leaves soon, or that many leave at little cost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pace {
-    /// A record waits 2 ms for others. Where records come as fast as Kafka takes them, batches are full
-    /// anyway; but librdkafka looks without pause from the moment on from which one has waited too long,
-    /// though an idempotent producer sends no second batch of a partition before the first is acknowledged.
-    Soon,
-    /// It waits 25 ms: longer than Kafka takes for a batch.
-    InBulk,
-}
-
-impl Pace {
-    fn linger_millis(self) -> &'static str {
-        match self {
-            // At 1,000 records/s, 2 ms cost 0.15 ms of median latency against 1 ms, and take a sixth
-            // less CPU.
-            Self::Soon => "2",
-            Self::InBulk => "25",
-        }
-    }
-}
-
-/// The configurations of both paces; one for both, where the user has said how long a record waits.
-pub(super) struct Paces {
-    soon: ClientConfig,
-    in_bulk: Option<ClientConfig>,
-}
-
-impl Paces {
-    pub(super) fn new(properties: &Properties, settings: &Settings) -> Self {
-        let of = |pace| client_config(properties, settings, pace);
-        let is_said = properties.get("linger.ms").is_some();
-        Self {
-            soon: of(Pace::Soon),
-            in_bulk: (!is_said).then(|| of(Pace::InBulk)),
-        }
-    }
-
-    pub(super) fn differ(&self) -> bool {
-        self.in_bulk.is_some()
-    }
-
-    pub(super) fn of(&self, pace: Pace) -> &ClientConfig {
-        match pace {
-            Pace::Soon => &self.soon,
-            Pace::InBulk => self.in_bulk.as_ref().unwrap_or(&self.soon),
-        }
-    }
-}
-
-fn client_config(properties: &Properties, settings: &Settings, pace: Pace) -> ClientConfig {
+pub(super) fn client_config(properties: &Properties, settings: &Settings) -> ClientConfig {
     let defaults = [
         ("partitioner", "murmur2_random"),
         ("compression.type", "lz4"),
-        ("linger.ms", pace.linger_millis()),
+        // A full queue makes large batches by itself; this is for low rates. At 1,000 records/s,
+        // 2 ms cost 0.15 ms of median latency against 1 ms, and take a sixth less CPU.
+        ("linger.ms", "2"),
         // The topic decides what is too large, and it looks at the compressed size. The client must
         // still stay below the broker's `socket.request.max.bytes` (100 MB), since a broker answers
         // a larger request by closing the connection, and it would be sent again for ever.
@@ -205,19 +157,16 @@ const QUEUE_MAX: u64 = 2_147_483_647;
 mod tests {
     use super::*;
 
-    fn settings(topic_bytes_min: Option<u64>) -> Settings {
-        Settings {
+    fn config(pairs: &[(&str, &str)], topic_bytes_min: Option<u64>) -> ClientConfig {
+        let broker = ("bootstrap.servers", "127.0.0.1:1");
+        let properties = Properties::parse(pairs.iter().copied().chain([broker])).unwrap();
+        let settings = Settings {
             in_flight_records_max: 50_000,
             in_flight_bytes_max: 16 << 20,
             topic_bytes_min,
             auto_creation: AutoCreation::Forbidden,
-        }
-    }
-
-    fn config(pairs: &[(&str, &str)], topic_bytes_min: Option<u64>) -> ClientConfig {
-        let broker = ("bootstrap.servers", "127.0.0.1:1");
-        let properties = Properties::parse(pairs.iter().copied().chain([broker])).unwrap();
-        client_config(&properties, &settings(topic_bytes_min), Pace::Soon)
+        };
+        client_config(&properties, &settings)
     }
 
     #[test]
@@ -240,7 +189,13 @@ mod tests {
     fn a_producer_serves_the_topics_it_was_made_for() {
         let made_for = |known: Option<u64>| {
             let properties = Properties::parse([("bootstrap.servers", "127.0.0.1:1")]).unwrap();
-            MadeFor::new(&properties, &settings(known))
+            let settings = Settings {
+                in_flight_records_max: 50_000,
+                in_flight_bytes_max: 16 << 20,
+                topic_bytes_min: known,
+                auto_creation: AutoCreation::Forbidden,
+            };
+            MadeFor::new(&properties, &settings)
         };
         let serves = |made: MadeFor, bytes| made.lacks(bytes, AutoCreation::Forbidden).is_none();
         assert!(serves(made_for(None), None));
@@ -268,22 +223,5 @@ mod tests {
             config(&large, Some(2_000_128)).get("batch.size"),
             Some("2000000")
         );
-    }
-
-    #[test]
-    fn a_record_waits_as_long_as_the_user_says() {
-        let paces = |linger: Option<(&str, &str)>| {
-            let pairs = linger
-                .into_iter()
-                .chain([("bootstrap.servers", "127.0.0.1:1")]);
-            let paces = Paces::new(&Properties::parse(pairs).unwrap(), &settings(None));
-            let linger = |pace| paces.of(pace).get("linger.ms").unwrap().to_owned();
-            (linger(Pace::Soon), linger(Pace::InBulk), paces.differ())
-        };
-        let of = |soon: &str, in_bulk: &str, differ| (soon.to_owned(), in_bulk.to_owned(), differ);
-        assert_eq!(paces(None), of("2", "25", true));
-        assert_eq!(paces(Some(("linger.ms", "0"))), of("0", "0", false));
-        let alias = Some(("queue.buffering.max.ms", "7"));
-        assert_eq!(paces(alias), of("7", "7", false));
     }
 }
