@@ -79,10 +79,15 @@ fn it_is_stopped_while_the_stream_stands() {
     begin_slowly(&config, &postgres, "by-id");
     // Pausing is for those that have not begun.
     signal(&postgres, "p", "pause-snapshot", &json!({}));
+    // This one finds nothing, which is told where the stream comes to it.
+    let nowhere = json!({ "data-collections": ["public.nowhere"] });
+    signal(&postgres, "n", "stop-snapshot", &nowhere);
     signal(&postgres, "s", "stop-snapshot", &json!({ "id": "by-id" }));
     let request = wait_over(&config, &mut walferry, "by-id", LIMIT);
     assert_eq!(request["state"], "stopped", "{request}");
     assert_streams(&config, &postgres);
+    let told = walferry.log().matches("STOPPED_NOTHING").count();
+    assert_eq!(told, 1, "{}", walferry.log());
 
     begin_slowly(&config, &postgres, "by-table");
     let data = r#"{"data-collections": ["public.slow", "public\\.qu.*"]}"#;

@@ -223,6 +223,45 @@ fn a_table_that_somebody_has_locked_is_named_and_waited_for_in_short_turns() {
     assert_same_rows(&folded, &table_rows(&postgres, "users", &["id"]));
 }
 
+/// Between the snapshot and its lock: the rows of that name are another table's by then, and what was changed
+/// of that one since the snapshot is in the stream under the other name.
+#[test]
+fn a_name_that_comes_to_another_table_takes_another_snapshot() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(
+        &postgres,
+        "CREATE TABLE users (id int PRIMARY KEY, note text); INSERT INTO users VALUES (1, 'first');
+         CREATE TABLE visitors (id int PRIMARY KEY, note text);
+         INSERT INTO visitors VALUES (1, 'first'), (2, 'first')",
+    );
+    let config = config("care_swapped", &postgres);
+    let [first, second, locker] = [(); 3].map(|()| Session::open(&postgres));
+    let xid = first.begin();
+    let mut walferry = config.spawn();
+    wait_until_waited_for(&postgres, xid);
+    let xid = second.begin();
+    first.run("COMMIT");
+    wait_until_waited_for(&postgres, xid);
+    locker.run("BEGIN; LOCK TABLE users, visitors IN ACCESS EXCLUSIVE MODE");
+    second.run("COMMIT");
+    let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'";
+    wait_for("the copy waits for its lock", LIMIT, || {
+        assert!(walferry.is_running(), "{}", walferry.log());
+        (query_one(&postgres, waiting) == "1").then_some(())
+    });
+    locker.run(
+        "UPDATE visitors SET note = 'then' WHERE id = 2;
+         ALTER TABLE users RENAME TO former; ALTER TABLE visitors RENAME TO users;
+         ALTER TABLE former RENAME TO visitors; COMMIT",
+    );
+    wait_for_end_of_copy(&mut walferry);
+    walferry.sigterm();
+    assert_eq!(walferry.wait_exit(LIMIT), Some(0), "{}", walferry.log());
+    config.catch_up(LIMIT);
+    let folded = fold(&events(&config, "users"));
+    assert_same_rows(&folded, &table_rows(&postgres, "users", &["id"]));
+}
+
 #[test]
 fn who_would_change_a_table_waits_for_its_copy_and_who_writes_does_not() {
     let postgres = postgres(PostgresOptions::default());

@@ -68,7 +68,7 @@ impl Exit {
             Self::Unexpected => "an unexpected error",
             Self::Usage => "wrong command line or configuration; nothing was touched",
             Self::CheckErrors => {
-                "check or verify found errors, or snapshot a table that cannot be read"
+                "check or verify found errors; or snapshot was asked for a table that cannot be read"
             }
             Self::CheckWarnings => "check or verify found warnings, no errors",
             Self::DrainTimeout => "shutdown.timeout passed before Kafka had acknowledged all",

@@ -59,10 +59,10 @@ impl Incremental {
         }
     }
 
-    /// A stop that the stream, which stands, may come to yet.
+    /// A stop that the stream, which stands, may come to yet. One that finds nothing is told there.
     pub(super) fn stop_ahead(&mut self, relay: &mut Relay, stopped: Stopped, at: Lsn) {
-        self.stop_some(relay, &stopped, at);
-        if relay.positions().received < at {
+        let found = self.stop_some(relay, &stopped, at);
+        if found && relay.positions().received < at {
             self.stopped_ahead.push(stopped);
         }
     }
