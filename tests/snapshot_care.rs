@@ -141,6 +141,28 @@ fn wait_until_waited_for(postgres: &PostgresServer, xid: u32) {
     });
 }
 
+/// A walferry whose copy comes to tables that somebody has locked before it, and who has. A new slot waits for
+/// those that run when it begins, and then for those that run by then; who comes behind them can lock the
+/// tables before the copy does.
+fn start_behind_a_lock(
+    config: &Config,
+    postgres: &PostgresServer,
+    tables: &str,
+) -> (Walferry, Session) {
+    let [first, second, locker] = [(); 3].map(|()| Session::open(postgres));
+    let xid = first.begin();
+    let walferry = config.spawn();
+    wait_until_waited_for(postgres, xid);
+    let xid = second.begin();
+    first.run("COMMIT");
+    wait_until_waited_for(postgres, xid);
+    locker.run(&format!(
+        "BEGIN; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"
+    ));
+    second.run("COMMIT");
+    (walferry, locker)
+}
+
 fn wait_for_piece(config: &Config) {
     wait_for("a piece", LIMIT, || {
         let notes = read_notes(config.bootstrap_servers(), &config.slot());
@@ -193,17 +215,7 @@ fn a_table_that_somebody_has_locked_is_named_and_waited_for_in_short_turns() {
         "CREATE TABLE users (id int PRIMARY KEY); INSERT INTO users VALUES (1)",
     );
     let config = config("care_locked", &postgres).set("snapshot.snapshot.lock.timeout.ms", "300");
-    let [first, second, locker] = [(); 3].map(|()| Session::open(&postgres));
-    // A new slot waits for those that run when it begins, and then for those that run by then; who
-    // comes behind them can lock the table before the copy does.
-    let xid = first.begin();
-    let mut walferry = config.spawn();
-    wait_until_waited_for(&postgres, xid);
-    let xid = second.begin();
-    first.run("COMMIT");
-    wait_until_waited_for(&postgres, xid);
-    locker.run("BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE");
-    second.run("COMMIT");
+    let (mut walferry, locker) = start_behind_a_lock(&config, &postgres, "users");
     wait_for("the table is named", LIMIT, || {
         assert!(walferry.is_running(), "{}", walferry.log());
         let log = walferry.log();
@@ -235,15 +247,7 @@ fn a_name_that_comes_to_another_table_takes_another_snapshot() {
          INSERT INTO visitors VALUES (1, 'first'), (2, 'first')",
     );
     let config = config("care_swapped", &postgres);
-    let [first, second, locker] = [(); 3].map(|()| Session::open(&postgres));
-    let xid = first.begin();
-    let mut walferry = config.spawn();
-    wait_until_waited_for(&postgres, xid);
-    let xid = second.begin();
-    first.run("COMMIT");
-    wait_until_waited_for(&postgres, xid);
-    locker.run("BEGIN; LOCK TABLE users, visitors IN ACCESS EXCLUSIVE MODE");
-    second.run("COMMIT");
+    let (mut walferry, locker) = start_behind_a_lock(&config, &postgres, "users, visitors");
     let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'";
     wait_for("the copy waits for its lock", LIMIT, || {
         assert!(walferry.is_running(), "{}", walferry.log());

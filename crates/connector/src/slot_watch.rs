@@ -150,7 +150,11 @@ impl LeftOut {
             true => found,
             false => take_in(session, found, rows).await?,
         };
-        for new in left.difference(&self.told).filter(|it| !tell_obstacle(it)) {
+        for new in left.difference(&self.told) {
+            if let Some(obstacle) = &new.obstacle {
+                tell_obstacle(&new.table, obstacle);
+                continue;
+            }
             warn!(
                 table = new.table,
                 remedy = %new.remedy,
@@ -164,7 +168,11 @@ impl LeftOut {
 
     /// A standby takes no ALTER PUBLICATION: the primary does.
     fn tell_on_standby(&self, found: &BTreeSet<Unpublished>, rows: bool) {
-        for new in found.difference(&self.told).filter(|it| !tell_obstacle(it)) {
+        for new in found.difference(&self.told) {
+            if let Some(obstacle) = &new.obstacle {
+                tell_obstacle(&new.table, obstacle);
+                continue;
+            }
             let (table, remedy) = (&new.table, new.statements(rows));
             warn!(
                 table,
@@ -176,21 +184,17 @@ impl LeftOut {
     }
 }
 
-/// Tells why a table is not taken in, if something is in the way.
-fn tell_obstacle(new: &Unpublished) -> bool {
-    let Some(obstacle) = &new.obstacle else {
-        return false;
-    };
+/// Tells why a table is not taken in.
+fn tell_obstacle(table: &str, obstacle: &Obstacle) {
     let Obstacle { code, problem, fix } = obstacle;
     warn!(
         code,
-        table = new.table,
+        table,
         problem,
         fix,
         "tables.include matches the table, and it is not published before this is mended: its changes are not \
          captured, and a start refuses"
     );
-    true
 }
 
 /// Takes tables in, and gives those that could not be.

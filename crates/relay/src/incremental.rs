@@ -219,15 +219,10 @@ impl Incremental {
     /// The stream describes a table.
     pub(crate) fn described(&mut self, relation: &Relation<'_>) {
         self.windows.described(relation.oid, shape(relation));
-        let oldest = self.windows.opened_first();
-        while self
-            .named
-            .front()
-            .is_some_and(|(at, ..)| oldest.is_none_or(|oldest| *at < oldest))
-        {
-            self.named.pop_front();
-        }
-        if oldest.is_some() {
+        if let Some(oldest) = self.windows.opened_first() {
+            while self.named.front().is_some_and(|(at, ..)| *at < oldest) {
+                self.named.pop_front();
+            }
             let named = (self.seen_count, relation.oid, name(relation));
             self.named.push_back(named);
         }

@@ -6,7 +6,7 @@ use super::{AskError, say};
 use crate::config::Config;
 use crate::credentials;
 use crate::incremental::{Noted, State};
-use crate::kafka::{KafkaError, ProgressError, progress};
+use crate::kafka::progress;
 
 /// Says so where nothing is noted that would hear it. What cannot be read keeps nobody from asking.
 pub(super) async fn tell(config: &Config, id: Option<&str>) -> Result<(), AskError> {
@@ -14,9 +14,7 @@ pub(super) async fn tell(config: &Config, id: Option<&str>) -> Result<(), AskErr
     let (topic, slot) = (&config.topics.progress, &config.postgres.slot);
     let noted = match progress::read(&properties, topic, slot, KAFKA_TIMEOUT).await {
         Ok(stored) => stored.requests,
-        Err(
-            ProgressError::TopicMissing { .. } | ProgressError::Kafka(KafkaError::UnknownTopic),
-        ) => Noted::new(),
+        Err(error) if error.is_of_missing_topic() => Noted::new(),
         Err(error) => {
             say(&format!("what is under way cannot be told: {error}"));
             return Ok(());

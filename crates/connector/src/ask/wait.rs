@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::credentials;
 use crate::exit::Exit;
 use crate::incremental::{Request, State};
-use crate::kafka::{GONE_LOOKS, KafkaError, ProgressError, ProgressReader};
+use crate::kafka::{GONE_LOOKS, ProgressError, ProgressReader};
 use crate::postgres::sql::SqlClient;
 use crate::words::counted;
 
@@ -94,9 +94,7 @@ impl<'a> Wait<'a> {
 
     async fn noted(&self) -> Result<Option<Request>, AskError> {
         match self.reader.read().await {
-            Err(
-                ProgressError::TopicMissing { .. } | ProgressError::Kafka(KafkaError::UnknownTopic),
-            ) => Ok(None),
+            Err(error) if error.is_of_missing_topic() => Ok(None),
             stored => Ok(stored?.requests.remove(self.id)),
         }
     }

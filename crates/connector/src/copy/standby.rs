@@ -184,8 +184,8 @@ impl Standby {
         let made = make_slot(&mut session, &primary).await?;
         let snapshot = Snapshot::import(&self.conninfo, &made).await?;
         session.close().await;
-        let in_recovery = slots::is_standby(&sql).await?;
-        if !in_recovery || made.consistent_point < end {
+        let is_standby = slots::is_standby(&sql).await?;
+        if !is_standby || made.consistent_point < end {
             let reason = "it was promoted meanwhile".to_owned();
             return Err(PostgresError::Standby { reason });
         }

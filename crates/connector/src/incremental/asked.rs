@@ -5,7 +5,6 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::hand_in::Incremental;
-use super::reader::NOTE_EVERY;
 use super::request::{Request, State};
 use crate::copy::{self, Copy, CopyError, News};
 use crate::kafka::RequestKey;
@@ -56,7 +55,7 @@ impl Incremental {
             News::Done => return self.end_copied(),
         }
         // What a piece's own note tells is not told by the request's alone.
-        if !first.is_long() || self.noted_at.elapsed() >= NOTE_EVERY {
+        if first.may_be_noted(self.noted_at) {
             self.note_copied();
         }
     }

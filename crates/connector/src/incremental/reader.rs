@@ -102,9 +102,9 @@ impl Reader {
         let _ = self.to_loop.send(over).await;
     }
 
-    /// Notes how far it is; a long note not each time, since it would be longer than the rows it tells of.
+    /// Notes how far it is, if it may.
     async fn note_now_and_then(&mut self) -> Result<(), Stop> {
-        if self.request.is_long() && self.noted_at.elapsed() < NOTE_EVERY {
+        if !self.request.may_be_noted(self.noted_at) {
             return Ok(());
         }
         self.noted_at = Instant::now();
@@ -279,7 +279,5 @@ impl Reader {
     }
 }
 
-/// How often a long note is written.
-pub(super) const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// Before another session is tried.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -1,9 +1,11 @@
 //! What was asked for, and how far it has come; noted in the progress topic.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use pgoutput::Lsn;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::origin::Record;
 use crate::signal::{self, Kind, Wanted};
@@ -271,11 +273,13 @@ impl Request {
         }
     }
 
-    /// Whether its note is so long that it is not written after each chunk.
+    /// Whether how far it is may be noted again. A long note is not written after each chunk, since it would
+    /// be longer than the rows it tells of.
     #[must_use]
-    pub fn is_long(&self) -> bool {
+    pub fn may_be_noted(&self, noted_at: Instant) -> bool {
         let tables = self.tables.as_ref();
-        tables.is_some_and(|tables| tables.len() > TABLES_LONG)
+        let is_long = tables.is_some_and(|tables| tables.len() > TABLES_LONG);
+        !is_long || noted_at.elapsed() >= LONG_NOTE_EVERY
     }
 
     /// Where in the stream it was asked for, or taken in; the beginning, for one from elsewhere.
@@ -341,6 +345,7 @@ const PROBLEMS_MAX: usize = 100;
 /// In characters.
 const PROBLEM_LENGTH_MAX: usize = 500;
 const TABLES_LONG: usize = 200;
+const LONG_NOTE_EVERY: Duration = Duration::from_secs(1);
 
 #[cfg(test)]
 mod tests {

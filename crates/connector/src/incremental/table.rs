@@ -167,8 +167,8 @@ pub(super) async fn fingerprint(
          coalesce((SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.to_jsonb(r)::text, '' \
               ORDER BY r.oid)) \
           FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid \
-          WHERE p.pubname = $3 AND (r.prrelid = $1 OR r.prrelid IN ( \
-              SELECT a.relid FROM pg_catalog.pg_partition_ancestors($1::pg_catalog.regclass) AS a(relid)))), '') || \
+          WHERE p.pubname = $3 AND r.prrelid IN (SELECT $1 UNION ALL \
+              SELECT a.relid FROM pg_catalog.pg_partition_ancestors($1::pg_catalog.regclass) AS a(relid))), '') || \
          coalesce((SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', \
              a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attisdropped, a.attnotnull), \
              ',' ORDER BY a.attnum)) \

@@ -180,9 +180,8 @@ impl Tray {
                 });
             }
         }
-        // Under the lock: whoever has taken the last record knows that none is in flight.
-        self.returned.fetch_add(1, Ordering::Release);
         drop(batch);
+        self.returned.fetch_add(1, Ordering::Release);
         if was_empty {
             self.filled.notify_one();
         }

@@ -274,6 +274,15 @@ pub enum ProgressError {
 }
 
 impl ProgressError {
+    /// Whether the topic is not there, or Kafka does not know it for a moment.
+    #[must_use]
+    pub fn is_of_missing_topic(&self) -> bool {
+        matches!(
+            self,
+            Self::TopicMissing { .. } | Self::Kafka(KafkaError::UnknownTopic)
+        )
+    }
+
     /// Whether to try again or to stop and ask the operator.
     #[must_use]
     pub fn class(&self) -> Class {

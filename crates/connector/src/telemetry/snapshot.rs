@@ -22,7 +22,6 @@ struct Shared {
 struct Counted {
     begun: Instant,
     tables: Vec<TableProgress>,
-    over: bool,
     /// How long it took, once it is over.
     took: Option<Duration>,
     pauses: u64,
@@ -87,7 +86,6 @@ impl SnapshotGauge {
         *counted = Some(Counted {
             begun: Instant::now(),
             tables,
-            over: false,
             took: None,
             pauses,
             is_paused: false,
@@ -133,7 +131,6 @@ impl SnapshotGauge {
     /// All is read.
     pub fn end(&self) {
         if let Some(counted) = &mut *self.lock() {
-            counted.over = true;
             counted.took = Some(counted.begun.elapsed());
         }
         self.0.news.notify_one();
@@ -171,11 +168,12 @@ impl SnapshotView {
         let rows = tables().map(|table| table.rows).sum();
         let whole: f64 = tables().map(TableProgress::weight).sum();
         let done: f64 = tables().map(|table| table.share() * table.weight()).sum();
-        let is_told = done > 0.0 && !counted.over && !counted.is_paused;
+        let over = counted.took.is_some();
+        let is_told = done > 0.0 && !over && !counted.is_paused;
         let left = is_told.then(|| seconds * (whole - done) / done);
         let bars: Vec<_> = tables().filter(|table| table.has_bar()).collect();
         Self {
-            over: counted.over,
+            over,
             tables: tables().count(),
             tables_read: tables().filter(|table| table.is_read()).count(),
             rows,
@@ -183,7 +181,7 @@ impl SnapshotView {
             rows_per_second: float(rows) / seconds.max(0.001),
             seconds_left: left,
             pauses: counted.pauses,
-            paused: counted.is_paused && !counted.over,
+            paused: counted.is_paused && !over,
             reading: bars
                 .iter()
                 .filter(|table| !table.is_read())

@@ -34,8 +34,7 @@ impl Windows {
 
     /// How many transactions had come before the first of them was opened.
     pub(super) fn opened_first(&self) -> Option<u64> {
-        let windows = self.open.iter().chain(&self.leaving);
-        windows.map(|it| it.opened_at).min()
+        self.open.iter().map(|it| it.opened_at).min()
     }
 
     pub(super) fn open(&mut self, mut window: Window) {
