@@ -13,6 +13,7 @@ mod condition;
 mod connect;
 pub mod conninfo;
 pub mod error;
+mod paced;
 pub mod pacing;
 pub mod passfile;
 mod pause;

@@ -45,6 +45,9 @@ const TCP_PAUSE: Duration = Duration::from_millis(4);
 /// bytes for each): at full speed it is full after 1 ms.
 const UNIX_PAUSE: Duration = Duration::from_micros(250);
 
+/// Half of what a unix socket holds of messages of 8 KiB, which is what a backend gathers before it sends.
+const UNIX_ROOM: u64 = 90 << 10;
+
 /// The state between reads.
 #[derive(Clone, Debug)]
 pub struct Pacing {
@@ -105,15 +108,17 @@ impl Pacing {
     fn longest(&self, rate: u64) -> Duration {
         match self.socket {
             SocketKind::Unix => UNIX_PAUSE,
-            SocketKind::Tcp { receive_buffer } => {
-                // Half of what the kernel counts is its own overhead; half of the rest is headroom.
-                let room = receive_buffer as u64 / 4;
-                TCP_PAUSE.min(Duration::from_micros(
-                    room.saturating_mul(1000) / rate.max(1),
-                ))
-            }
+            SocketKind::UnixInBulk => until_full(UNIX_ROOM, rate),
+            // Half of what the kernel counts is its own overhead; half of the rest is headroom.
+            SocketKind::Tcp { receive_buffer } => until_full(receive_buffer as u64 / 4, rate),
         }
     }
+}
+
+fn until_full(room: u64, rate: u64) -> Duration {
+    TCP_PAUSE.min(Duration::from_micros(
+        room.saturating_mul(1000) / rate.max(1),
+    ))
 }
 
 fn rate_per_ms(bytes: u64, time: Duration) -> u64 {
@@ -179,6 +184,16 @@ mod tests {
         let Some(ReadPlan::Pause(pause)) = steady(small, 60_000).last().copied() else {
             panic!()
         };
+        assert!(pause < Duration::from_millis(2), "{pause:?}");
+    }
+
+    #[test]
+    fn a_unix_socket_of_large_messages_is_left_alone_for_longer() {
+        let Some(ReadPlan::Pause(pause)) = steady(SocketKind::UnixInBulk, 60_000).last().copied()
+        else {
+            panic!()
+        };
+        assert!(pause > UNIX_PAUSE, "{pause:?}");
         assert!(pause < Duration::from_millis(2), "{pause:?}");
     }
 

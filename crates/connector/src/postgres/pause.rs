@@ -4,14 +4,19 @@
 //! timers that are file descriptors, which wake the same epoll as the sockets, to the microsecond.
 //! Elsewhere, and where none is to be had, tokio's timer has to do.
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A pause that may be waited for again after its wait was cancelled.
 pub(super) struct Pause {
     timer: Option<timer::Timer>,
     until: Option<Instant>,
+    /// Where there is no such timer.
+    sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl Pause {
@@ -19,12 +24,14 @@ impl Pause {
         Pause {
             timer: timer::Timer::new(),
             until: None,
+            sleep: None,
         }
     }
 
     /// Begins now.
     pub(super) fn begin(&mut self, duration: Duration) {
         self.until = Some(Instant::now() + duration);
+        self.sleep = None;
         if self
             .timer
             .as_ref()
@@ -46,22 +53,39 @@ impl Pause {
 
     /// Waits for its end, if it has begun. Cancel safe.
     pub(super) async fn ended(&mut self) {
-        let Some(until) = self.until else { return };
-        match &self.timer {
-            Some(timer) => {
-                while Instant::now() < until {
-                    timer.rung().await;
+        poll_fn(|cx| self.poll_ended(cx)).await;
+    }
+
+    /// As [`Self::ended`].
+    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(until) = self.until else {
+            return Poll::Ready(());
+        };
+        while Instant::now() < until {
+            match &self.timer {
+                Some(timer) => {
+                    if !ready!(timer.poll_rung(cx)) {
+                        self.timer = None;
+                    }
+                }
+                None => {
+                    let sleep = self
+                        .sleep
+                        .get_or_insert_with(|| Box::pin(sleep_until(until)));
+                    ready!(sleep.as_mut().poll(cx));
                 }
             }
-            None => sleep_until(until).await,
         }
+        self.sleep = None;
         self.until = None;
+        Poll::Ready(())
     }
 }
 
 #[cfg(target_os = "linux")]
 mod timer {
     use std::os::fd::OwnedFd;
+    use std::task::{Context, Poll, ready};
     use std::time::Duration;
 
     use rustix::time::{
@@ -105,21 +129,23 @@ mod timer {
             timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &spec).is_ok()
         }
 
-        /// Waits until it rings, or has rung and nobody took notice.
-        pub(super) async fn rung(&self) {
-            let Ok(mut ready) = self.0.readable().await else {
-                return;
+        /// Ready when it has rung and nobody took notice; false when that cannot be told any more.
+        pub(super) fn poll_rung(&self, cx: &mut Context<'_>) -> Poll<bool> {
+            let Ok(mut ready) = ready!(self.0.poll_read_ready(cx)) else {
+                return Poll::Ready(false);
             };
             let mut count = [0; 8];
             if rustix::io::read(self.0.get_ref(), &mut count).is_err() {
                 ready.clear_ready();
             }
+            Poll::Ready(true)
         }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod timer {
+    use std::task::{Context, Poll};
     use std::time::Duration;
 
     pub(super) enum Timer {}
@@ -133,7 +159,7 @@ mod timer {
             match *self {}
         }
 
-        pub(super) async fn rung(&self) {
+        pub(super) fn poll_rung(&self, _: &mut Context<'_>) -> Poll<bool> {
             match *self {}
         }
     }

@@ -44,7 +44,12 @@ impl SqlClient {
     /// # Errors
     /// Everything that keeps a session from coming about.
     pub async fn connect(conninfo: &Conninfo) -> Result<Self, PostgresError> {
-        let connected = Box::pin(connect(conninfo, Purpose::Sql)).await?;
+        const START: &str = "start an SQL session";
+        let mut connected = Box::pin(connect(conninfo, Purpose::Sql)).await?;
+        connected.transport = connected.transport.paced().map_err(|error| {
+            let doing = START.to_owned();
+            PostgresError::Io { doing, error }
+        })?;
         let mut config = tokio_postgres::Config::new();
         config
             .user(&conninfo.user)
@@ -52,7 +57,7 @@ impl SqlClient {
         let (client, connection) = config
             .connect_raw(Greeted::new(connected), NoTls)
             .await
-            .map_err(sql("start an SQL session"))?;
+            .map_err(sql(START))?;
         let connection = tokio::spawn(async move {
             if let Err(error) = connection.await {
                 debug!(%error, "an SQL session ended");

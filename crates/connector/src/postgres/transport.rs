@@ -1,4 +1,5 @@
-//! A connected byte stream, whichever kind: TCP, unix socket (pumped or not), or TLS over TCP.
+//! A connected byte stream, whichever kind: TCP, unix socket (pumped or not), either outside of epoll, or TLS
+//! over TCP.
 
 use std::io;
 use std::pin::Pin;
@@ -8,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
+use super::paced::Paced;
 use super::pump::Pumped;
 
 /// TLS records are taken from the socket through a buffer of this size: a walsender puts each
@@ -20,6 +22,8 @@ pub(super) enum Transport {
     Unix(UnixStream),
     /// A unix socket that a task of its own empties; see `pump.rs`.
     Pumped(Pumped),
+    /// Read outside of epoll; see `paced.rs`.
+    Paced(Box<Paced>),
     Tls(Box<TlsStream<BufReader<TcpStream>>>),
 }
 
@@ -31,11 +35,26 @@ pub enum SocketKind {
         /// `SO_RCVBUF` as the kernel tells it.
         receive_buffer: usize,
     },
-    /// A unix socket.
+    /// A unix socket whose peer sends each small message by itself, as a walsender does.
     Unix,
+    /// A unix socket whose peer gathers what it sends, as every other backend does.
+    UnixInBulk,
 }
 
 impl Transport {
+    /// Out of epoll, where there is no TLS.
+    ///
+    /// # Errors
+    /// Of the system, when it does not let go of the socket.
+    pub(super) fn paced(self) -> io::Result<Self> {
+        let paced = match self {
+            Transport::Unix(stream) => Paced::unix(stream.into_std()?),
+            Transport::Tcp(stream) => Paced::tcp(stream.into_std()?),
+            other => return Ok(other),
+        };
+        Ok(Transport::Paced(Box::new(paced)))
+    }
+
     pub(super) fn kind(&self) -> SocketKind {
         let tcp = match self {
             Transport::Tcp(stream) => stream,
@@ -45,6 +64,7 @@ impl Transport {
                     receive_buffer: pumped.capacity(),
                 };
             }
+            Transport::Paced(paced) => return paced.kind(),
             Transport::Tls(stream) => stream.get_ref().0.get_ref(),
         };
         let receive_buffer = socket2::SockRef::from(tcp).recv_buffer_size().unwrap_or(0);
@@ -62,6 +82,7 @@ impl AsyncRead for Transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Transport::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Transport::Pumped(pumped) => Pin::new(&mut pumped.read).poll_read(cx, buffer),
+            Transport::Paced(paced) => Pin::new(&mut **paced).poll_read(cx, buffer),
             Transport::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
         }
     }
@@ -77,6 +98,7 @@ impl AsyncWrite for Transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_write(cx, bytes),
             Transport::Unix(stream) => Pin::new(stream).poll_write(cx, bytes),
             Transport::Pumped(pumped) => Pin::new(&mut pumped.write).poll_write(cx, bytes),
+            Transport::Paced(paced) => Pin::new(&mut **paced).poll_write(cx, bytes),
             Transport::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
         }
     }
@@ -86,6 +108,7 @@ impl AsyncWrite for Transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Transport::Unix(stream) => Pin::new(stream).poll_flush(cx),
             Transport::Pumped(pumped) => Pin::new(&mut pumped.write).poll_flush(cx),
+            Transport::Paced(paced) => Pin::new(&mut **paced).poll_flush(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_flush(cx),
         }
     }
@@ -95,6 +118,7 @@ impl AsyncWrite for Transport {
             Transport::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Transport::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Transport::Pumped(pumped) => Pin::new(&mut pumped.write).poll_shutdown(cx),
+            Transport::Paced(paced) => Pin::new(&mut **paced).poll_shutdown(cx),
             Transport::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
         }
     }
