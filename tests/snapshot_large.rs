@@ -128,7 +128,8 @@ fn five_million_rows_under_constant_writes() {
         .set("envelope.unwrap", "true")
         .set("envelope.unwrap.add.fields", "op");
     let end = AtomicBool::new(false);
-    let mut walferry = config.start();
+    let mut walferry = config.spawn_with(&["--log-level", "info,connector::driver=debug"]);
+    walferry.wait_ready();
     thread::scope(|scope| {
         // Let go of, too, when the copy fails.
         let _end = StopAtEnd(&end);
@@ -143,6 +144,9 @@ fn five_million_rows_under_constant_writes() {
     let peak = walferry.memory_peak();
     walferry.sigterm();
     assert_eq!(walferry.wait_exit(LIMIT), Some(0), "{}", walferry.log());
+    let log = walferry.log();
+    let [in_bulk, soon] = ["InBulk", "Soon"].map(|pace| log.find(&format!("pace={pace}")));
+    assert!(in_bulk.is_some() && in_bulk < soon, "{log}");
     config.catch_up(LIMIT);
 
     let fold = Fold::of_topic(&config);

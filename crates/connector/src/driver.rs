@@ -187,10 +187,13 @@ impl Driver {
         // What waited for the acknowledgement of a large record.
         publish(&mut self.relay, &self.producer)?;
         self.beat();
-        let more = self.take_payloads()? | self.take_copied()?;
+        let more = match self.ends_bulk() {
+            true => false,
+            false => self.take_payloads()? | self.take_copied()?,
+        };
         self.take_asked()?;
         // The stream may have come to where a chunk's rows belong before they were read.
-        let more = more || self.relay.wants_chunk();
+        let more = more || self.relay.wants_chunk() && !self.is_bulk_over();
         loop {
             match self.relay.poll(self.clock.now()) {
                 Output::Describe(question) => self.questions.describe(question),
@@ -214,6 +217,24 @@ impl Driver {
                 Output::WaitUntil(at) => return Ok(Turn::WaitUntil(self.clock.at(at))),
             }
         }
+    }
+
+    /// Has records leave soon again behind a copy, once nothing is in flight. Returns whether that is
+    /// waited for: no record may follow meanwhile.
+    fn ends_bulk(&mut self) -> bool {
+        if !self.is_bulk_over() {
+            return false;
+        }
+        if self.producer.in_flight() > 0 {
+            return true;
+        }
+        self.producer.end_bulk();
+        tracing::debug!("records leave soon from now on");
+        false
+    }
+
+    fn is_bulk_over(&self) -> bool {
+        self.producer.is_in_bulk() && self.copy.is_none() && self.ending.is_none()
     }
 
     /// Ends this connection where the server keeps too much WAL; the next goes on with the copy.
@@ -323,8 +344,10 @@ impl Driver {
         let at = at.min(self.observe_at).min(self.give_up_at.unwrap_or(at));
         let beat_at = self.heart.as_ref().and_then(Heart::due);
         let at = at.min(beat_at.unwrap_or(at));
-        let stream = self.stream.as_mut().filter(|_| self.relay.wants_input());
-        let copy_is_wanted = self.relay.wants_copy() && !self.questions.is_open();
+        let publishes = !self.is_bulk_over();
+        let stream_is_wanted = publishes && self.relay.wants_input();
+        let stream = self.stream.as_mut().filter(|_| stream_is_wanted);
+        let copy_is_wanted = publishes && self.relay.wants_copy() && !self.questions.is_open();
         let copy = self.copy.as_mut().filter(|_| copy_is_wanted);
         tokio::select! {
             biased;
@@ -408,6 +431,9 @@ impl Driver {
     }
 
     fn beat(&mut self) {
+        if self.is_bulk_over() {
+            return;
+        }
         if let (Some(heart), None) = (&mut self.heart, &self.ending)
             && let Err(error) = heart.beat(&self.producer, self.clock.now().unix_nanos)
         {

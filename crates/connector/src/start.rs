@@ -34,8 +34,8 @@ use crate::heartbeat::Heart;
 use crate::incremental::Incremental;
 use crate::kafka::ensure::{Ensured, Making};
 use crate::kafka::{
-    self, KafkaError, Producer, ProgressError, ProgressReader, ProgressWriter, Properties, Stored,
-    Topics,
+    self, KafkaError, Pace, Producer, ProgressError, ProgressReader, ProgressWriter, Properties,
+    Stored, Topics,
 };
 use crate::observer::Observer;
 use crate::ownership::Slot;
@@ -148,7 +148,7 @@ impl Start<'_> {
         self.ask_for_new(&mut plan, stored.progress.as_ref());
         self.create_missing(&sql, &plan, &mut topics).await?;
         // It meets its brokers while the slot is being taken.
-        let producer = self.producer(&properties, &topics)?;
+        let producer = self.producer(&properties, &topics, self.pace(&stored))?;
         let slot = Slot {
             name: &self.config.postgres.slot,
             publication: &self.config.postgres.publication,
@@ -315,7 +315,23 @@ impl Start<'_> {
         Ok(progress)
     }
 
-    fn producer(&self, properties: &Properties, topics: &Ensured) -> Result<Producer, StartError> {
+    /// Rows that are there leave in bulk. Whether there are any to publish is known only later, and is as
+    /// good as known here.
+    fn pace(&self, stored: &Stored) -> Pace {
+        let snapshot = stored.progress.as_ref().map(|it| it.snapshot);
+        match snapshot {
+            Some(SnapshotState::Running) => Pace::InBulk,
+            None if self.config.snapshot.copies() => Pace::InBulk,
+            _ => Pace::Soon,
+        }
+    }
+
+    fn producer(
+        &self,
+        properties: &Properties,
+        topics: &Ensured,
+        pace: Pace,
+    ) -> Result<Producer, StartError> {
         let limits = self.config.limits;
         let overshoot = Limits::OVERSHOOT as u64;
         let settings = kafka::Settings {
@@ -324,7 +340,7 @@ impl Start<'_> {
             topic_bytes_min: topics.bytes_min(),
             auto_creation: topics.auto_creation(),
         };
-        Ok(Producer::new(properties, &settings)?)
+        Ok(Producer::new(properties, &settings, pace)?)
     }
 
     fn driver(&self, made: Made) -> Driver {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use connector::halt::Halt;
 use connector::kafka::progress;
 use connector::kafka::topics::{Created, NewTopic, Setting, TopicDescription, TopicState};
-use connector::kafka::{Batch, Class, KafkaError, Producer, ProgressError, Settings, Topics};
+use connector::kafka::{Batch, Class, KafkaError, Pace, Producer, ProgressError, Settings, Topics};
 use kafka_support::*;
 use pgoutput::{CommitLsn, Lsn};
 use rdkafka::ClientConfig;
@@ -246,7 +246,7 @@ async fn a_record_the_topic_does_not_take_stops_everything_behind_it_until_it_is
         topic_bytes_min: found.max_message_bytes(),
         ..settings()
     };
-    let start = || Producer::new(&properties(&bootstrap, &[]), &settings).unwrap();
+    let start = || Producer::new(&properties(&bootstrap, &[]), &settings, Pace::Soon).unwrap();
     let (small, large) = (noise(1_000), noise(40_000));
     let publish = |producer: &Producer, ticket: u64| {
         let value = if ticket == 100 { &large } else { &small };

@@ -9,7 +9,9 @@ use std::time::Duration;
 use connector::halt::Halt;
 use connector::kafka::progress;
 use connector::kafka::topics::{NewTopic, Setting, TopicState};
-use connector::kafka::{AutoCreation, Batch, Class, KafkaError, Producer, ProgressError, Topics};
+use connector::kafka::{
+    AutoCreation, Batch, Class, KafkaError, Pace, Producer, ProgressError, Topics,
+};
 use kafka_support::*;
 use pgoutput::Lsn;
 use rdkafka::mocking::MockCluster;
@@ -245,7 +247,7 @@ async fn a_missing_topic_is_an_error_unless_the_broker_may_create_it() {
         auto_creation: AutoCreation::Allowed,
         ..allowing
     };
-    let lenient = Producer::new(&properties(&bootstrap, &fast), &allowing).unwrap();
+    let lenient = Producer::new(&properties(&bootstrap, &fast), &allowing, Pace::Soon).unwrap();
     lenient
         .publish(1, &record("new", None, Some(b"x"), b"1:0/10:1"))
         .unwrap();
@@ -430,4 +432,33 @@ async fn nobody_there_is_said_with_the_connections_reason_and_no_secret() {
         assert!(text.contains(reason), "{text}");
         assert!(!text.contains("canary-7f3a"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn another_pace_keeps_the_order_and_loses_nothing() {
+    let (_mock, bootstrap) = mock(&[("t", 3)]);
+    let mut producer =
+        Producer::new(&properties(&bootstrap, &[]), &settings(), Pace::InBulk).expect("producer");
+    assert!(producer.is_in_bulk());
+    publish(&producer, 0..1000);
+    let came = collect(&producer, |all| all.settled.len() >= 1000).await;
+    assert!(came.refused.is_empty() && came.fault.is_none(), "{came:?}");
+    // Whoever has taken the last one may go on at once.
+    assert_eq!(producer.in_flight(), 0);
+    producer.end_bulk();
+    assert!(!producer.is_in_bulk());
+    publish(&producer, 1000..2000);
+    assert_eq!(producer.in_flight(), 1000);
+    let mut batch = Batch::default();
+    assert_eq!(producer.close(PATIENCE, &mut batch).await, 0);
+    assert_eq!(batch.settled.len(), 1000);
+    assert_whole_and_ordered(&bootstrap, 2000);
+}
+
+#[tokio::test]
+async fn where_the_user_says_how_long_a_record_waits_one_client_does() {
+    let (_mock, bootstrap) = mock(&[("t", 1)]);
+    let properties = properties(&bootstrap, &[("linger.ms", "5")]);
+    let producer = Producer::new(&properties, &settings(), Pace::InBulk).expect("producer");
+    assert!(!producer.is_in_bulk());
 }

@@ -33,7 +33,7 @@ pub mod topics;
 pub use deliveries::{Batch, Refused};
 pub use ensure::{GONE_LOOKS, GONE_PAUSE};
 pub use error::{Class, KafkaError};
-pub use producer::{AutoCreation, MadeFor, Producer, Settings, surely_taken_bytes};
+pub use producer::{AutoCreation, MadeFor, Pace, Producer, Settings, surely_taken_bytes};
 pub use progress::{AskedPart, ProgressError, ProgressReader, ProgressWriter, RequestKey, Stored};
 pub use properties::Properties;
 pub use signals::{SignalReader, SignalWriter};

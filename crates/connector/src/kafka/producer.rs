@@ -12,27 +12,30 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use envelope::{Record, Records};
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError as ClientError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{
     BaseRecord, Producer as _, ProducerContext, PurgeConfig, ThreadedProducer,
 };
+use rdkafka::{ClientConfig, ClientContext};
 
 use super::brokerless::Watch;
 use super::context::Listener;
 use super::deliveries::{Batch, Opaque, Stream, Tray};
 use super::error::KafkaError;
-use super::properties::Properties;
+use super::properties::{Properties, Secrets};
 
 use settings::client_config;
-pub use settings::{AutoCreation, MadeFor, Settings, surely_taken_bytes};
+pub use settings::{AutoCreation, MadeFor, Pace, Settings, surely_taken_bytes};
 
 /// The idempotent producer. Publish from one task only.
 pub struct Producer {
     inner: ThreadedProducer<Context>,
     context: Arc<Context>,
+    /// Of a producer in bulk: the client that takes over, which has met its brokers by then. A client
+    /// publishes nothing in its first half second.
+    successor: Option<ThreadedProducer<Context>>,
     /// Records handed over since the start. librdkafka's own count includes its log lines.
     sent: AtomicU64,
     made_for: MadeFor,
@@ -43,25 +46,48 @@ impl Producer {
     ///
     /// # Errors
     /// Properties that do not go together, or files (certificates) that cannot be read.
-    pub fn new(properties: &Properties, settings: &Settings) -> Result<Self, KafkaError> {
-        let config = client_config(properties, settings);
-        let made_for = MadeFor::new(properties, settings);
-        let context = Context {
-            listener: Listener::new(properties.secrets().clone()),
-            watch: Watch::default(),
-            tray: Tray::default(),
+    pub fn new(
+        properties: &Properties,
+        settings: &Settings,
+        pace: Pace,
+    ) -> Result<Self, KafkaError> {
+        let tray = Arc::new(Tray::default());
+        let create = |pace| {
+            let config = client_config(properties, settings, pace);
+            create(&config, properties.secrets(), Arc::clone(&tray))
         };
-        let inner: ThreadedProducer<Context> =
-            config.create_with_context(context).map_err(|error| {
-                KafkaError::of_client("creating the producer", &error, properties.secrets())
-            })?;
-        let context = Arc::clone(inner.client().context());
+        // Where the user has said how long a record waits, one client does.
+        let is_said = properties.get("linger.ms").is_some();
+        let (inner, successor) = match pace {
+            Pace::InBulk if !is_said => (create(pace)?, Some(create(Pace::Soon)?)),
+            _ => (create(Pace::Soon)?, None),
+        };
         Ok(Self {
+            context: Arc::clone(inner.client().context()),
             inner,
-            context,
+            successor,
             sent: AtomicU64::new(0),
-            made_for,
+            made_for: MadeFor::new(properties, settings),
         })
+    }
+
+    /// Whether records leave in bulk.
+    #[must_use]
+    pub fn is_in_bulk(&self) -> bool {
+        self.successor.is_some()
+    }
+
+    /// From now on records leave soon. librdkafka's properties are for a client's whole life, so another
+    /// takes its place: only when nothing is in flight, or records of a partition could change their order.
+    pub fn end_bulk(&mut self) {
+        debug_assert_eq!(self.in_flight(), 0, "records would change their order");
+        let Some(next) = self.successor.take() else {
+            return;
+        };
+        self.context = Arc::clone(next.client().context());
+        let last = std::mem::replace(&mut self.inner, next);
+        // Joining the polling thread takes up to some 100 ms.
+        tokio::task::spawn_blocking(move || drop(last));
     }
 
     /// What of the topics it was made for.
@@ -302,15 +328,30 @@ impl std::fmt::Debug for Producer {
     }
 }
 
+fn create(
+    config: &ClientConfig,
+    secrets: &Secrets,
+    tray: Arc<Tray>,
+) -> Result<ThreadedProducer<Context>, KafkaError> {
+    let context = Context {
+        listener: Listener::new(secrets.clone()),
+        watch: Watch::default(),
+        tray,
+    };
+    let created = config.create_with_context(context);
+    created.map_err(|error| KafkaError::of_client("creating the producer", &error, secrets))
+}
+
 /// librdkafka's callbacks.
 struct Context {
     listener: Listener,
     watch: Watch,
-    tray: Tray,
+    /// Of all clients that the producer has had: the others' records have come back.
+    tray: Arc<Tray>,
 }
 
 impl Context {
-    fn secrets(&self) -> &super::properties::Secrets {
+    fn secrets(&self) -> &Secrets {
         self.listener.secrets()
     }
 }

@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use connector::kafka::{AutoCreation, Batch, Producer, Properties, Settings};
+use connector::kafka::{AutoCreation, Batch, Pace, Producer, Properties, Settings};
 use envelope::{Headers, Operation, Record};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::Headers as _;
@@ -29,7 +29,7 @@ pub fn settings() -> Settings {
 }
 
 pub fn producer(bootstrap: &str, more: &[(&str, &str)]) -> Producer {
-    Producer::new(&properties(bootstrap, more), &settings()).expect("producer")
+    Producer::new(&properties(bootstrap, more), &settings(), Pace::Soon).expect("producer")
 }
 
 pub fn record<'a>(
