@@ -320,10 +320,11 @@ async fn on_signals(asked: watch::Sender<bool>) {
     }
 }
 
-/// Two threads: the loop's, and one for everything else. librdkafka brings its own.
+/// Two threads: the loop's, and one for everything else: of two, one would wake the other for each
+/// message that a task sends to another. librdkafka brings its own.
 fn runtime() -> std::io::Result<Runtime> {
     Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_all()
         .build()
 }

@@ -409,4 +409,4 @@ fn ended() -> CopyError {
 }
 
 /// Between readers and loop.
-const BATCHES: usize = 4;
+const BATCHES: usize = 8;

@@ -361,7 +361,7 @@ const TABLES_TOLD_MAX: usize = 100;
 /// How long the first row of a batch waits for the last one, where the server is slower than Kafka.
 const COMPANY_TIME: Duration = Duration::from_millis(4);
 /// A batch is worth a thread's waking, and still in its core's cache when the loop takes it.
-const BATCH_BYTES: usize = 32 << 10;
+const BATCH_BYTES: usize = 64 << 10;
 
 #[cfg(test)]
 mod tests {
