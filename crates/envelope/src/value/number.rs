@@ -300,6 +300,36 @@ impl Write for FloatText {
 /// Lays decimal text out as `Double.toString` does: plain from 10^-3 up to 10^7, else one digit,
 /// the point, and an exponent; always a digit after the point.
 fn java_layout(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+    if let Some(end) = same_in_java(text) {
+        out.extend_from_slice(text);
+        out.extend_from_slice(end);
+        return Ok(());
+    }
+    lay_out(text, out)
+}
+
+/// For a float that both print alike, and most are such: what Java puts behind it.
+fn same_in_java(text: &[u8]) -> Option<&'static [u8]> {
+    const WHOLE_MAX: usize = 7;
+    let digits = text.strip_prefix(b"-").unwrap_or(text);
+    let point = digits.iter().position(|byte| !byte.is_ascii_digit());
+    let (whole, rest) = digits.split_at(point.unwrap_or(digits.len()));
+    let (first, _) = whole.split_first()?;
+    if whole.len() > WHOLE_MAX || digits.len() > FLOAT_DIGITS_MAX {
+        return None;
+    }
+    let Some(fraction) = rest.strip_prefix(b".") else {
+        return (rest.is_empty() && *first != b'0').then_some(b".0");
+    };
+    let small = *first == b'0';
+    let near = fraction.iter().take(3).any(|digit| *digit != b'0');
+    let all_digits = fraction.iter().all(u8::is_ascii_digit);
+    let shortest = fraction.last().is_some_and(|digit| *digit != b'0');
+    let plain = !small || (whole.len() == 1 && near);
+    (all_digits && shortest && plain).then_some(b"")
+}
+
+fn lay_out(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
     let mut digits = [0; FLOAT_DIGITS_MAX];
     let found = significant(text, &mut digits).ok_or(ValueError::Malformed)?;
     let digits = digits.get(..found.len).unwrap_or_default();

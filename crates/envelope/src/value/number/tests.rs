@@ -41,6 +41,21 @@ fn floats_are_laid_out_as_java_does() {
     }
 }
 
+proptest! {
+    /// The short way, where it is taken, is the long one.
+    #[test]
+    fn what_is_the_same_in_java_is_laid_out_the_same(
+        text in "-?[0-9]{0,9}\\.?[0-9]{0,9}(e[+-]?[0-9]{1,2})?",
+        value in prop_oneof![any::<f64>(), -1e8..1e8f64, -1.0..1.0f64],
+        short in any::<f32>(),
+    ) {
+        for text in [text, value.to_string(), short.to_string(), format!("{value:e}")] {
+            let long = json(|out| lay_out(text.as_bytes(), out));
+            prop_assert_eq!(json(|out| java_layout(text.as_bytes(), out)), long, "{}", text);
+        }
+    }
+}
+
 #[test]
 fn numbers_that_postgres_does_not_print_are_refused() {
     for text in [
