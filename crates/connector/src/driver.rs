@@ -187,7 +187,9 @@ impl Driver {
         // What waited for the acknowledgement of a large record.
         publish(&mut self.relay, &self.producer)?;
         self.beat();
-        let more = match self.ends_bulk() {
+        let is_held = self.ends_bulk()?;
+        self.relay.withhold(is_held);
+        let more = match is_held {
             true => false,
             false => self.take_payloads()? | self.take_copied()?,
         };
@@ -221,16 +223,18 @@ impl Driver {
 
     /// Has records leave soon again behind a copy, once nothing is in flight. Returns whether that is
     /// waited for: no record may follow meanwhile.
-    fn ends_bulk(&mut self) -> bool {
+    fn ends_bulk(&mut self) -> Result<bool, End> {
         if !self.is_bulk_over() {
-            return false;
+            return Ok(false);
         }
         if self.producer.in_flight() > 0 {
-            return true;
+            return Ok(true);
         }
+        // The last ones may have come back since the tray was looked at, and none may follow a refused one.
+        self.take_deliveries()?;
         self.producer.end_bulk();
         tracing::debug!("records leave soon from now on");
-        false
+        Ok(false)
     }
 
     fn is_bulk_over(&self) -> bool {
@@ -342,12 +346,11 @@ impl Driver {
     /// Waits for the next thing to happen, and takes it in if it is of the socket.
     async fn wait(&mut self, at: Instant, shutdown: &mut watch::Receiver<bool>) -> Result<(), End> {
         let at = at.min(self.observe_at).min(self.give_up_at.unwrap_or(at));
-        let beat_at = self.heart.as_ref().and_then(Heart::due);
+        let heart = self.heart.as_ref().filter(|_| self.may_beat());
+        let beat_at = heart.and_then(Heart::due);
         let at = at.min(beat_at.unwrap_or(at));
-        let publishes = !self.is_bulk_over();
-        let stream_is_wanted = publishes && self.relay.wants_input();
-        let stream = self.stream.as_mut().filter(|_| stream_is_wanted);
-        let copy_is_wanted = publishes && self.relay.wants_copy() && !self.questions.is_open();
+        let stream = self.stream.as_mut().filter(|_| self.relay.wants_input());
+        let copy_is_wanted = self.relay.wants_copy() && !self.questions.is_open();
         let copy = self.copy.as_mut().filter(|_| copy_is_wanted);
         tokio::select! {
             biased;
@@ -430,11 +433,14 @@ impl Driver {
         self.observer.observe(&self.relay, &self.producer);
     }
 
+    /// Nothing new is published while the loop ends, or waits until nothing is in flight.
+    fn may_beat(&self) -> bool {
+        self.ending.is_none() && !self.is_bulk_over()
+    }
+
     fn beat(&mut self) {
-        if self.is_bulk_over() {
-            return;
-        }
-        if let (Some(heart), None) = (&mut self.heart, &self.ending)
+        if self.may_beat()
+            && let Some(heart) = &mut self.heart
             && let Err(error) = heart.beat(&self.producer, self.clock.now().unix_nanos)
         {
             tracing::debug!(%error, "a heartbeat was not sent");

@@ -315,14 +315,21 @@ impl Start<'_> {
         Ok(progress)
     }
 
-    /// Rows that are there leave in bulk. Whether there are any to publish is known only later, and is as
-    /// good as known here.
+    /// Rows that are there leave in bulk. Whether a lost slot has them copied anew is known only later:
+    /// they take the stream's pace then.
     fn pace(&self, stored: &Stored) -> Pace {
-        let snapshot = stored.progress.as_ref().map(|it| it.snapshot);
-        match snapshot {
-            Some(SnapshotState::Running) => Pace::InBulk,
-            None if self.config.snapshot.copies() => Pace::InBulk,
-            _ => Pace::Soon,
+        let mode = self.config.snapshot;
+        let copies = match &stored.progress {
+            None => mode.copies(),
+            // Each start of the process may copy anew, but not each connection.
+            Some(progress) if self.memory.checked => {
+                progress.snapshot == SnapshotState::Running && mode.copies()
+            }
+            Some(progress) => examine::copies(mode, progress.snapshot),
+        };
+        match copies {
+            true => Pace::InBulk,
+            false => Pace::Soon,
         }
     }
 

@@ -50,6 +50,7 @@ pub struct Relay {
     rows_since_store: bool,
     until: Option<Lsn>,
     draining: bool,
+    is_withheld: bool,
     server_leaving: Option<Duration>,
     pub(crate) copy: Copying,
     pub(crate) incremental: Incremental,
@@ -91,6 +92,7 @@ impl Relay {
             rows_since_store: false,
             until: None,
             draining: false,
+            is_withheld: false,
             server_leaving: None,
             copy: Copying::new(settings.start.snapshot),
             incremental: Incremental::new(settings.start.chunk_ordinals),
@@ -112,13 +114,18 @@ impl Relay {
         self.schedule.hurried = true;
     }
 
+    /// Says whether the stream is kept back for a while by who hands it in: it does not listen then.
+    pub fn withhold(&mut self, is_withheld: bool) {
+        self.is_withheld = is_withheld;
+    }
+
     /// Whether the next payload may be handed in.
     #[must_use]
     pub fn wants_input(&self) -> bool {
         let blocked = self.copy.blocks_stream()
             || self.prepares.blocks_stream()
             || self.incremental.blocks_stream();
-        self.is_described() && !blocked && self.has_room()
+        self.is_described() && !blocked && !self.is_withheld && self.has_room()
     }
 
     pub(crate) fn is_described(&self) -> bool {

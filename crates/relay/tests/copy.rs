@@ -489,3 +489,25 @@ fn a_copy_is_not_given_up_before_its_last_record_has_left() {
     bench.acknowledge_all();
     assert_eq!(bench.ids(), ["7:0/3E7:0", "7:0/3E7:1"]);
 }
+
+#[test]
+fn a_server_is_not_silent_while_its_stream_is_kept_back() {
+    fn closes(relay: &mut Relay, seconds: u64) -> bool {
+        loop {
+            match relay.poll(now(seconds)) {
+                Output::Close(closing) => break closing == Closing::Silent,
+                Output::WaitUntil(_) => break false,
+                _ => {}
+            }
+        }
+    }
+    let mut bench = Bench::streaming();
+    let relay = &mut bench.relay;
+    relay.withhold(true);
+    assert!(!relay.wants_input());
+    assert!((20..200).step_by(10).all(|seconds| !closes(relay, seconds)));
+    relay.withhold(false);
+    assert!(relay.wants_input());
+    assert!(!closes(relay, 210));
+    assert!(closes(relay, 240));
+}

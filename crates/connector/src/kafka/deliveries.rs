@@ -180,8 +180,9 @@ impl Tray {
                 });
             }
         }
-        drop(batch);
+        // Before it can be taken: whoever has taken the last one finds none under way.
         self.returned.fetch_add(1, Ordering::Release);
+        drop(batch);
         if was_empty {
             self.filled.notify_one();
         }

@@ -153,7 +153,11 @@ impl AsyncWrite for Paced {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.socket.shutdown(Shutdown::Write))
+        Poll::Ready(match self.socket.shutdown(Shutdown::Write) {
+            // The peer has ended the connection already.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            shutdown => shutdown,
+        })
     }
 }
 

@@ -114,7 +114,7 @@ impl Start<'_> {
 }
 
 /// Whether all that is published is copied at a start of the process, where a copy stood like that.
-fn copies(mode: SnapshotMode, stored: SnapshotState) -> bool {
+pub(super) fn copies(mode: SnapshotMode, stored: SnapshotState) -> bool {
     mode == SnapshotMode::Always || (stored == SnapshotState::Running && mode.copies())
 }
 

@@ -363,12 +363,12 @@ fn producer(writer: &mut Writer<'_>, view: &View) -> fmt::Result {
     for (name, help, value) in [
         (
             "walferry_producer_sent_records",
-            "Messages sent by the Kafka client, progress included; from 0 with each connection.",
+            "Messages sent by the Kafka client, progress included; from 0 with each connection, and once the first copy is over.",
             producer.sent_messages,
         ),
         (
             "walferry_producer_sent_bytes",
-            "Bytes sent by the Kafka client, compressed; from 0 with each connection.",
+            "Bytes sent by the Kafka client, compressed; from 0 with each connection, and once the first copy is over.",
             producer.sent_bytes,
         ),
     ] {
