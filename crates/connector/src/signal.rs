@@ -159,15 +159,9 @@ impl Signal {
     /// # Errors
     /// It is not understood.
     pub fn of_stream(signalled: &Signalled) -> Result<Self, SignalError> {
-        let bytes = match signalled {
-            Signalled::Row { data, .. } => data.as_ref().map_or(0, String::len),
-            Signalled::Message(content) => content.len(),
-        };
-        if bytes > SIGNAL_BYTES_MAX {
-            return Err(SignalError::TooLarge { bytes });
-        }
         match signalled {
             Signalled::Row { id, kind, data } => {
+                can_be_noted(data.as_ref().map_or(0, String::len))?;
                 let id = id.as_deref().ok_or(SignalError::Missing("id"))?;
                 let untyped = || SignalError::Missing("type").of(id);
                 let kind = kind.as_deref().ok_or_else(untyped)?;
@@ -183,6 +177,7 @@ impl Signal {
     /// # Errors
     /// As [`Signal::of_stream`].
     pub fn of_json(bytes: &[u8], id: Option<String>) -> Result<Self, SignalError> {
+        can_be_noted(bytes.len())?;
         let whole: Whole = serde_json::from_slice(bytes).map_err(malformed(WHOLE))?;
         let id = whole.id.or(id).ok_or(SignalError::Missing("id"))?;
         all_known(&whole.others, WHOLE).map_err(|error| error.of(&id))?;
@@ -216,6 +211,13 @@ impl Signal {
         };
         let id = id.to_owned();
         Ok(Self { id, action })
+    }
+}
+
+fn can_be_noted(bytes: usize) -> Result<(), SignalError> {
+    match bytes > SIGNAL_BYTES_MAX {
+        true => Err(SignalError::TooLarge { bytes }),
+        false => Ok(()),
     }
 }
 
@@ -258,20 +260,32 @@ const LOG: &str = "an object with message, a text";
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn one_that_could_not_be_noted_is_not_read() {
         let filter = "x".repeat(SIGNAL_BYTES_MAX);
-        let data =
-            format!(r#"{{"data-collections": ["a.b"], "additional-conditions": ["{filter}"]}}"#);
+        let data = json!({
+            "data-collections": ["a.b"],
+            "additional-conditions": [{ "data-collection": "a.b", "filter": filter }],
+        });
+        let message = json!({ "id": "a", "type": "execute-snapshot", "data": data }).to_string();
         let row = Signalled::Row {
             id: Some("a".to_owned()),
             kind: Some("execute-snapshot".to_owned()),
-            data: Some(data),
+            data: Some(data.to_string()),
         };
-        let error = Signal::of_stream(&row).unwrap_err();
-        assert!(matches!(error, SignalError::TooLarge { .. }), "{error}");
+        for read in [
+            Signal::of_stream(&row),
+            Signal::of_stream(&Signalled::Message(message.clone().into_bytes())),
+            // As it comes on a standby.
+            Signal::of_json(message.as_bytes(), None),
+        ] {
+            let error = read.unwrap_err();
+            assert!(matches!(error, SignalError::TooLarge { .. }), "{error}");
+        }
     }
 
     #[test]
