@@ -55,6 +55,21 @@ fn begin_slowly(config: &Config, postgres: &PostgresServer, id: &str) {
     });
 }
 
+/// What listens while the stream stands lets go of WAL that it has heard.
+fn assert_heard(postgres: &PostgresServer) {
+    let emit = "SELECT pg_logical_emit_message(false, 'noise', repeat('x', 100000))";
+    sql(postgres, emit);
+    let here = query_one(postgres, "SELECT pg_current_wal_insert_lsn()");
+    let heard = format!(
+        "SELECT count(*) FROM pg_replication_slots
+         WHERE slot_name LIKE 'walferry\\_watch\\_%' AND confirmed_flush_lsn >= '{here}'"
+    );
+    wait_for("the listener's slot", LIMIT, || {
+        sql(postgres, emit);
+        (query_one(postgres, &heard) == "1").then_some(())
+    });
+}
+
 /// The stream goes on: a change comes through.
 fn assert_streams(config: &Config, postgres: &PostgresServer) {
     sql(postgres, "INSERT INTO quick SELECT max(id) + 1 FROM quick");
@@ -77,6 +92,7 @@ fn it_is_stopped_while_the_stream_stands() {
     let mut walferry = config.start();
 
     begin_slowly(&config, &postgres, "by-id");
+    assert_heard(&postgres);
     // Pausing is for those that have not begun.
     signal(&postgres, "p", "pause-snapshot", &json!({}));
     // This one finds nothing, which is told where the stream comes to it.

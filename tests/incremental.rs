@@ -282,7 +282,7 @@ fn the_signal_topic() {
     let log = walferry.log();
     let told = log.lines().find(|line| line.contains("SIGNALS_NOT_READ"));
     assert!(told.is_some_and(|line| line.contains("before=1")), "{log}");
-    send("another", execute);
+    send("another-key", execute);
     send(config.name(), "not even JSON");
     send(config.name(), execute);
     let request = wait_over(&config, &mut walferry, "kafka-3");
@@ -290,6 +290,15 @@ fn the_signal_topic() {
         (&request["state"], &request["rows"]),
         (&json!("done"), &json!(40))
     );
+    let log = walferry.log();
+    let mut passed = log.lines().filter(|line| line.contains("is passed over"));
+    assert!(
+        passed.next().is_some_and(|line| line.contains("offset=1")) && passed.next().is_none(),
+        "{log}"
+    );
+    assert!(!log.contains("another-key"), "{log}");
+    let told = log.matches("SIGNALS_NOT_READ").count();
+    assert_eq!(told, 1, "the topic has one partition: {log}");
     walferry.kill9();
     // What comes while nobody listens is taken later; what was taken, not again.
     send(config.name(), execute);
@@ -300,6 +309,16 @@ fn the_signal_topic() {
     );
     assert_eq!(reads(&events(&config, "orders")), 80);
     assert!(walferry.is_running());
+    end(walferry);
+
+    let wide = format!("{topic}-wide");
+    create_topic(config.bootstrap_servers(), &wide, 2, &[]);
+    let walferry = config.set("envelope.signal.kafka.topic", &wide).start();
+    wait_for("a word on the second partition", LIMIT, || {
+        let log = walferry.log();
+        let told = log.lines().find(|line| line.contains("SIGNALS_NOT_READ"));
+        told.map(|line| assert!(line.contains("partitions=2"), "{log}"))
+    });
     end(walferry);
 }
 

@@ -22,6 +22,7 @@ mod heartbeat;
 mod idle_advance;
 mod inbox;
 mod incremental;
+mod incremental_conditions;
 mod incremental_keys;
 mod incremental_large_values;
 mod incremental_memory;

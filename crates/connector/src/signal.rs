@@ -4,11 +4,15 @@
 //!
 //! Only words to values. A signal that is not understood is told of and ignored, never obeyed in part.
 
-use std::collections::BTreeMap;
+mod conditions;
+mod data;
 
 use relay::Signalled;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use self::conditions::Conditions;
+use self::data::{Others, all_known, execute, stop};
 
 /// A signal that was understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,7 +65,7 @@ pub struct Wanted {
     /// Expressions that a table's whole `schema.table` matches.
     pub collections: Vec<String>,
     /// By such an expression, a condition in SQL; for a blocking one, a whole SELECT will do, too.
-    pub conditions: BTreeMap<String, String>,
+    pub conditions: Conditions,
     /// The columns to order rows by, instead of the key's.
     pub surrogate_key: Option<String>,
 }
@@ -98,6 +102,14 @@ pub enum SignalError {
         /// What should stand there.
         expected: &'static str,
     },
+    /// Something stands there that has no meaning.
+    #[error("its member {name:?} is not understood: {expected}")]
+    Unknown {
+        /// What it is called.
+        name: String,
+        /// What may stand there.
+        expected: &'static str,
+    },
     /// The same, of a signal that said who it is.
     #[error("the signal {id:?}: {error}")]
     Named {
@@ -121,13 +133,23 @@ impl SignalError {
     /// Of the signal with this id.
     fn of(self, id: &str) -> Self {
         Self::Named {
-            id: id.chars().take(ID_LENGTH_SHOWN).collect(),
+            id: shown(id),
             error: Box::new(self),
         }
     }
+
+    fn unknown(name: &str, expected: &'static str) -> Self {
+        let name = shown(name);
+        Self::Unknown { name, expected }
+    }
 }
 
-const ID_LENGTH_SHOWN: usize = 100;
+/// As much of a name as the log needs.
+fn shown(name: &str) -> String {
+    name.chars().take(LENGTH_SHOWN).collect()
+}
+
+const LENGTH_SHOWN: usize = 100;
 /// What is asked for is noted in one record of the progress topic, with more beside it.
 const SIGNAL_BYTES_MAX: usize = 64 << 10;
 
@@ -137,15 +159,9 @@ impl Signal {
     /// # Errors
     /// It is not understood.
     pub fn of_stream(signalled: &Signalled) -> Result<Self, SignalError> {
-        let bytes = match signalled {
-            Signalled::Row { data, .. } => data.as_ref().map_or(0, String::len),
-            Signalled::Message(content) => content.len(),
-        };
-        if bytes > SIGNAL_BYTES_MAX {
-            return Err(SignalError::TooLarge { bytes });
-        }
         match signalled {
             Signalled::Row { id, kind, data } => {
+                can_be_noted(data.as_ref().map_or(0, String::len))?;
                 let id = id.as_deref().ok_or(SignalError::Missing("id"))?;
                 let untyped = || SignalError::Missing("type").of(id);
                 let kind = kind.as_deref().ok_or_else(untyped)?;
@@ -161,8 +177,10 @@ impl Signal {
     /// # Errors
     /// As [`Signal::of_stream`].
     pub fn of_json(bytes: &[u8], id: Option<String>) -> Result<Self, SignalError> {
+        can_be_noted(bytes.len())?;
         let whole: Whole = serde_json::from_slice(bytes).map_err(malformed(WHOLE))?;
         let id = whole.id.or(id).ok_or(SignalError::Missing("id"))?;
+        all_known(&whole.others, WHOLE).map_err(|error| error.of(&id))?;
         let untyped = || SignalError::Missing("type").of(&id);
         let kind = whole.kind.ok_or_else(untyped)?;
         let data = match whole.data {
@@ -196,51 +214,11 @@ impl Signal {
     }
 }
 
-fn execute(data: &str) -> Result<Wanted, SignalError> {
-    let data: Execute = serde_json::from_str(data).map_err(malformed(EXECUTE))?;
-    let kind = match data.kind.as_deref().map(str::to_ascii_lowercase).as_deref() {
-        None | Some("incremental") => Kind::Incremental,
-        Some("blocking") => Kind::Blocking,
-        Some(_) => {
-            return Err(SignalError::Malformed {
-                line: 1,
-                column: 1,
-                expected: "type is incremental or blocking",
-            });
-        }
-    };
-    if data.collections.is_empty() {
-        return Err(SignalError::Missing("data-collections"));
+fn can_be_noted(bytes: usize) -> Result<(), SignalError> {
+    match bytes > SIGNAL_BYTES_MAX {
+        true => Err(SignalError::TooLarge { bytes }),
+        false => Ok(()),
     }
-    let conditions = data.conditions.into_iter();
-    let conditions: BTreeMap<String, String> =
-        conditions.map(|it| (it.collection, it.filter)).collect();
-    let mut all = data.collections.iter().chain(conditions.keys());
-    if !all.all(|text| is_expression(text)) {
-        return Err(SignalError::Expression);
-    }
-    Ok(Wanted {
-        kind,
-        collections: data.collections,
-        conditions,
-        surrogate_key: data.surrogate_key.filter(|text| !text.trim().is_empty()),
-    })
-}
-
-fn stop(data: &str) -> Result<Stopped, SignalError> {
-    let data: Stop = serde_json::from_str(data).map_err(malformed(STOP))?;
-    if !data.collections.iter().all(|text| is_expression(text)) {
-        return Err(SignalError::Expression);
-    }
-    Ok(match data.id {
-        Some(id) => Stopped::Request(id),
-        None if data.collections.is_empty() => Stopped::All,
-        None => Stopped::Collections(data.collections),
-    })
-}
-
-fn is_expression(text: &str) -> bool {
-    matching(text).is_some()
 }
 
 /// Whether this text means a table: it is its name, or an expression that the whole name matches.
@@ -268,33 +246,8 @@ struct Whole {
     #[serde(rename = "type")]
     kind: Option<String>,
     data: Option<Value>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Execute {
-    #[serde(rename = "type")]
-    kind: Option<String>,
-    #[serde(default, rename = "data-collections")]
-    collections: Vec<String>,
-    #[serde(default, rename = "additional-conditions")]
-    conditions: Vec<Condition>,
-    surrogate_key: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Condition {
-    #[serde(rename = "data-collection")]
-    collection: String,
-    filter: String,
-}
-
-#[derive(Deserialize)]
-struct Stop {
-    id: Option<String>,
-    #[serde(default, rename = "data-collections")]
-    collections: Vec<String>,
+    #[serde(flatten)]
+    others: Others,
 }
 
 #[derive(Deserialize)]
@@ -303,27 +256,36 @@ struct Log {
 }
 
 const WHOLE: &str = "an object with id, type and data";
-const EXECUTE: &str = "an object with data-collections, a list of texts; type, \
-     additional-conditions (each with data-collection and filter) and surrogate-key may stand beside it";
-const STOP: &str = "an object, with data-collections if not all is to stop";
 const LOG: &str = "an object with message, a text";
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn one_that_could_not_be_noted_is_not_read() {
         let filter = "x".repeat(SIGNAL_BYTES_MAX);
-        let data =
-            format!(r#"{{"data-collections": ["a.b"], "additional-conditions": ["{filter}"]}}"#);
+        let data = json!({
+            "data-collections": ["a.b"],
+            "additional-conditions": [{ "data-collection": "a.b", "filter": filter }],
+        });
+        let message = json!({ "id": "a", "type": "execute-snapshot", "data": data }).to_string();
         let row = Signalled::Row {
             id: Some("a".to_owned()),
             kind: Some("execute-snapshot".to_owned()),
-            data: Some(data),
+            data: Some(data.to_string()),
         };
-        let error = Signal::of_stream(&row).unwrap_err();
-        assert!(matches!(error, SignalError::TooLarge { .. }), "{error}");
+        for read in [
+            Signal::of_stream(&row),
+            Signal::of_stream(&Signalled::Message(message.clone().into_bytes())),
+            // As it comes on a standby.
+            Signal::of_json(message.as_bytes(), None),
+        ] {
+            let error = read.unwrap_err();
+            assert!(matches!(error, SignalError::TooLarge { .. }), "{error}");
+        }
     }
 
     #[test]
@@ -336,7 +298,7 @@ mod tests {
             panic!("{signal:?}")
         };
         assert_eq!(wanted.collections, ["public.orders", "public\\.p.*"]);
-        assert_eq!(wanted.conditions["public.orders"], "id > 5");
+        assert_eq!(wanted.conditions.on("public.orders"), Some("id > 5"));
         assert_eq!(wanted.surrogate_key.as_deref(), Some("code"));
 
         let stop = |data| Signal::parse("a", "stop-snapshot", data).unwrap().action;
@@ -372,7 +334,7 @@ mod tests {
                 [{"data-collection": "a.b", "filter": "SELECT * FROM a.b WHERE x"}]}"#,
         );
         assert_eq!(blocking, Kind::Blocking);
-        assert_eq!(conditions["a.b"], "SELECT * FROM a.b WHERE x");
+        assert_eq!(conditions.on("a.b"), Some("SELECT * FROM a.b WHERE x"));
         let without = kind(r#"{"data-collections": ["a.b"]}"#);
         assert_eq!(without.0, Kind::Incremental);
     }

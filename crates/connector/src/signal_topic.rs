@@ -67,17 +67,7 @@ async fn forward(
     let opened = spawn_blocking(move || SignalReader::open(&properties, &named, &group, TIMEOUT));
     let reader = opened.await.map_err(|error| error.to_string())?;
     let reader = Arc::new(reader.map_err(|error| error.to_string())?);
-    if let Start::End { before, .. } = reader.start()
-        && before > 0
-    {
-        warn!(
-            topic,
-            before,
-            "SIGNALS_NOT_READ: Kafka knows of no offset of walferry's group, so signals that are there already are \
-             not taken: this is the first start, or the last was longer ago than offsets.retention.minutes; \
-             send again what is still wanted"
-        );
-    }
+    tell_of_unread(topic, &reader);
     info!(topic, "listening to signals");
     let mut at = reader.start().offset();
     let mut committed = Instant::now();
@@ -87,8 +77,9 @@ async fn forward(
         let next = next.map_err(|error| error.to_string())?;
         match next.map_err(|error| error.to_string())? {
             Some(record) => {
-                if record.key.as_deref() == Some(config.topics.prefix.as_bytes()) {
-                    pass_on(topic, &record, conninfo, direct).await?;
+                match record.key.as_deref() == Some(config.topics.prefix.as_bytes()) {
+                    true => pass_on(topic, &record, conninfo, direct).await?,
+                    false => pass_over(topic, &record),
                 }
                 at = record.offset + 1;
             }
@@ -101,6 +92,41 @@ async fn forward(
         done.map_err(|error| error.to_string())?;
         committed = Instant::now();
     }
+}
+
+/// What is in the topic, and is never looked at.
+fn tell_of_unread(topic: &str, reader: &SignalReader) {
+    if let Start::End { before, .. } = reader.start()
+        && before > 0
+    {
+        warn!(
+            topic,
+            before,
+            "SIGNALS_NOT_READ: Kafka knows of no offset of walferry's group, so signals that are there already are \
+             not taken: this is the first start, or the last was longer ago than offsets.retention.minutes; \
+             send again what is still wanted"
+        );
+    }
+    let partitions = reader.partitions();
+    if partitions > 1 {
+        warn!(
+            topic,
+            partitions,
+            "SIGNALS_NOT_READ: signals in other partitions than {PARTITION} are not taken: make a topic of one \
+             partition, or send to that one"
+        );
+    }
+}
+
+/// It may be meant for us all the same: its sender shall find out why nothing comes of it.
+fn pass_over(topic: &str, record: &SignalRecord) {
+    let (offset, has_key) = (record.offset, record.key.is_some());
+    info!(
+        topic,
+        offset,
+        has_key,
+        "a record is passed over: a signal for this walferry has topics.prefix as its key, and this has another or none"
+    );
 }
 
 /// Writes a signal into the WAL, as it is: what is wrong with it is told where it is read. Where it cannot

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::origin::Record;
-use crate::signal::{self, Kind, Wanted};
+use crate::signal::{self, Conditions, Kind, Wanted};
 
 /// By id, what is noted.
 pub type Noted = BTreeMap<String, Request>;
@@ -33,8 +33,8 @@ pub struct Request {
     /// Expressions for `schema.table`.
     pub collections: Vec<String>,
     /// Conditions by such expressions.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub conditions: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Conditions::is_empty")]
+    pub conditions: Conditions,
     /// The columns to order rows by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub surrogate_key: Option<String>,
@@ -143,11 +143,17 @@ impl Request {
     /// Of the published tables, those asked for and not stopped since.
     ///
     /// # Errors
-    /// None was asked for, or there are more than can be noted; in words.
+    /// None was asked for, or there are more than can be noted, or a condition is on none of them: in words.
     pub fn choose(&self, published: &[String]) -> Result<Vec<String>, String> {
         let mut chosen = self.matching(published);
         if chosen.is_empty() {
             return Err("no published table matches".to_owned());
+        }
+        if let Some(expression) = self.condition_in_vain(published, &chosen) {
+            return Err(format!(
+                "the condition on {expression:?} (additional-conditions) is on none of the tables that were asked \
+                 for, and none is read without it"
+            ));
         }
         chosen.retain(|table| !means_one(&self.unwanted, table));
         if chosen.iter().map(String::len).sum::<usize>() > NAMES_BYTES_MAX {
@@ -172,13 +178,22 @@ impl Request {
         published.iter().filter(wanted).cloned().collect()
     }
 
+    /// Of the conditions' expressions, one that means no table that was asked for. A table that was stopped
+    /// meanwhile was asked for, and so was one that is gone, if it is called the same in both places.
+    fn condition_in_vain(&self, published: &[String], matching: &[String]) -> Option<&str> {
+        if self.conditions.is_empty() {
+            return None;
+        }
+        let stopped = published.iter().filter(|it| means_one(&self.unwanted, it));
+        let named = self.collections.iter().chain(&self.unwanted);
+        let asked: Vec<&String> = matching.iter().chain(stopped).chain(named).collect();
+        self.conditions.in_vain(&asked)
+    }
+
     /// The condition on this table's rows.
     #[must_use]
     pub fn condition(&self, table: &str) -> Option<&str> {
-        let mut conditions = self.conditions.iter();
-        conditions
-            .find(|(pattern, _)| signal::means(pattern, table))
-            .map(|(_, filter)| filter.as_str())
+        self.conditions.on(table)
     }
 
     /// Whether one of its tables matches, as far as they are chosen.
@@ -354,7 +369,6 @@ mod tests {
     fn request(collections: &[&str]) -> Request {
         let wanted = Wanted {
             collections: collections.iter().map(|&it| it.to_owned()).collect(),
-            conditions: BTreeMap::from([("public.a.*".to_owned(), "x > 1".to_owned())]),
             ..Wanted::default()
         };
         Request::new("id".to_owned(), String::new(), wanted)
@@ -372,8 +386,43 @@ mod tests {
             .collect();
         let refused = request(&["public.*"]).choose(&many).unwrap_err();
         assert!(refused.starts_with("30000 tables"), "{refused}");
-        assert_eq!(request(&[]).condition("public.ab"), Some("x > 1"));
-        assert_eq!(request(&[]).condition("public.b"), None);
+    }
+
+    #[test]
+    fn a_condition_on_none_of_its_tables_leaves_the_request_out() {
+        let published = ["public.a", "public.b", "public.other"].map(str::to_owned);
+        let with = |asked: &[&str], on: &str| Request {
+            conditions: [(on.to_owned(), "x > 1".to_owned())].into_iter().collect(),
+            ..request(asked)
+        };
+        let refused = with(&["public.a"], "public.b").choose(&published);
+        let refused = refused.unwrap_err();
+        assert!(
+            refused.contains("\"public.b\" (additional-cond"),
+            "{refused}"
+        );
+        assert!(!refused.contains("x > 1"), "{refused}");
+        for on in ["public.a", "public\\.a", "public.*"] {
+            assert_eq!(
+                with(&["public.a"], on).choose(&published).unwrap(),
+                ["public.a"]
+            );
+        }
+        // It is gone, and called the same in both places.
+        let gone = with(&["public.a", "public\\.gone"], "public\\.gone");
+        assert_eq!(gone.choose(&published).unwrap(), ["public.a"]);
+        // It was stopped before the tables are chosen, by whichever name.
+        for stopped in ["public.b", "public\\.b", "public.(b|c)"] {
+            let mut request = with(&["public.a", "public.b"], "public.b");
+            request.take_out(&[stopped.to_owned()]);
+            assert_eq!(request.choose(&published).unwrap(), ["public.a"]);
+        }
+        // An older note is an object of them, too.
+        let noted = r#"{"id":"x","at":"","collections":["public.*"],"state":"running","rows":0,"chunks":0,
+            "conditions":{"public.b":"y","public.a":"z"}}"#;
+        let noted: Request = serde_json::from_str(noted).unwrap();
+        assert_eq!(noted.condition("public.a"), Some("z"));
+        assert_eq!(noted.condition("public.other"), None);
     }
 
     #[test]

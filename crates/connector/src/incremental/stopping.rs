@@ -119,8 +119,6 @@ pub(super) const STOPPED_NOTHING: &str = "STOPPED_NOTHING: stop-snapshot finds n
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::signal::Wanted;
 
@@ -128,7 +126,6 @@ mod tests {
     fn a_stop_that_finds_nothing_is_told_from_one_that_is_repeated() {
         let wanted = Wanted {
             collections: vec!["public\\.(nn|hot)".to_owned()],
-            conditions: BTreeMap::new(),
             ..Wanted::default()
         };
         let mut request = Request::new("a".to_owned(), String::new(), wanted);

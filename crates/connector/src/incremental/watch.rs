@@ -98,7 +98,7 @@ async fn watch(settings: &ReadSettings, said: &mpsc::Sender<Said>) -> Result<(),
     let mut ticks = interval(STATUS_EVERY);
     loop {
         tokio::select! {
-            _ = ticks.tick() => tell(&mut stream).await?,
+            _ = ticks.tick() => tell(&mut stream, listener.to).await?,
             readable = stream.readable() => {
                 readable?;
                 stream.fill()?;
@@ -107,7 +107,7 @@ async fn watch(settings: &ReadSettings, said: &mpsc::Sender<Said>) -> Result<(),
                     heard.extend(listener.hear(payload));
                 }
                 if std::mem::take(&mut listener.is_asked) {
-                    tell(&mut stream).await?;
+                    tell(&mut stream, listener.to).await?;
                 }
                 for (at, signalled) in heard {
                     if said.send(Said::Signal(at, signalled)).await.is_err() {
@@ -119,13 +119,14 @@ async fn watch(settings: &ReadSettings, said: &mpsc::Sender<Said>) -> Result<(),
     }
 }
 
-/// That we live. The slot is told no position: it goes with its session.
-async fn tell(stream: &mut ReplicationStream) -> Result<(), PostgresError> {
+/// That we live, and how far we have heard: nobody reads that slot again, which goes with its session, so
+/// the server need keep no WAL and no row of a catalog for what is behind.
+async fn tell(stream: &mut ReplicationStream, to: Lsn) -> Result<(), PostgresError> {
     let mut out = Vec::new();
     let update = StatusUpdate {
-        written: Lsn::ZERO,
-        flushed: Lsn::ZERO,
-        applied: Lsn::ZERO,
+        written: to,
+        flushed: to,
+        applied: to,
         client_time: PgTimestamp(0),
         reply_requested: false,
     };
@@ -141,6 +142,8 @@ struct Listener {
     relation: Option<u32>,
     /// Whether the server wants an answer.
     is_asked: bool,
+    /// How far it has heard.
+    to: Lsn,
 }
 
 impl Listener {
@@ -149,6 +152,7 @@ impl Listener {
             table,
             relation: None,
             is_asked: false,
+            to: Lsn::ZERO,
         }
     }
 
@@ -160,12 +164,17 @@ impl Listener {
                 ..
             } => (data_start, payload),
             ServerMessage::Keepalive {
-                reply_requested, ..
+                wal_end,
+                reply_requested,
+                ..
             } => {
+                self.to = self.to.max(wal_end.0);
                 self.is_asked |= reply_requested;
                 return None;
             }
         };
+        // It goes back from one transaction to the next.
+        self.to = self.to.max(at);
         // Rows of other tables come by the million.
         let is_wanted = match payload.split_first()? {
             (b'M' | b'R', _) => true,
@@ -201,7 +210,8 @@ const STATUS_EVERY: Duration = Duration::from_secs(1);
 #[cfg(test)]
 mod tests {
     use pgoutput::{
-        Cell, ColumnsBuf, LogicalMessage, Relation, RelationColumn, ReplicaIdentity, TupleBuf,
+        Cell, ColumnsBuf, KeepaliveLsn, LogicalMessage, Relation, RelationColumn, ReplicaIdentity,
+        TupleBuf,
     };
 
     use super::*;
@@ -219,6 +229,26 @@ mod tests {
         }
         .encode(&mut body);
         listener.hear(&body)
+    }
+
+    #[test]
+    fn the_slot_is_told_how_far_it_was_heard() {
+        let mut listener = Listener::new(None);
+        let mut keepalive = |wal_end, reply_requested| {
+            let mut body = Vec::new();
+            ServerMessage::Keepalive {
+                wal_end: KeepaliveLsn(Lsn::new(wal_end)),
+                send_time: PgTimestamp(0),
+                reply_requested,
+            }
+            .encode(&mut body);
+            assert_eq!(listener.hear(&body), None);
+            (listener.to, listener.is_asked)
+        };
+        assert_eq!(keepalive(5, false), (Lsn::new(5), false));
+        assert_eq!(keepalive(4, true), (Lsn::new(5), true));
+        describe(&mut listener, 4, "others");
+        assert_eq!(listener.to, Lsn::new(7));
     }
 
     fn describe(listener: &mut Listener, oid: u32, name: &str) {

@@ -22,6 +22,7 @@ pub struct SignalReader {
     topic: String,
     timeout: Duration,
     start: Start,
+    partitions: usize,
 }
 
 /// Where the reading begins.
@@ -78,9 +79,12 @@ impl SignalReader {
             topic: topic.to_owned(),
             timeout,
             start: Start::Committed(0),
+            partitions: 0,
         };
         let start = reader.position();
         reader.start = start.map_err(|error| reader.explain(&error))?;
+        let found = consumer::partitions(&reader.consumer, READING, topic, timeout)?;
+        reader.partitions = found.map_or(0, |found| found.len());
         let at = reader.start.offset();
         reader.commit(at)?;
         let assigned = reader
@@ -94,6 +98,12 @@ impl SignalReader {
     #[must_use]
     pub fn start(&self) -> Start {
         self.start
+    }
+
+    /// How many partitions the topic has, of which one is read.
+    #[must_use]
+    pub fn partitions(&self) -> usize {
+        self.partitions
     }
 
     /// The next record, if one comes in this time. Blocks.
