@@ -35,7 +35,7 @@ pub enum Action {
 }
 
 /// How rows are published.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// In chunks, while the stream goes on.
@@ -51,6 +51,15 @@ impl Kind {
     pub fn is_incremental(&self) -> bool {
         *self == Self::Incremental
     }
+
+    /// As a signal says it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Incremental => "incremental",
+            Self::Blocking => "blocking",
+        }
+    }
 }
 
 /// Which rows.
@@ -64,6 +73,9 @@ pub struct Wanted {
     pub conditions: BTreeMap<String, String>,
     /// The columns to order rows by, instead of the key's.
     pub surrogate_key: Option<String>,
+    /// The publication that takes the tables in where this is asked: of what they hold nothing was published
+    /// by it before.
+    pub new_in: Option<String>,
 }
 
 /// What is to stop.
@@ -224,6 +236,7 @@ fn execute(data: &str) -> Result<Wanted, SignalError> {
         collections: data.collections,
         conditions,
         surrogate_key: data.surrogate_key.filter(|text| !text.trim().is_empty()),
+        new_in: data.new_in,
     })
 }
 
@@ -280,6 +293,9 @@ struct Execute {
     #[serde(default, rename = "additional-conditions")]
     conditions: Vec<Condition>,
     surrogate_key: Option<String>,
+    /// Said by walferry alone (`unpublished.rs`).
+    #[serde(rename = "new-in-publication")]
+    new_in: Option<String>,
 }
 
 #[derive(Deserialize)]
