@@ -9,7 +9,7 @@ use e2e::support::walferry::Config;
 use e2e::support::{kafka, postgres, query_one, sql, wait_for};
 use xtask::servers::{PostgresOptions, PostgresServer};
 
-use super::incremental::{end, events, reads};
+use super::incremental::{end, events, execute, reads, wait_over};
 
 const LIMIT: Duration = Duration::from_secs(90);
 
@@ -147,4 +147,43 @@ fn rows_that_are_not_chosen_are_not_asked_for_and_others_come_by_their_statement
     let told = log.lines().find(|line| line.contains("public.aside"));
     let told = told.unwrap_or_else(|| panic!("not told: {log}"));
     assert!(told.contains("snapshot.include.collection.list"), "{told}");
+}
+
+/// In chunks a table would be read as if there were no statement.
+#[test]
+fn a_table_with_a_statement_of_its_own_is_asked_for_by_blocking_alone() {
+    let postgres = postgres(PostgresOptions::default());
+    sql(
+        &postgres,
+        "CREATE TABLE chosen (id int PRIMARY KEY); INSERT INTO chosen SELECT generate_series(1, 10)",
+    );
+    let config = Config::new("rows_override", &postgres, kafka())
+        .set(
+            "snapshot.snapshot.select.statement.overrides",
+            "[ public.chosen ]",
+        )
+        .set(
+            "snapshot.snapshot.select.statement.overrides.public.chosen",
+            "SELECT * FROM public.chosen WHERE id > 7",
+        );
+    let mut walferry = config.start();
+    execute(&postgres, "chunks", "public.chosen");
+    let request = wait_over(&config, &mut walferry, "chunks");
+    let problems = request["problems"].to_string();
+    assert_eq!(request["state"], "failed", "{request}");
+    assert!(problems.contains("--blocking"), "{problems}");
+    let asked = |more: &[&str]| {
+        let mut command = config.command("snapshot");
+        let command = command.args(["--table", "public.chosen"]).args(more);
+        command.output().expect("walferry snapshot")
+    };
+    let refused = asked(&[]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(!refused.status.success(), "{said}");
+    assert!(said.contains("--blocking"), "{said}");
+    let taken = asked(&["--blocking"]);
+    let said = String::from_utf8_lossy(&taken.stderr);
+    assert!(taken.status.success(), "{said}");
+    end(walferry);
+    assert_eq!(reads(&events(&config, "chosen")), 3);
 }
