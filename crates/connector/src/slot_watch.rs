@@ -159,11 +159,16 @@ impl LeftOut {
                 tell_obstacle(&new.table, obstacle);
                 continue;
             }
+            let next = match (self.new_tables, new.is_part) {
+                (NewTables::Ignore, _) => "nobody takes it in but who runs the statement",
+                (_, true) => "the next start takes it in",
+                (_, false) => "it is tried again",
+            };
             warn!(
                 table = new.table,
                 remedy = %new.remedy,
                 "tables.include matches the table, but the publication leaves it out: its changes \
-                 are not captured; where postgres.create is auto, the next start takes it in"
+                 are not captured; {next}"
             );
         }
         self.told = left;
@@ -197,7 +202,7 @@ fn tell_obstacle(table: &str, obstacle: &Obstacle) {
         problem,
         fix,
         "tables.include matches the table, and it is not published before this is mended: its changes are not \
-         captured, and a start refuses"
+         captured"
     );
 }
 

@@ -1,6 +1,9 @@
 //! Tables that are wanted and that a publication leaves out, one by one: a start takes them in.
 
-use super::finding::{Finding, Severity};
+use std::collections::BTreeSet;
+
+use super::Examination;
+use super::finding::{Finding, Severity, Subject};
 use super::identity::{self, Indexes};
 use super::publication::Publication;
 use super::quote::identifier;
@@ -100,26 +103,79 @@ pub(crate) fn objection(
 
 /// Nor can everybody publish it.
 pub(crate) fn foreign(table: &Relation, remedy: &str) -> Finding {
-    Finding::error(
-        "TABLE_OWNER",
-        table.subject(),
-        "Only its owner may publish it.",
-    )
-    .text(format!(
+    Finding::error(OWNER, table.subject(), "Only its owner may publish it.").text(format!(
         "{}; as its owner or a superuser",
         remedy.trim_end_matches(';')
     ))
 }
 
 /// ALTER PUBLICATION … ADD TABLE for these.
-#[must_use]
-pub fn add(publication: &str, absent: &[Absent]) -> Option<String> {
+fn add(publication: &str, absent: &[Absent]) -> Option<String> {
     let items: Vec<&str> = absent.iter().map(|it| it.item.as_str()).collect();
-    let publication = identifier(publication);
-    (!items.is_empty()).then(|| {
-        format!(
-            "ALTER PUBLICATION {publication} ADD TABLE {};",
-            items.join(", ")
-        )
-    })
+    let (publication, items) = (identifier(publication), items.join(", "));
+    (!items.is_empty()).then(|| format!("ALTER PUBLICATION {publication} ADD TABLE {items};"))
 }
+
+impl Examination {
+    /// Leaves tables out that a start behind stored progress does not take in: other tables go on without them, and
+    /// the running process looks at them again. What is said against them holds up nothing any more.
+    pub fn leave_out(&mut self, publication: &str, is_left: impl Fn(&Absent) -> bool) {
+        let absent = std::mem::take(&mut self.absent);
+        let (left, taken): (Vec<_>, Vec<_>) = absent.into_iter().partition(is_left);
+        self.absent = taken;
+        if left.is_empty() {
+            return;
+        }
+        if self.plan.add_tables.is_some() {
+            self.plan.add_tables = add(publication, &self.absent);
+        }
+        let tables = || left.iter().flat_map(|it| &it.tables);
+        self.captured.retain(|it| {
+            let is =
+                |new: &NewTable| new.schema == it.relation.schema && new.name == it.relation.name;
+            !tables().any(is)
+        });
+        let own = tables().map(NewTable::full_name);
+        let names = left.iter().flat_map(|it| it.names.iter().cloned());
+        let names: BTreeSet<String> = names.chain(own).collect();
+        let findings = std::mem::take(&mut self.findings).into_iter();
+        let findings = findings.filter_map(|it| self.behind(it, &names));
+        self.findings = findings.collect();
+        let obstacles = left.into_iter().filter_map(|it| it.obstacle);
+        let owned = obstacles.filter(|it| it.code == OWNER).map(|it| Finding {
+            severity: Severity::Warning,
+            ..it
+        });
+        self.findings.extend(owned);
+    }
+
+    /// What is left of a finding, where tables of these names are left out.
+    fn behind(&self, mut finding: Finding, names: &BTreeSet<String>) -> Option<Finding> {
+        let is_of_left = match (&finding.subject, finding.code) {
+            // Each of them has its own.
+            (_, OWNER) if self.plan.change_parts.is_none() => return None,
+            (_, TABLES_MISSING) if finding.severity == Severity::Info => {
+                if self.absent.is_empty() {
+                    return None;
+                }
+                let added = self.absent.iter().filter_map(|it| it.names.first());
+                let added: Vec<&str> = added.map(String::as_str).collect();
+                finding.problem = format!(
+                    "At start, tables will be added to it: {}.",
+                    added.join(", ")
+                );
+                false
+            }
+            (_, TABLES_MISSING) => self.absent.is_empty(),
+            (Subject::Table(name), _) => names.contains(name),
+            _ => false,
+        };
+        if is_of_left {
+            finding.severity = finding.severity.min(Severity::Warning);
+        }
+        Some(finding)
+    }
+}
+
+const OWNER: &str = "TABLE_OWNER";
+const TABLES_MISSING: &str = "PUBLICATION_TABLES_MISSING";

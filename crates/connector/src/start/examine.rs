@@ -6,7 +6,7 @@ use relay::{Progress, SnapshotState};
 use tracing::info;
 
 use super::{CHECK_TIMEOUT, Start, StartError};
-use crate::config::SnapshotMode;
+use crate::config::{NewTables, SnapshotMode};
 use crate::kafka::Stored;
 use crate::kafka::ensure::Ensured;
 use crate::new_rows::{NewRows, Rows};
@@ -52,9 +52,15 @@ impl Start<'_> {
         stored: &Stored,
         topics: &Ensured,
     ) -> Result<(SetupPlan, Vec<NewTable>), StartError> {
-        let Some(found) = found else {
+        let Some(mut found) = found else {
             return Ok(Default::default());
         };
+        let publication = &self.config.postgres.publication;
+        let progress = stored.progress.as_ref();
+        if progress.is_some() {
+            let is_ignored = self.config.signals.new_tables == NewTables::Ignore;
+            found.leave_out(publication, |it| is_ignored || it.obstacle.is_some());
+        }
         let of_topics = preflight::kafka::topics_of_config(
             self.config,
             &found.captured,
@@ -63,12 +69,14 @@ impl Start<'_> {
         )
         .await;
         let plan = found.plan;
-        let publishes = plan.create_publication.is_some() || plan.add_tables.is_some();
+        // Behind stored progress what is added has an identity.
+        let is_first = progress.is_none();
+        let publishes =
+            plan.create_publication.is_some() || (is_first && plan.add_tables.is_some());
         let mut findings = found.findings;
         findings.extend(of_topics.findings);
         findings.retain(|finding| !is_for_later(finding, publishes, self.config.snapshot));
         let mode = self.config.snapshot;
-        let progress = stored.progress.as_ref();
         if !progress.map_or(mode.copies(), |stored| copies(mode, stored.snapshot)) {
             findings.iter_mut().for_each(nothing_is_read);
         }
@@ -153,7 +161,9 @@ fn is_for_later(finding: &Finding, publishes: bool, mode: SnapshotMode) -> bool 
         "SLOT_LOST" | "SLOT_RECREATED" => mode == SnapshotMode::WhenNeeded,
         "SLOT_ACTIVE" | "SENDERS_FULL" => true,
         code if code.starts_with("KAFKA_") => true,
-        "PK_MISSING" | "IDENTITY_NOTHING" | "IDENTITY_INDEX_GONE" => !publishes,
+        "PK_MISSING" | "IDENTITY_NOTHING" | "IDENTITY_INDEX_GONE" => {
+            !publishes && finding.severity == Severity::Error
+        }
         // It is looked for again first.
         "TOPIC_GONE" => true,
         "TOPIC_MISSING" => finding.severity == Severity::Info,
