@@ -37,6 +37,7 @@ mod log_words;
 mod logical_messages;
 mod new_table;
 mod new_table_at_start;
+mod new_table_rows;
 mod observation;
 mod outbox;
 mod outbox_init;

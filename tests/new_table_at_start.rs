@@ -116,3 +116,94 @@ fn a_table_without_columns_is_in_nobodys_way() {
     });
     end(walferry);
 }
+
+/// What the process that ran did not take in, a start does not either, and goes on with the other tables.
+#[test]
+fn tables_that_are_left_out_hold_up_no_start() {
+    let postgres = postgres(PostgresOptions::default());
+    let config = Config::new("left", &postgres, kafka());
+    sql(
+        &postgres,
+        &format!(
+            "CREATE ROLE app LOGIN REPLICATION;
+             GRANT CREATE ON DATABASE postgres TO app; GRANT USAGE, CREATE ON SCHEMA public TO app;
+             CREATE TABLE old (id int PRIMARY KEY); ALTER TABLE old OWNER TO app;
+             CREATE PUBLICATION {name} FOR TABLE old; ALTER PUBLICATION {name} OWNER TO app",
+            name = config.slot()
+        ),
+    );
+    let url = postgres.url().replace("postgres@", "app@");
+    let config = config.set("postgres.url", &url);
+    config.catch_up(LIMIT);
+    sql(
+        &postgres,
+        "CREATE TABLE loose (id int); ALTER TABLE loose OWNER TO app; INSERT INTO loose VALUES (1);
+         CREATE TABLE foreign_one (id int PRIMARY KEY);
+         CREATE TABLE young (id int PRIMARY KEY); ALTER TABLE young OWNER TO app;
+         INSERT INTO young VALUES (1)",
+    );
+    let checked = config.check(&[]);
+    let said = String::from_utf8_lossy(&checked.stdout);
+    assert!(said.contains("0 errors"), "{said}");
+    for code in ["PK_MISSING", "TABLE_OWNER"] {
+        assert!(said.contains(code), "{said}");
+    }
+    let walferry = config.start();
+    sql(&postgres, "INSERT INTO old VALUES (7)");
+    wait_for("the change and the new row", LIMIT, || {
+        let (old, young) = (events(&config, "old"), events(&config, "young"));
+        (old.len() == 1 && reads(&young) == 1).then_some(())
+    });
+    let log = walferry.log();
+    for (table, code) in [("loose", "PK_MISSING"), ("foreign_one", "TABLE_OWNER")] {
+        let mut of = log
+            .lines()
+            .filter(|line| line.contains(&format!("public.{table}")));
+        assert!(of.any(|line| line.contains(code)), "{table}: {log}");
+    }
+    // Once that is mended the running process takes it in.
+    sql(&postgres, "ALTER TABLE loose REPLICA IDENTITY FULL");
+    wait_for("the other row", LIMIT, || {
+        (reads(&events(&config, "loose")) == 1).then_some(())
+    });
+    end(walferry);
+}
+
+#[test]
+fn tables_that_are_ignored_stay_so_at_a_start() {
+    let postgres = postgres(PostgresOptions::default());
+    let config = Config::new("ignored", &postgres, kafka()).set("tables.new", "ignore");
+    sql(&postgres, "CREATE TABLE old (id int PRIMARY KEY)");
+    config.catch_up(LIMIT);
+    sql(
+        &postgres,
+        "CREATE TABLE young (id int PRIMARY KEY); CREATE TABLE loose (id int)",
+    );
+    for create in ["auto", "never"] {
+        let config = config.another_instance().set("postgres.create", create);
+        let checked = config.check(&[]);
+        let said = String::from_utf8_lossy(&checked.stdout);
+        assert!(said.contains("0 errors"), "{create}: {said}");
+        let walferry = config.start();
+        wait_for("the log", LIMIT, || {
+            let log = walferry.log();
+            let mut lines = log.lines();
+            lines
+                .any(|line| {
+                    line.contains("the publication leaves it out") && line.contains("public.young")
+                })
+                .then_some(())
+        });
+        end(walferry);
+    }
+    let published = format!(
+        "SELECT count(*) FROM pg_publication_tables WHERE pubname = '{}'",
+        config.slot()
+    );
+    assert_eq!(query_one(&postgres, &published), "1");
+    let topic = config.topic("young");
+    assert!(!e2e::support::topic::exists(
+        config.bootstrap_servers(),
+        &topic
+    ));
+}

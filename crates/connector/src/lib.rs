@@ -15,6 +15,7 @@ pub mod halt;
 pub mod heartbeat;
 pub mod incremental;
 pub mod kafka;
+pub mod new_rows;
 pub mod observer;
 pub mod outbox_init;
 pub mod ownership;

@@ -39,7 +39,7 @@ pub enum Action {
 }
 
 /// How rows are published.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// In chunks, while the stream goes on.
@@ -55,6 +55,15 @@ impl Kind {
     pub fn is_incremental(&self) -> bool {
         *self == Self::Incremental
     }
+
+    /// As a signal says it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Incremental => "incremental",
+            Self::Blocking => "blocking",
+        }
+    }
 }
 
 /// Which rows.
@@ -68,6 +77,9 @@ pub struct Wanted {
     pub conditions: Conditions,
     /// The columns to order rows by, instead of the key's.
     pub surrogate_key: Option<String>,
+    /// The publication that takes the tables in where this is asked: of what they hold nothing was published
+    /// by it before.
+    pub new_in: Option<String>,
 }
 
 /// What is to stop.

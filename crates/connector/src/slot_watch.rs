@@ -17,6 +17,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, Create, NewTables, TableFilter};
+use crate::new_rows::NewRows;
 use crate::observer::Observer;
 use crate::postgres::slots::{self, SlotState};
 use crate::postgres::sql::{sql, within};
@@ -37,6 +38,7 @@ impl SlotWatch {
         let left_out = LeftOut {
             publication: config.postgres.publication.clone(),
             wanted: config.tables.clone(),
+            rows: NewRows::of(config),
             told: BTreeSet::new(),
             new_tables: match config.postgres.create {
                 Create::Auto => config.signals.new_tables,
@@ -122,7 +124,9 @@ async fn watch_tables(session: Arc<CatalogSession>, mut left_out: LeftOut, obser
 struct LeftOut {
     publication: String,
     wanted: TableFilter,
-    /// What becomes of them.
+    /// What becomes of their rows,
+    rows: NewRows,
+    /// and of them.
     new_tables: NewTables,
     /// Each is told once.
     told: BTreeSet<Unpublished>,
@@ -134,32 +138,37 @@ impl LeftOut {
         const DOING: &str = "look for tables that are not published";
         let asked = async {
             let client = session.client().await?;
-            let found = unpublished::find(&client, &self.publication, &self.wanted).await;
-            let found: BTreeSet<Unpublished> = found.map_err(sql(DOING))?.into_iter().collect();
+            let found = unpublished::find(&client, &self.publication, &self.wanted, &self.rows);
+            let found = found.await.map_err(sql(DOING))?;
+            let found: BTreeSet<Unpublished> = found.into_iter().collect();
             let is_standby = !found.is_empty() && slots::is_standby(&client).await?;
             Ok((found, is_standby))
         };
         let (found, is_standby) = within(PATIENCE, DOING, asked).await?;
-        let rows = self.new_tables == NewTables::Snapshot;
         if is_standby {
-            self.tell_on_standby(&found, rows);
+            self.tell_on_standby(&found);
             self.told = found;
             return Ok(self.told.len());
         }
         let left = match found.is_empty() || self.new_tables == NewTables::Ignore {
             true => found,
-            false => take_in(session, found, rows).await?,
+            false => take_in(session, found).await?,
         };
         for new in left.difference(&self.told) {
             if let Some(obstacle) = &new.obstacle {
                 tell_obstacle(&new.table, obstacle);
                 continue;
             }
+            let next = match (self.new_tables, new.is_part) {
+                (NewTables::Ignore, _) => "nobody takes it in but who runs the statement",
+                (_, true) => "the next start takes it in",
+                (_, false) => "it is tried again",
+            };
             warn!(
                 table = new.table,
                 remedy = %new.remedy,
                 "tables.include matches the table, but the publication leaves it out: its changes \
-                 are not captured; where postgres.create is auto, the next start takes it in"
+                 are not captured; {next}"
             );
         }
         self.told = left;
@@ -167,13 +176,13 @@ impl LeftOut {
     }
 
     /// A standby takes no ALTER PUBLICATION: the primary does.
-    fn tell_on_standby(&self, found: &BTreeSet<Unpublished>, rows: bool) {
+    fn tell_on_standby(&self, found: &BTreeSet<Unpublished>) {
         for new in found.difference(&self.told) {
             if let Some(obstacle) = &new.obstacle {
                 tell_obstacle(&new.table, obstacle);
                 continue;
             }
-            let (table, remedy) = (&new.table, new.statements(rows));
+            let (table, remedy) = (&new.table, new.statements());
             warn!(
                 table,
                 remedy,
@@ -193,7 +202,7 @@ fn tell_obstacle(table: &str, obstacle: &Obstacle) {
         problem,
         fix,
         "tables.include matches the table, and it is not published before this is mended: its changes are not \
-         captured, and a start refuses"
+         captured"
     );
 }
 
@@ -201,7 +210,6 @@ fn tell_obstacle(table: &str, obstacle: &Obstacle) {
 async fn take_in(
     session: &CatalogSession,
     found: BTreeSet<Unpublished>,
-    rows: bool,
 ) -> Result<BTreeSet<Unpublished>, PostgresError> {
     const DOING: &str = "take a new table in";
     let client = within(PATIENCE, DOING, session.another()).await?;
@@ -209,11 +217,12 @@ async fn take_in(
         .into_iter()
         .partition(|it| it.is_part || it.obstacle.is_some());
     for new in whole {
-        let taken = async { new.take_in(&client, rows).await.map_err(sql(DOING)) };
+        let taken = async { new.take_in(&client).await.map_err(sql(DOING)) };
         match within(PATIENCE, DOING, taken).await {
             Ok(()) => info!(
                 table = new.table,
-                rows, "took a new table into the publication"
+                rows = %new.rows,
+                "took a new table into the publication"
             ),
             Err(error) => {
                 debug!(table = new.table, %error, "a new table could not be taken in");

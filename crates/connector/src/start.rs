@@ -139,13 +139,13 @@ impl Start<'_> {
             // It says more than the check, which would advise to make what is gone.
             return Err(contradicted);
         }
-        let mut plan = self.judged(found, &stored, &topics).await?;
+        let (mut plan, new) = self.judged(found, &stored, &topics).await?;
         let (mut session, server, seen) = opened?;
         self.fix_now(&sql).await?;
         if let Some(progress) = &stored.progress {
             self.publication_is_kept(progress, &plan)?;
         }
-        self.ask_for_new(&mut plan, stored.progress.as_ref());
+        self.ask_for_new(&mut plan, &new, stored.progress.as_ref());
         self.create_missing(&sql, &plan, &mut topics).await?;
         // It meets its brokers while the slot is being taken.
         let producer = self.producer(&properties, &topics, self.pace(&stored))?;

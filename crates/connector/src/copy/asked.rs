@@ -135,11 +135,12 @@ fn choose(published: Vec<CopyTable>, wanted: &Wanted, asked: &Asked) -> (Vec<Cop
         })
     });
     names.retain(|name| !asked.unwanted.has(name));
+    let are_new = asked.request.is_of_new_tables(&wanted.publication);
     let mut tables = Vec::new();
     for name in &names {
         let reason = match published.remove(name) {
             None => "it is gone, or not published any more",
-            Some(table) if wanted.outbox_of(&table).is_some() => EVENTS_COME_ONCE,
+            Some(table) if !are_new && wanted.outbox_of(&table).is_some() => EVENTS_COME_ONCE,
             Some(mut table) => {
                 if let Some(filter) = asked.request.condition(name) {
                     table.narrow(filter);

@@ -26,7 +26,8 @@ pub async fn objection(
     if kind == Kind::Blocking {
         return Ok(outbox_objection(&config.envelope, &found).map(str::to_owned));
     }
-    let published = (&config.envelope, publication.as_str());
+    let selects = &config.copy.selects;
+    let published = (&config.envelope, publication.as_str(), selects);
     match ChunkTable::look(sql, found, published, (surrogate_key, None)).await {
         Err(Stop::Refused(reason)) => Ok(Some(reason)),
         Err(Stop::Failed(error)) => Err(error),

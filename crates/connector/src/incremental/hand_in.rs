@@ -43,6 +43,8 @@ pub struct ReadSettings {
     pub tables: TableFilter,
     /// How events are written.
     pub options: Options,
+    /// Tables that are read by statements, which chunks know nothing of.
+    pub selects: BTreeMap<String, String>,
     /// The most rows of a chunk.
     pub chunk_rows: usize,
     /// Over how many sessions chunks are read.
@@ -66,6 +68,7 @@ impl ReadSettings {
             publication: config.postgres.publication.clone(),
             tables: config.tables.clone(),
             options: config.envelope.clone(),
+            selects: config.copy.selects.clone(),
             chunk_rows: config.chunk_rows,
             sessions: config.copy.readers.unwrap_or_else(suitable_sessions),
             lock_timeout: config.copy.lock_timeout,

@@ -230,7 +230,11 @@ impl Reader {
         let found = found.ok_or_else(|| Stop::refused("it is gone, or not published any more"))?;
         let surrogate = self.request.surrogate_key.as_deref();
         let how = (surrogate, self.request.condition(name));
-        let published = (&settings.options, settings.publication.as_str());
+        let published = (
+            &settings.options,
+            settings.publication.as_str(),
+            &settings.selects,
+        );
         ChunkTable::look(sql, found, published, how).await
     }
 

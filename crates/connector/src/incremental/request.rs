@@ -38,6 +38,9 @@ pub struct Request {
     /// The columns to order rows by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub surrogate_key: Option<String>,
+    /// The publication that took its tables in where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_in: Option<String>,
     /// How it stands.
     pub state: State,
     /// Whether it waits to be resumed.
@@ -128,6 +131,7 @@ impl Request {
             collections: wanted.collections,
             conditions: wanted.conditions,
             surrogate_key: wanted.surrogate_key,
+            new_in: wanted.new_in,
             state: State::Running,
             paused: false,
             unwanted: Vec::new(),
@@ -194,6 +198,12 @@ impl Request {
     #[must_use]
     pub fn condition(&self, table: &str) -> Option<&str> {
         self.conditions.on(table)
+    }
+
+    /// Whether nothing of its tables was published by this publication before.
+    #[must_use]
+    pub fn is_of_new_tables(&self, publication: &str) -> bool {
+        self.new_in.as_deref() == Some(publication)
     }
 
     /// Whether one of its tables matches, as far as they are chosen.

@@ -1,5 +1,6 @@
 //! A table that is read in chunks: the key that orders its rows, and the statements.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use envelope::{Options, RelationDetails, Table};
@@ -37,17 +38,26 @@ pub(super) struct Span<'a> {
     pub(super) to: Option<&'a [String]>,
 }
 
+/// How events are written, of which publication's tables, and which of those have a select override.
+pub(super) type Published<'a> = (&'a Options, &'a str, &'a BTreeMap<String, String>);
+
+const BY_STATEMENT: &str = "snapshot.select.statement.overrides has a statement for it, which gives its rows \
+     as a whole and not in chunks: ask by --blocking (type: blocking), where it holds";
+
 impl ChunkTable {
     /// Looks at a published table.
     pub(super) async fn look(
         sql: &Client,
         copied: CopyTable,
-        (options, publication): (&Options, &str),
+        (options, publication, selects): Published<'_>,
         (surrogate, condition): (Option<&str>, Option<&str>),
     ) -> Result<Self, Stop> {
         const DOING: &str = "look at a table to be read in chunks";
         if let Some(reason) = outbox_objection(options, &copied) {
             return Err(Stop::refused(reason));
+        }
+        if selects.contains_key(&copied.qualified_name()) {
+            return Err(Stop::refused(BY_STATEMENT));
         }
         let details = copied.describe(sql).await.map_err(sql::sql(DOING))?;
         let table = Table::new(&copied.relation(), &details, options);

@@ -125,6 +125,15 @@ pub fn keyed(table: &Relation, indexes: &Indexes) -> bool {
     }
 }
 
+/// Can this table's rows be read in chunks: does the primary key or the replica identity order them?
+#[must_use]
+pub fn ordered(table: &Relation, indexes: &Indexes) -> bool {
+    let own = indexes.get(&table.oid).map_or(&[][..], Vec::as_slice);
+    let orders =
+        |index: &Index| (index.primary || index.identity) && index.usable && index.not_null;
+    own.iter().any(orders)
+}
+
 /// Judges the identities of the tables that hold captured rows.
 ///
 /// `fails` says whether UPDATE or DELETE is, or will be, published: only then does a missing one

@@ -11,6 +11,7 @@
 //!
 //! Does not change anything, does not decide whether to start, and does not read positions.
 
+pub mod absent;
 pub mod column_rules;
 pub mod columns;
 pub mod finding;
@@ -39,6 +40,7 @@ pub use of_config::of_config;
 use tokio_postgres::Client;
 pub use whole::whole;
 
+use absent::Absent;
 use columns::Columns;
 use envelope::TypeDetails;
 use finding::{Finding, Subject};
@@ -61,6 +63,8 @@ pub struct Examination {
     pub captured: Vec<Captured>,
     /// What `run` may create before it starts.
     pub plan: SetupPlan,
+    /// The tables that the publication leaves out, if it is there.
+    pub absent: Vec<Absent>,
     /// The server, when it could be asked.
     pub server: Option<server::Server>,
 }
@@ -124,6 +128,9 @@ pub async fn examine(client: &Client, wanted: &Wanted<'_>) -> Examination {
             && facts.needs_identity()
         {
             findings.extend(identity::judge_bystanders(&bystanders, indexes));
+        }
+        if let (Some(publication), Some(indexes)) = (facts.known_publication(), &details.indexes) {
+            examination.absent = absent::list(wanted, publication, &selection, indexes);
         }
         examination.captured = captured(wanted, &selection, &details);
     }

@@ -22,8 +22,6 @@ pub struct SetupPlan {
     pub create_publication: Option<String>,
     /// ALTER PUBLICATION … ADD TABLE, when tables have come to match since.
     pub add_tables: Option<String>,
-    /// Those tables, by the names that their events have (`schema.table`).
-    pub new_tables: Vec<String>,
     /// Take tables out and put them back, when another part of them is to be published.
     pub change_parts: Option<String>,
     /// Create the slot, through the replication session.
@@ -59,10 +57,6 @@ pub fn plan(
         .filter(|publication| publication.owned)
         .map(|publication| absent_targets(publication, selection))
         .filter(|absent| !absent.is_empty());
-    let new_tables = match (publication, &absent) {
-        (Some(publication), Some(absent)) => new_names(publication, selection, absent),
-        _ => Vec::new(),
-    };
     // An outbox of messages has no table, and a publication all the same.
     let has_targets = !selection.targets.is_empty() || wanted.patterns.is_empty();
     let is_owned = publication.is_some_and(|publication| publication.owned);
@@ -75,25 +69,9 @@ pub fn plan(
             _ => None,
         },
         add_tables: absent.map(|absent| add_tables(wanted, &absent)),
-        new_tables,
         change_parts,
         create_slot,
     }
-}
-
-/// Whose events begin with these targets: under leaf names those of a partitioned table's leaves.
-fn new_names(
-    publication: &Publication,
-    selection: &Selection<'_>,
-    absent: &[&Relation],
-) -> Vec<String> {
-    let is_of = |table: &Relation| {
-        let of =
-            |target: &&Relation| target.oid == table.oid || table.ancestors.contains(&target.oid);
-        absent.iter().any(of) && !publication.tables.contains_key(&table.oid)
-    };
-    let new = selection.captured.iter().filter(|table| is_of(table));
-    new.map(|table| table.full_name()).collect()
 }
 
 /// Whether something was read or published before: a publication that is missing then was dropped.

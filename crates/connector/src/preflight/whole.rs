@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use super::absent::Absent;
 use super::finding::{Finding, Subject};
 use super::kafka::topics_of_config;
 use super::report::Report;
 use super::wanted::StoredProgress;
 use super::{Captured, of_config, standby};
-use crate::config::Config;
+use crate::config::{Config, NewTables};
 use crate::credentials::{self, Unreadable};
 use crate::kafka::{ProgressError, Properties, Stored, Topics, progress};
 use crate::postgres::{PostgresError, SqlClient};
@@ -75,7 +76,12 @@ async fn postgres(
     match SqlClient::connect(&conninfo).await {
         Ok(client) => {
             let name = &conninfo.application_name;
-            let examination = of_config(config, name, stored, &client).await;
+            let mut examination = of_config(config, name, stored, &client).await;
+            if stored == StoredProgress::Present {
+                let is_ignored = config.signals.new_tables == NewTables::Ignore;
+                let is_left = |it: &Absent| is_ignored || it.obstacle.is_some();
+                examination.leave_out(&config.postgres.publication, is_left);
+            }
             findings.extend(examination.findings);
             match credentials::standby(config).await {
                 Ok(Some(from)) => findings.extend(standby::examine(&conninfo, &from).await),

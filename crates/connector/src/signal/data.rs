@@ -42,6 +42,7 @@ pub(super) fn execute(data: &str) -> Result<Wanted, SignalError> {
         collections: data.collections,
         conditions: conditions.map(|it| (it.collection, it.filter)).collect(),
         surrogate_key: data.surrogate_key.filter(|text| !text.trim().is_empty()),
+        new_in: data.new_in,
     })
 }
 
@@ -80,6 +81,9 @@ struct Execute {
     conditions: Vec<Condition>,
     #[serde(rename = "surrogate-key")]
     surrogate_key: Option<String>,
+    /// Said by walferry alone (`new_rows.rs`).
+    #[serde(rename = "new-in-publication")]
+    new_in: Option<String>,
     #[serde(flatten)]
     others: Others,
 }

@@ -9,14 +9,16 @@ use super::{CHECK_TIMEOUT, Start, StartError};
 use crate::config::{NewTables, SnapshotMode};
 use crate::kafka::Stored;
 use crate::kafka::ensure::Ensured;
+use crate::new_rows::{NewRows, Rows};
 use crate::postgres::sql::{SqlClient, within};
 use crate::postgres::{Conninfo, PostgresError};
+use crate::preflight::absent::NewTable;
 use crate::preflight::finding::{Finding, Severity};
 use crate::preflight::report::Report;
 use crate::preflight::setup::SetupPlan;
 use crate::preflight::wanted::StoredProgress;
 use crate::preflight::{self, Examination};
-use crate::{resume, unpublished};
+use crate::resume;
 
 impl Start<'_> {
     /// An ordinary session, and what the check of Postgres found; no check at a reconnection.
@@ -49,10 +51,16 @@ impl Start<'_> {
         found: Option<Examination>,
         stored: &Stored,
         topics: &Ensured,
-    ) -> Result<SetupPlan, StartError> {
-        let Some(found) = found else {
-            return Ok(SetupPlan::default());
+    ) -> Result<(SetupPlan, Vec<NewTable>), StartError> {
+        let Some(mut found) = found else {
+            return Ok(Default::default());
         };
+        let publication = &self.config.postgres.publication;
+        let progress = stored.progress.as_ref();
+        if progress.is_some() {
+            let is_ignored = self.config.signals.new_tables == NewTables::Ignore;
+            found.leave_out(publication, |it| is_ignored || it.obstacle.is_some());
+        }
         let of_topics = preflight::kafka::topics_of_config(
             self.config,
             &found.captured,
@@ -61,12 +69,14 @@ impl Start<'_> {
         )
         .await;
         let plan = found.plan;
-        let publishes = plan.create_publication.is_some() || plan.add_tables.is_some();
+        // Behind stored progress what is added has an identity.
+        let is_first = progress.is_none();
+        let publishes =
+            plan.create_publication.is_some() || (is_first && plan.add_tables.is_some());
         let mut findings = found.findings;
         findings.extend(of_topics.findings);
         findings.retain(|finding| !is_for_later(finding, publishes, self.config.snapshot));
         let mode = self.config.snapshot;
-        let progress = stored.progress.as_ref();
         if !progress.map_or(mode.copies(), |stored| copies(mode, stored.snapshot)) {
             findings.iter_mut().for_each(nothing_is_read);
         }
@@ -79,23 +89,41 @@ impl Start<'_> {
         // Several tables may be routed to one.
         let captured: BTreeSet<String> = captured.collect();
         self.memory.topics = captured.into_iter().collect();
-        Ok(plan)
+        let new = found.absent.into_iter().flat_map(|it| it.tables);
+        Ok((plan, new.collect()))
     }
 
     /// Tables that came to match while nobody ran have rows that no copy reads: they are asked for as those
     /// of a table that is found later.
-    pub(super) fn ask_for_new(&self, plan: &mut SetupPlan, stored: Option<&Progress>) {
+    pub(super) fn ask_for_new(
+        &self,
+        plan: &mut SetupPlan,
+        new: &[NewTable],
+        stored: Option<&Progress>,
+    ) {
         let (Some(stored), Some(add_tables)) = (stored, &mut plan.add_tables) else {
             // The first copy reads them, if rows are wanted.
             return;
         };
         let is_copied = copies(self.config.snapshot, stored.snapshot);
-        let rows = self.config.signals.new_tables == NewTables::Snapshot && !is_copied;
-        let tables: Vec<&str> = plan.new_tables.iter().map(String::as_str).collect();
-        if rows && !tables.is_empty() {
-            *add_tables = format!("{add_tables} {}", unpublished::ask_for(&tables));
+        let new_rows = NewRows::of(self.config);
+        let of = |it: &NewTable| match is_copied {
+            true => Rows::Unwanted,
+            false => new_rows.of_table(&it.schema, &it.name, it.is_ordered),
+        };
+        let tables: Vec<(String, Rows)> = new.iter().map(|it| (it.full_name(), of(it))).collect();
+        if let Some(asks) = new_rows.ask_for(&tables) {
+            *add_tables = format!("{add_tables} {asks}");
         }
-        info!(?tables, rows, "new tables go into the publication");
+        for (table, rows) in tables {
+            match is_copied {
+                true => info!(
+                    table,
+                    "a new table goes into the publication, and the copy reads its rows"
+                ),
+                false => info!(table, %rows, "a new table goes into the publication"),
+            }
+        }
     }
 
     /// A publication is not made behind stored progress.
@@ -133,7 +161,9 @@ fn is_for_later(finding: &Finding, publishes: bool, mode: SnapshotMode) -> bool 
         "SLOT_LOST" | "SLOT_RECREATED" => mode == SnapshotMode::WhenNeeded,
         "SLOT_ACTIVE" | "SENDERS_FULL" => true,
         code if code.starts_with("KAFKA_") => true,
-        "PK_MISSING" | "IDENTITY_NOTHING" | "IDENTITY_INDEX_GONE" => !publishes,
+        "PK_MISSING" | "IDENTITY_NOTHING" | "IDENTITY_INDEX_GONE" => {
+            !publishes && finding.severity == Severity::Error
+        }
         // It is looked for again first.
         "TOPIC_GONE" => true,
         "TOPIC_MISSING" => finding.severity == Severity::Info,

@@ -192,7 +192,8 @@ pub(super) const KEYS: &[Key] = &[
         default: Default::Is("snapshot"),
         doc: "What becomes of a table that begins to match while walferry runs: it is added to the publication and \
               its rows are published beside the stream; it is added, and changes follow from then on; \
-              or the log tells of it. With `postgres.create: never` it is the last.",
+              or the log tells of it, and so does each start after the first. With `postgres.create: never` it is the last while \
+              walferry runs.",
     },
     Key {
         path: "snapshot.snapshot.mode",
