@@ -324,16 +324,23 @@ fn unmatched(
             "make it with the SQL of `walferry outbox init` (--apply runs it), or correct outbox.table",
         ));
     }
-    let nearest = relations
-        .iter()
-        .filter(|r| !cannot_be_published(r))
-        .map(|r| (strsim::jaro_winkler(&r.full_name(), pattern.text), r))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    Some(match nearest {
-        Some((_, table)) => finding.text(format!("did you mean {}?", table.full_name())),
+    let published = relations.iter().filter(|r| !cannot_be_published(r));
+    Some(match nearest(published, pattern.text) {
+        Some(table) => finding.text(format!("did you mean {}?", table.full_name())),
         None => finding.text("correct tables.include, or create the table first"),
     })
+}
+
+/// The relation whose name is most like this one, if one is.
+pub(super) fn nearest<'a>(
+    relations: impl Iterator<Item = &'a Relation>,
+    text: &str,
+) -> Option<&'a Relation> {
+    relations
+        .map(|r| (strsim::jaro_winkler(&r.full_name(), text), r))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, relation)| relation)
 }
 
 fn excluded(wanted: &Wanted<'_>, selection: &Selection<'_>) -> Vec<Finding> {

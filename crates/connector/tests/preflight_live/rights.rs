@@ -84,3 +84,32 @@ async fn partitions_that_are_read_by_name_take_a_right_each() {
     let after = check(&client, setup).await;
     assert_eq!(codes(&after, Severity::Warning), ["PARTITIONS_NOT_IN_WAL"]);
 }
+
+#[tokio::test]
+async fn what_the_first_copy_leaves_out_need_not_be_readable() {
+    let Some(server) = Server::start(&[LOGICAL]) else {
+        return;
+    };
+    let admin = server.client("postgres", "postgres").await;
+    run(
+        &admin,
+        "CREATE ROLE ferry LOGIN REPLICATION; CREATE SCHEMA closed;
+         CREATE TABLE users (id int PRIMARY KEY); CREATE TABLE orders (id int PRIMARY KEY);
+         CREATE TABLE closed.notes (id int PRIMARY KEY);
+         CREATE PUBLICATION walferry_shop FOR TABLE users, orders, closed.notes",
+    )
+    .await;
+    let client = server.client("ferry", "postgres").await;
+    let setup = Setup {
+        include: &["public.*", "closed.*"],
+        copied: &["public.users"],
+        ..AUTO
+    };
+    let found = check(&client, setup).await;
+    assert_eq!(codes(&found, Severity::Error), ["TABLE_SELECT"]);
+    let subject = find(&found, "TABLE_SELECT").subject.to_string();
+    assert_eq!(subject, "table public.users");
+    mend(&admin, &found, "TABLE_SELECT").await;
+    let found = check(&client, setup).await;
+    assert_eq!(codes(&found, Severity::Error), Vec::<&str>::new());
+}
