@@ -212,6 +212,35 @@ fn some_tables_in_an_order_and_by_a_statement() {
 }
 
 #[test]
+fn a_list_that_matches_no_table_ends_no_first_copy() {
+    const LIST: &str = "snapshot.snapshot.include.collection.list";
+    let postgres = postgres(PostgresOptions::default());
+    sql(
+        &postgres,
+        "CREATE TABLE few (id int PRIMARY KEY); INSERT INTO few VALUES (1)",
+    );
+    let config = config("mode_misspelt", &postgres, "initial").set(LIST, "[ 'public[.]fwe' ]");
+    let mut refused = config.spawn();
+    let code = refused.wait_exit(LIMIT);
+    let log = refused.log();
+    assert_eq!(code, Some(3), "{log}");
+    assert!(
+        log.contains("SNAPSHOT_OF_NOTHING") && log.contains("SNAPSHOT_FILTER_UNUSED"),
+        "{log}"
+    );
+    let config = config.set(LIST, "[ 'public[.]few', public.later ]");
+    config.catch_up(LIMIT);
+    assert_eq!(told(&config, "few"), ["r 1"]);
+    // Nothing is copied any more.
+    let config = config.set(LIST, "[ 'public[.]fwe' ]");
+    let mut warned = config.spawn_with(&["--until", "now"]);
+    let code = warned.wait_exit(LIMIT);
+    let log = warned.log();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("SNAPSHOT_FILTER_UNUSED"), "{log}");
+}
+
+#[test]
 fn events_of_an_outbox_come_by_their_time() {
     let postgres = postgres(PostgresOptions::default());
     sql(

@@ -365,7 +365,7 @@ static LINES: [Line; 23] = [
         title: "a table's rows cannot be read for the first copy",
         choices: &[
             "mend what the server says above (a row filter of the publication, damaged \
-                     data), then start again: the copy is made from its first row",
+                     data), then start again: the copy goes on behind what is noted as done",
             "leave the table out with tables.exclude",
             "give the copy up with snapshot.mode: no_data; changes alone are published",
         ],

@@ -94,6 +94,14 @@ pub enum TableOrder {
 }
 
 impl CopySettings {
+    /// An entry of the list, as a person wrote it.
+    #[must_use]
+    pub fn written(entry: &Regex) -> &str {
+        let text = entry.as_str();
+        let inner = text.strip_prefix("^(?:");
+        inner.and_then(|it| it.strip_suffix(")$")).unwrap_or(text)
+    }
+
     /// Whether this table's rows are copied, if it is wanted at all.
     #[must_use]
     pub fn includes(&self, qualified_name: &str) -> bool {

@@ -9,6 +9,7 @@ use pgwire::command::quote_identifier;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 
+use super::leaves::{self, Leaves};
 use super::pieces::{Blocks, Done};
 use crate::config::TableFilter;
 use crate::postgres::{PostgresError, sql};
@@ -21,6 +22,8 @@ pub(crate) struct CopyTable {
     name: String,
     /// Its rows are in its partitions.
     partitioned: bool,
+    /// Those of them that are read, where that is not all.
+    leaves: Option<Leaves>,
     identity: ReplicaIdentity,
     columns: ColumnsBuf,
     /// The publication's row filter, which the stream obeys, too.
@@ -139,6 +142,12 @@ async fn named_tables(
         }
     }
     tables.retain(|table| filter.matches(&table.schema, &table.name));
+    let partitioned = tables.iter().filter(|table| table.partitioned);
+    let partitioned: Vec<u32> = partitioned.map(|table| table.oid).collect();
+    let mut leaves = leaves::of(client, &partitioned).await?;
+    for table in &mut tables {
+        table.leaves = leaves.remove(&table.oid);
+    }
     Ok(tables)
 }
 
@@ -214,8 +223,7 @@ impl Rewritten {
         client: &Client,
         tables: impl Iterator<Item = &CopyTable>,
     ) -> Result<Vec<String>, tokio_postgres::Error> {
-        let (oids, names): (Vec<u32>, Vec<String>) =
-            tables.map(|it| (it.oid, it.quoted_name())).unzip();
+        let (oids, names): (Vec<u32>, Vec<String>) = tables.flat_map(CopyTable::named).unzip();
         let rows = client.query(&self.0, &[&oids, &names]).await?;
         rows.iter().map(|row| row.try_get(0)).collect()
     }
@@ -230,6 +238,7 @@ impl CopyTable {
             schema: row.try_get("schema")?,
             name: row.try_get("name")?,
             partitioned: kind == "p",
+            leaves: None,
             identity: match identity {
                 "n" => ReplicaIdentity::Nothing,
                 "f" => ReplicaIdentity::Full,
@@ -287,11 +296,31 @@ impl CopyTable {
         format!("{}.{}", self.schema, self.name)
     }
 
-    /// As `FROM` and `LOCK TABLE` name it: a plain table without its inheritance children, which
-    /// are published under their own names.
+    /// As `FROM` names it: without partitions whose changes are in no WAL.
     pub(crate) fn source(&self) -> String {
+        match &self.leaves {
+            Some(leaves) if leaves.is_empty() => format!("ONLY {}", self.quoted_name()),
+            Some(leaves) => leaves.source(&quote_identifier(&self.name)),
+            None => self.lock_name(),
+        }
+    }
+
+    /// As `LOCK TABLE` names it: a plain table without its inheritance children, which are published
+    /// under their own names.
+    pub(crate) fn lock_name(&self) -> String {
         let only = if self.partitioned { "" } else { "ONLY " };
         format!("{only}{}", self.quoted_name())
+    }
+
+    /// Whether its partitions are read by their names.
+    pub(crate) fn is_read_by_partitions(&self) -> bool {
+        self.leaves.is_some()
+    }
+
+    /// It, and what else is read by its name.
+    fn named(&self) -> impl Iterator<Item = (u32, String)> + '_ {
+        let leaves = self.leaves.iter().flat_map(Leaves::named);
+        std::iter::once((self.oid, self.quoted_name())).chain(leaves)
     }
 
     /// As SQL names it.
@@ -431,6 +460,7 @@ mod tests {
             schema: "public".to_owned(),
             name: "we \"ird".to_owned(),
             partitioned,
+            leaves: None,
             identity: ReplicaIdentity::Default,
             columns: columns.iter().map(column).collect(),
             row_filter: row_filter.map(str::to_owned),

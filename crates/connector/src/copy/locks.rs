@@ -37,7 +37,7 @@ pub(super) async fn all_unchanged(sql: &SqlClient, tables: &[CopyTable]) -> Resu
 
 /// Locks one table, so that one that cannot be locked is named.
 pub(super) fn lock(table: &CopyTable) -> String {
-    format!("LOCK TABLE {} IN ACCESS SHARE MODE", table.source())
+    format!("LOCK TABLE {} IN ACCESS SHARE MODE", table.lock_name())
 }
 
 /// It could not be locked.

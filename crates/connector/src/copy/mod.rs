@@ -20,6 +20,7 @@ mod hand_in;
 mod items;
 mod kept_wal;
 mod leader;
+mod leaves;
 mod locks;
 mod marks;
 mod notes;

@@ -13,6 +13,6 @@ CROSS JOIN (SELECT pg_catalog.current_setting('block_size')::bigint AS size) b
 CROSS JOIN LATERAL (
     SELECT t.oid AS relid UNION
     SELECT p.relid::oid FROM pg_catalog.pg_partition_tree(t.oid::pg_catalog.regclass) p) p
-JOIN pg_catalog.pg_class c ON c.oid = p.relid AND c.relkind <> 'p'
+JOIN pg_catalog.pg_class c ON c.oid = p.relid AND c.relkind = 'r' AND c.relpersistence = 'p'
 LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
 GROUP BY t.oid

@@ -21,5 +21,7 @@ LEFT JOIN pg_catalog.pg_attribute a
       -- From 18 on `attnames` tells of generated columns; before, none is published.
       AND (a.attgenerated = ''
            OR pg_catalog.current_setting('server_version_num')::int >= 180000)
-WHERE t.pubname = $1 AND ($2::text IS NULL OR n.nspname || '.' || c.relname = $2)
+-- Nothing of a foreign partition, or of an unlogged one, comes by the stream: it is not copied either.
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'p'
+  AND t.pubname = $1 AND ($2::text IS NULL OR n.nspname || '.' || c.relname = $2)
 ORDER BY n.nspname, c.relname, a.attnum

@@ -132,7 +132,7 @@ impl Chunks {
             "SET row_security = off; SET synchronous_commit = local; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
              SET LOCAL lock_timeout = {}; LOCK TABLE {} IN ACCESS SHARE MODE",
             self.settings.lock_timeout.as_millis(),
-            self.table.copied.source()
+            self.table.copied.lock_name()
         );
         sql.batch_execute(&begin).await.map_err(sql::sql(DOING))?;
         let (copied, publication) = (&self.table.copied, &self.settings.publication);

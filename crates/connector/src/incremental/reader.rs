@@ -215,8 +215,15 @@ impl Reader {
                 "the table's key has changed: it is read from its beginning"
             );
         }
+        let by_partitions = chunks.table.copied.is_read_by_partitions();
         let mut under_way = UnderWay::new(chunks, after);
-        let read = self.read_chunks(sql, &mut under_way).await;
+        let read = match self.read_chunks(sql, &mut under_way).await {
+            // One of them was dropped, or is called otherwise.
+            Err(Stop::Failed(error)) if by_partitions && error.is_of_absent_table() => {
+                Err(Stop::Altered)
+            }
+            read => read,
+        };
         if !matches!(read, Err(Stop::Unwanted)) {
             under_way.abandon().await?;
         }

@@ -164,8 +164,8 @@ pub(super) fn outbox_objection(options: &Options, table: &CopyTable) -> Option<&
     is_outbox.then_some(EVENTS_COME_ONCE)
 }
 
-/// The snapshot of the transaction, and what changes with a table's name, columns and keys, and with what
-/// of it is published.
+/// The snapshot of the transaction, and what changes with a table's name, columns and keys, with what
+/// of it is published, and with its partitions where some are not read.
 pub(super) async fn fingerprint(
     sql: &Client,
     table: &CopyTable,
@@ -179,6 +179,10 @@ pub(super) async fn fingerprint(
           FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_publication p ON p.oid = r.prpubid \
           WHERE p.pubname = $3 AND r.prrelid IN (SELECT $1 UNION ALL \
               SELECT a.relid FROM pg_catalog.pg_partition_ancestors($1::pg_catalog.regclass) AS a(relid))), '') || \
+         coalesce((SELECT pg_catalog.string_agg(c.oid::text, ' ' ORDER BY c.oid) \
+          FROM pg_catalog.pg_partition_tree($1::pg_catalog.regclass) p \
+          JOIN pg_catalog.pg_class c ON c.oid = p.relid AND c.relkind <> 'p' \
+          HAVING NOT bool_and(c.relkind = 'r' AND c.relpersistence = 'p')), '') || \
          coalesce((SELECT pg_catalog.md5(pg_catalog.string_agg(pg_catalog.concat_ws(' ', \
              a.attname, a.atttypid, a.atttypmod, a.attcollation, a.attisdropped, a.attnotnull), \
              ',' ORDER BY a.attnum)) \

@@ -234,6 +234,13 @@ impl PostgresError {
         })
     }
 
+    /// Whether a table that a statement names is not there.
+    #[must_use]
+    pub fn is_of_absent_table(&self) -> bool {
+        self.sqlstate()
+            .is_some_and(|state| state.as_str() == "42P01")
+    }
+
     fn has_ended_session(&self) -> bool {
         let (PostgresError::Sql { error, .. } | PostgresError::Rows { error, .. }) = self else {
             return false;

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! server.rs  rights.rs  slot.rs  publication.rs  tables.rs  identity.rs  columns.rs
-//! topic_names.rs  column_rules.rs  outbox_columns.rs  parts.rs  standby.rs
+//! copied.rs  topic_names.rs  column_rules.rs  outbox_columns.rs  parts.rs  standby.rs
 //!    rows ─────────────────── judge(wanted, rows) ──────────────────────> Finding ──> Report
 //!                                        └──> SetupPlan: what `run` may create
 //! ```
@@ -14,6 +14,7 @@
 pub mod absent;
 pub mod column_rules;
 pub mod columns;
+pub mod copied;
 pub mod finding;
 pub mod identity;
 pub mod kafka;
@@ -116,6 +117,7 @@ pub async fn examine(client: &Client, wanted: &Wanted<'_>) -> Examination {
             .map_or(wanted.partitions, |publication| publication.partitions);
         let selection = tables::select(&relations, wanted.captures, partitions);
         findings.extend(tables::judge(wanted, &relations, &selection, partitions));
+        findings.extend(copied::judge(wanted, &selection.captured));
         findings.extend(topic_names::judge(wanted, &selection.captured));
         let bystanders = facts.bystanders(&relations, &selection);
         let mut details = Details::read(client, &selection, &bystanders, &mut findings).await;

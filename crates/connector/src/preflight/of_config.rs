@@ -3,11 +3,12 @@
 use envelope::SkippedOperations;
 use tokio_postgres::Client;
 
+use super::copied::{INCLUDE, SELECTS};
 use super::wanted::{
-    Action, Create, Part, Partitions, Pattern, Reach, Snapshot, StoredProgress, Wanted,
+    Action, CopyFilter, Create, Part, Partitions, Pattern, Reach, Snapshot, StoredProgress, Wanted,
 };
 use super::{Examination, examine};
-use crate::config::{self, Config};
+use crate::config::{self, Config, CopySettings};
 
 /// Checks Postgres for what `config` wants, over a session of any kind.
 ///
@@ -40,6 +41,16 @@ pub async fn of_config(
             matches,
         })
         .collect();
+    let copied = |schema: &str, table: &str| config.copy.includes(&format!("{schema}.{table}"));
+    let entries = entries(&config.copy);
+    let filters: Vec<CopyFilter<'_>> = entries
+        .iter()
+        .map(|(setting, text, matches)| CopyFilter {
+            setting,
+            text,
+            matches,
+        })
+        .collect();
     let wanted = Wanted {
         slot: &config.postgres.slot,
         prepared_age: config.postgres.prepared_age,
@@ -61,6 +72,8 @@ pub async fn of_config(
             true => Snapshot::Initial,
             false => Snapshot::NoData,
         },
+        copied: &copied,
+        copy_filters: &filters,
         progress,
         envelope: &config.envelope,
     };
@@ -72,6 +85,21 @@ pub async fn of_config(
         signals.is_none_or(|(schema, name)| *schema != relation.schema || *name != relation.name)
     });
     examination
+}
+
+type Matches<'a> = Box<dyn Fn(&str) -> bool + Send + Sync + 'a>;
+
+/// Each entry that speaks of tables to be copied, with its setting and what it means.
+fn entries(copy: &CopySettings) -> Vec<(&'static str, &str, Matches<'_>)> {
+    let mut entries: Vec<(&'static str, &str, Matches<'_>)> = Vec::new();
+    for expression in copy.include.iter().flatten() {
+        let matches = Box::new(|name: &str| expression.is_match(name));
+        entries.push((INCLUDE, CopySettings::written(expression), matches));
+    }
+    for table in copy.selects.keys() {
+        entries.push((SELECTS, table, Box::new(move |name: &str| name == table)));
+    }
+    entries
 }
 
 fn reach(pattern: &str) -> Reach {

@@ -6,7 +6,7 @@ use super::finding::{Finding, Remedy, Subject};
 use super::publication::Publication;
 use super::quote::identifier;
 use super::setup::{self, SetupPlan};
-use super::tables::{Relation, Selection, list, several};
+use super::tables::{Kind, Relation, Selection, list, several};
 use super::wanted::{Snapshot, Wanted};
 
 /// What our role may do.
@@ -66,7 +66,7 @@ pub fn judge(
     findings.extend(create(wanted, role, plan, selection));
     findings.extend(ownership(wanted, role, plan, publication, selection));
     if wanted.snapshot == Snapshot::Initial {
-        findings.extend(select(role, selection));
+        findings.extend(select(wanted, role, selection));
     }
     findings
 }
@@ -168,11 +168,32 @@ fn ownership(
     )
 }
 
-fn select(role: &Role, selection: &Selection<'_>) -> Vec<Finding> {
+/// What the first copy names. A partitioned table stands for its partitions, but where some are not in the WAL:
+/// then the others are read one by one.
+fn read_by_name<'a>(wanted: &Wanted<'_>, selection: &Selection<'a>) -> Vec<&'a Relation> {
+    let is_mixed = |table: &Relation| {
+        let mut left_out = selection.not_in_wal.iter();
+        left_out.any(|partition| partition.ancestors.contains(&table.oid))
+    };
+    let captured = selection.captured.iter().copied();
+    let copied: Vec<&Relation> = captured
+        .filter(|table| (wanted.copied)(&table.schema, &table.name))
+        .collect();
+    let mixed: Vec<u32> = copied
+        .iter()
+        .filter(|table| table.kind == Kind::Partitioned && is_mixed(table))
+        .map(|table| table.oid)
+        .collect();
+    let holders = selection.holders.iter().copied();
+    let leaves = holders.filter(|leaf| leaf.ancestors.iter().any(|oid| mixed.contains(oid)));
+    copied.iter().copied().chain(leaves).collect()
+}
+
+fn select(wanted: &Wanted<'_>, role: &Role, selection: &Selection<'_>) -> Vec<Finding> {
     let name = identifier(&role.name);
+    let read = read_by_name(wanted, selection);
     let mut findings = Vec::new();
-    let closed: Vec<&Relation> = selection
-        .captured
+    let closed: Vec<&Relation> = read
         .iter()
         .copied()
         .filter(|table| !table.may_use_schema)
@@ -196,8 +217,7 @@ fn select(role: &Role, selection: &Selection<'_>) -> Vec<Finding> {
             )),
         );
     }
-    let unreadable: Vec<&Relation> = selection
-        .captured
+    let unreadable: Vec<&Relation> = read
         .iter()
         .copied()
         .filter(|table| !table.may_select)

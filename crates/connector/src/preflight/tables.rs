@@ -129,6 +129,8 @@ pub struct Selection<'a> {
     pub targets: Vec<&'a Relation>,
     /// Tables that hold the rows, whose replica identity counts: leaf partitions, never a root.
     pub holders: Vec<&'a Relation>,
+    /// Partitions that would be among them, were their changes in the WAL: foreign and unlogged ones.
+    pub not_in_wal: Vec<&'a Relation>,
     /// Matched, but not captured.
     pub excluded: Vec<(&'a Relation, Exclusion)>,
 }
@@ -232,6 +234,15 @@ pub fn select<'a>(
             captured.contains(&r.oid) || r.ancestors.iter().any(|oid| captured.contains(oid))
         })
         .collect();
+    // Under leaf names those that are matched themselves.
+    selection.not_in_wal = relations
+        .iter()
+        .filter(|r| r.kind == Kind::Foreign || (r.kind == Kind::Table && r.unlogged))
+        .filter(|r| {
+            let is_matched = matched.contains(&r.oid) && !r.ancestors.is_empty();
+            is_matched || r.ancestors.iter().any(|oid| captured.contains(oid))
+        })
+        .collect();
     selection
 }
 
@@ -280,6 +291,7 @@ pub fn judge(
         );
     }
     findings.extend(excluded(wanted, selection));
+    findings.extend(not_in_wal(selection));
     if partitions == Partitions::Leaf {
         findings.extend(leaves_left_out(relations, selection));
     }
@@ -312,16 +324,23 @@ fn unmatched(
             "make it with the SQL of `walferry outbox init` (--apply runs it), or correct outbox.table",
         ));
     }
-    let nearest = relations
-        .iter()
-        .filter(|r| !cannot_be_published(r))
-        .map(|r| (strsim::jaro_winkler(&r.full_name(), pattern.text), r))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    Some(match nearest {
-        Some((_, table)) => finding.text(format!("did you mean {}?", table.full_name())),
+    let published = relations.iter().filter(|r| !cannot_be_published(r));
+    Some(match nearest(published, pattern.text) {
+        Some(table) => finding.text(format!("did you mean {}?", table.full_name())),
         None => finding.text("correct tables.include, or create the table first"),
     })
+}
+
+/// The relation whose name is most like this one, if one is.
+pub(super) fn nearest<'a>(
+    relations: impl Iterator<Item = &'a Relation>,
+    text: &str,
+) -> Option<&'a Relation> {
+    relations
+        .map(|r| (strsim::jaro_winkler(&r.full_name(), text), r))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, relation)| relation)
 }
 
 fn excluded(wanted: &Wanted<'_>, selection: &Selection<'_>) -> Vec<Finding> {
@@ -373,6 +392,31 @@ fn reason(why: Exclusion) -> &'static str {
     }
 }
 
+/// Who reads a partitioned table's topic would not guess that some of its rows are in none.
+fn not_in_wal(selection: &Selection<'_>) -> Option<Finding> {
+    let partitions = &selection.not_in_wal;
+    if partitions.is_empty() {
+        return None;
+    }
+    let problem = format!(
+        "Partitions are left out, of the snapshot and of the stream, since their changes are not in this \
+         server's WAL (a foreign table, an unlogged one): {}.",
+        list(partitions)
+    );
+    let mut finding = Finding::warning("PARTITIONS_NOT_IN_WAL", several(partitions), problem);
+    for partition in partitions {
+        finding = match partition.kind {
+            Kind::Foreign => finding,
+            _ => finding.sql(format!("ALTER TABLE {} SET LOGGED;", partition.sql_name())),
+        };
+    }
+    let is_foreign = partitions.iter().any(|it| it.kind == Kind::Foreign);
+    Some(match is_foreign {
+        true => finding.text("publish a foreign partition's rows from the server that has them"),
+        false => finding,
+    })
+}
+
 /// With leaf names in the stream, a pattern that matches only the root would silently capture
 /// nothing.
 fn leaves_left_out(relations: &[Relation], selection: &Selection<'_>) -> Vec<Finding> {
@@ -384,7 +428,7 @@ fn leaves_left_out(relations: &[Relation], selection: &Selection<'_>) -> Vec<Fin
         }
         let left_out: Vec<&Relation> = relations
             .iter()
-            .filter(|r| r.kind == Kind::Table && !captured.contains(&r.oid))
+            .filter(|r| r.kind == Kind::Table && !r.unlogged && !captured.contains(&r.oid))
             .filter(|r| r.ancestors.contains(&root.oid))
             .collect();
         if !left_out.is_empty() {

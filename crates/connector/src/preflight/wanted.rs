@@ -29,6 +29,10 @@ pub struct Wanted<'a> {
     pub partitions: Partitions,
     /// Whether existing rows are to be read, which needs SELECT.
     pub snapshot: Snapshot,
+    /// Are rows of this `(schema, table)` read then, if it is captured?
+    pub copied: &'a (dyn Fn(&str, &str) -> bool + Sync),
+    /// What else is said of tables that are read then, to find what speaks of none.
+    pub copy_filters: &'a [CopyFilter<'a>],
     /// Whether the progress topic holds a position for this slot.
     pub progress: StoredProgress,
     /// From which age on a prepared transaction counts as forgotten.
@@ -89,6 +93,17 @@ pub struct Pattern<'a> {
     pub reach: Reach,
     /// Does it match `(schema, table)`?
     pub matches: &'a (dyn Fn(&str, &str) -> bool + Sync),
+}
+
+/// An entry of a setting that says which tables are read, or by which statement.
+#[derive(Clone, Copy)]
+pub struct CopyFilter<'a> {
+    /// The setting.
+    pub setting: &'static str,
+    /// The entry, as the user wrote it.
+    pub text: &'a str,
+    /// Does it mean this `schema.table`?
+    pub matches: &'a (dyn Fn(&str) -> bool + Sync),
 }
 
 /// How much a pattern can match.

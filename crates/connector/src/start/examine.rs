@@ -148,7 +148,11 @@ pub(super) fn copies(mode: SnapshotMode, stored: SnapshotState) -> bool {
 
 /// Without rows to be read, the stream needs no right to read them.
 fn nothing_is_read(finding: &mut Finding) {
-    if matches!(finding.code, "TABLE_SELECT" | "SCHEMA_USAGE") {
+    let is_of_rows = matches!(
+        finding.code,
+        "TABLE_SELECT" | "SCHEMA_USAGE" | "SNAPSHOT_OF_NOTHING"
+    );
+    if is_of_rows {
         finding.severity = finding.severity.min(Severity::Warning);
     }
 }

@@ -69,6 +69,64 @@ async fn patterns_topics_and_columns() {
 }
 
 #[tokio::test]
+async fn a_list_that_copies_nothing() {
+    let Some(server) = Server::start(&[LOGICAL]) else {
+        return;
+    };
+    let client = server.client("postgres", "postgres").await;
+    run(&client, "CREATE TABLE users (id int PRIMARY KEY)").await;
+    let misspelt = Setup {
+        copied: &["public.usres", "elsewhere.orders"],
+        ..AUTO
+    };
+    let found = check(&client, misspelt).await;
+    assert_eq!(codes(&found, Severity::Error), ["SNAPSHOT_OF_NOTHING"]);
+    let subjects = |found: &Examination| -> Vec<(String, Vec<Remedy>)> {
+        let unused = found.findings.iter();
+        let unused = unused.filter(|it| it.code == "SNAPSHOT_FILTER_UNUSED");
+        unused
+            .map(|it| (it.subject.to_string(), it.remedy.clone()))
+            .collect()
+    };
+    let text = |text: &str| vec![Remedy::Text(text.to_owned())];
+    assert_eq!(
+        subjects(&found),
+        [
+            (
+                "pattern public.usres".to_owned(),
+                text("did you mean public.users?")
+            ),
+            (
+                "pattern elsewhere.orders".to_owned(),
+                text("mend the name, or take the entry out")
+            ),
+        ]
+    );
+    // No copy is to be made, or it was made before.
+    for setup in [
+        Setup {
+            snapshot: Snapshot::NoData,
+            ..misspelt
+        },
+        Setup {
+            progress: StoredProgress::Present,
+            ..misspelt
+        },
+    ] {
+        let found = check(&client, setup).await;
+        let codes = codes(&found, Severity::Warning);
+        assert!(!codes.contains(&"SNAPSHOT_OF_NOTHING"), "{codes:?}");
+        assert_eq!(subjects(&found).len(), 2);
+    }
+    let half = Setup {
+        copied: &["public.users", "elsewhere.orders"],
+        ..AUTO
+    };
+    let found = check(&client, half).await;
+    assert_eq!(codes(&found, Severity::Warning), ["SNAPSHOT_FILTER_UNUSED"]);
+}
+
+#[tokio::test]
 async fn nothing_to_capture() {
     let Some(server) = Server::start(&[LOGICAL]) else {
         return;

@@ -17,7 +17,7 @@ mod slots;
 
 use connector::preflight::finding::{Finding, Remedy, Severity};
 use connector::preflight::wanted::{
-    Action, Create, Part, Partitions, Pattern, Reach, Snapshot, StoredProgress, Wanted,
+    Action, CopyFilter, Create, Part, Partitions, Pattern, Reach, Snapshot, StoredProgress, Wanted,
 };
 use connector::preflight::{Examination, examine};
 use envelope::Compatibility;
@@ -34,6 +34,8 @@ struct Setup {
     partitions: Partitions,
     progress: StoredProgress,
     snapshot: Snapshot,
+    /// The list of tables to copy; none for all.
+    copied: &'static [&'static str],
     compatibility: Compatibility,
     parts: &'static [(&'static str, Option<&'static str>, &'static [&'static str])],
 }
@@ -44,6 +46,7 @@ const AUTO: Setup = Setup {
     partitions: Partitions::Root,
     progress: StoredProgress::Absent,
     snapshot: Snapshot::Initial,
+    copied: &[],
     compatibility: Compatibility::Lossless,
     parts: &[],
 };
@@ -92,7 +95,25 @@ async fn check(client: &Client, setup: Setup) -> Examination {
             matches,
         })
         .collect();
+    let names: Vec<_> = setup
+        .copied
+        .iter()
+        .map(|text| (*text, move |name: &str| name == *text))
+        .collect();
+    let copy_filters: Vec<CopyFilter<'_>> = names
+        .iter()
+        .map(|(text, matches)| CopyFilter {
+            setting: "snapshot.include.collection.list",
+            text,
+            matches,
+        })
+        .collect();
     let wanted = Wanted {
+        copied: &|schema, table| {
+            let name = format!("{schema}.{table}");
+            setup.copied.is_empty() || setup.copied.contains(&name.as_str())
+        },
+        copy_filters: &copy_filters,
         prepared_age: std::time::Duration::from_secs(3600),
         slot: "walferry_shop",
         publication: "walferry_shop",

@@ -52,3 +52,64 @@ async fn a_plain_role_learns_every_right_it_lacks() {
     let after = check(&client, setup).await;
     assert_eq!(codes(&after, Severity::Warning), Vec::<&str>::new());
 }
+
+#[tokio::test]
+async fn partitions_that_are_read_by_name_take_a_right_each() {
+    let Some(server) = Server::start(&[LOGICAL]) else {
+        return;
+    };
+    let admin = server.client("postgres", "postgres").await;
+    run(
+        &admin,
+        "CREATE ROLE ferry LOGIN REPLICATION;
+         CREATE TABLE orders (id int PRIMARY KEY) PARTITION BY RANGE (id);
+         CREATE TABLE orders_low PARTITION OF orders FOR VALUES FROM (0) TO (100);
+         CREATE PUBLICATION walferry_shop FOR TABLE orders WITH (publish_via_partition_root);
+         GRANT SELECT ON orders TO ferry",
+    )
+    .await;
+    let client = server.client("ferry", "postgres").await;
+    let setup = AUTO;
+    let root = check(&client, setup).await;
+    assert_eq!(codes(&root, Severity::Error), Vec::<&str>::new());
+
+    let unlogged =
+        "CREATE UNLOGGED TABLE orders_brief PARTITION OF orders FOR VALUES FROM (100) TO (200)";
+    run(&admin, unlogged).await;
+    let mixed = check(&client, setup).await;
+    assert_eq!(codes(&mixed, Severity::Error), ["TABLE_SELECT"]);
+    let subject = find(&mixed, "TABLE_SELECT").subject.to_string();
+    assert_eq!(subject, "table public.orders_low");
+    mend(&admin, &mixed, "TABLE_SELECT").await;
+    let after = check(&client, setup).await;
+    assert_eq!(codes(&after, Severity::Warning), ["PARTITIONS_NOT_IN_WAL"]);
+}
+
+#[tokio::test]
+async fn what_the_first_copy_leaves_out_need_not_be_readable() {
+    let Some(server) = Server::start(&[LOGICAL]) else {
+        return;
+    };
+    let admin = server.client("postgres", "postgres").await;
+    run(
+        &admin,
+        "CREATE ROLE ferry LOGIN REPLICATION; CREATE SCHEMA closed;
+         CREATE TABLE users (id int PRIMARY KEY); CREATE TABLE orders (id int PRIMARY KEY);
+         CREATE TABLE closed.notes (id int PRIMARY KEY);
+         CREATE PUBLICATION walferry_shop FOR TABLE users, orders, closed.notes",
+    )
+    .await;
+    let client = server.client("ferry", "postgres").await;
+    let setup = Setup {
+        include: &["public.*", "closed.*"],
+        copied: &["public.users"],
+        ..AUTO
+    };
+    let found = check(&client, setup).await;
+    assert_eq!(codes(&found, Severity::Error), ["TABLE_SELECT"]);
+    let subject = find(&found, "TABLE_SELECT").subject.to_string();
+    assert_eq!(subject, "table public.users");
+    mend(&admin, &found, "TABLE_SELECT").await;
+    let found = check(&client, setup).await;
+    assert_eq!(codes(&found, Severity::Error), Vec::<&str>::new());
+}

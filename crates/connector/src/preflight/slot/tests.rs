@@ -25,6 +25,8 @@ fn said(name: &str, create: Create, progress: StoredProgress, slot: Option<&Slot
         actions: &Action::ALL,
         partitions: Partitions::Leaf,
         snapshot: Snapshot::NoData,
+        copied: &|_, _| true,
+        copy_filters: &[],
         progress,
         envelope: &envelope::Options::new("shop", "shop"),
     };

@@ -85,6 +85,25 @@ fn under_the_leaves_names() {
 }
 
 #[test]
+fn partitions_that_are_not_in_the_wal() {
+    let mut database = database();
+    let mut unlogged = relation(8, "orders_u", Kind::Table, &[2]);
+    unlogged.unlogged = true;
+    database.extend([relation(9, "orders_f", Kind::Foreign, &[2]), unlogged]);
+    let named = |captures: &dyn Fn(&str, &str) -> bool, partitions| {
+        let selection = select(&database, captures, partitions);
+        list(&selection.not_in_wal)
+    };
+    let both = "public.orders_f, public.orders_u";
+    assert_eq!(named(&|_, name| name == "orders", Partitions::Root), both);
+    assert_eq!(named(&|_, _| true, Partitions::Root), both);
+    assert_eq!(named(&|_, _| true, Partitions::Leaf), both);
+    // Nobody asked for them.
+    assert_eq!(named(&|_, name| name == "users", Partitions::Root), "");
+    assert_eq!(named(&|_, name| name == "orders_a", Partitions::Leaf), "");
+}
+
+#[test]
 fn a_few_names_and_a_count() {
     let database = database();
     let all: Vec<&Relation> = database.iter().collect();
