@@ -30,6 +30,7 @@ mod incremental_refused;
 mod incremental_running;
 mod incremental_stopped;
 mod incremental_swapped;
+mod incremental_told;
 mod kafka_absent;
 mod kafka_outage;
 mod large_transaction;

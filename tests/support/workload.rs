@@ -51,6 +51,28 @@ impl Workload {
     /// Starts `writers` sessions, each on rows of its own, with `pause_ms` between transactions.
     #[must_use]
     pub fn start(postgres: &PostgresServer, seed: u64, writers: u64, pause_ms: u64) -> Self {
+        Self::start_with(postgres, seed, writers, pause_ms, Writer::transaction)
+    }
+
+    /// A session that updates a few of so many rows of a table at a time: `n` of those with these `id`s.
+    #[must_use]
+    pub fn update(postgres: &PostgresServer, seed: u64, table: &'static str, rows: u64) -> Self {
+        Self::start_with(postgres, seed, 1, 5, move |writer| {
+            let ids: Vec<String> = (0..5)
+                .map(|_| (writer.dice.below(rows) + 1).to_string())
+                .collect();
+            let ids = ids.join(", ");
+            format!("UPDATE {table} SET n = n + 1 WHERE id IN ({ids})")
+        })
+    }
+
+    fn start_with(
+        postgres: &PostgresServer,
+        seed: u64,
+        writers: u64,
+        pause_ms: u64,
+        transaction: impl Fn(&mut Writer) -> String + Copy + Send + 'static,
+    ) -> Self {
         eprintln!("workload seed {seed}");
         let stop = Arc::new(AtomicBool::new(false));
         let transactions = Arc::new(AtomicU64::new(0));
@@ -67,7 +89,7 @@ impl Workload {
                     first_id: number * 1_000_000,
                     live: 0,
                 };
-                let done = writer.write(&url, pause_ms, &stop, &transactions);
+                let done = writer.write(&url, pause_ms, transaction, &stop, &transactions);
                 runtime.expect("a runtime").block_on(done);
             })
         };
@@ -115,6 +137,7 @@ impl Writer {
         mut self,
         url: &str,
         pause_ms: u64,
+        transaction: impl Fn(&mut Self) -> String,
         stop: &AtomicBool,
         transactions: &AtomicU64,
     ) {
@@ -127,7 +150,7 @@ impl Writer {
                 tokio::time::sleep(std::time::Duration::from_millis(20)).await;
                 continue;
             };
-            let statements = self.transaction();
+            let statements = transaction(&mut self);
             transactions.fetch_add(1, Ordering::Relaxed);
             match client.batch_execute(&statements).await {
                 Ok(()) => session = Some(client),

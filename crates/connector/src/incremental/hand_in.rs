@@ -23,6 +23,7 @@ use super::origin::Record;
 use super::reader::{Item, Reader, Sent};
 use super::reading::{self, Reading};
 use super::request::{Asked, Noted, Request, State};
+use super::telling::Telling;
 use super::under_way::PANICKED;
 use crate::config::{Config, TableFilter};
 use crate::copy;
@@ -390,7 +391,8 @@ impl Incremental {
             to_loop: ToLoop(sender),
             outcomes: came_back,
             paused: watched,
-            noted_at: tokio::time::Instant::now(),
+            noted_at: Instant::now(),
+            telling: Telling::new(Instant::now()),
         };
         self.reading = Some(Reading {
             items,

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! By `names.rs` and `origin.rs` a signal that comes a second time is known again; `stopping.rs` says what a stop
-//! finds, and `reading.rs` whether the reader is still there.
+//! finds, `reading.rs` whether the reader is still there, and `telling.rs` how far it is.
 //!
 //! A request of the kind `blocking` takes another way: the loop makes a copy for it (`blocking.rs`, and
 //! `copy/`), while `watch.rs` listens in the stream's place.
@@ -33,6 +33,7 @@ mod reading;
 mod request;
 mod stopping;
 mod table;
+mod telling;
 mod under_way;
 mod watch;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use relay::{Chunk, ChunkOutcome};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{info, warn};
 
 use super::chunks::{Chunks, ToLoop};
@@ -14,6 +14,7 @@ use super::hand_in::ReadSettings;
 use super::request::Request;
 use super::stopping::STOPPED_NOTHING;
 use super::table::ChunkTable;
+use super::telling::Telling;
 use super::under_way::UnderWay;
 use crate::copy;
 use crate::postgres::PostgresError;
@@ -73,6 +74,7 @@ pub(super) struct Reader {
     pub(super) paused: watch::Receiver<bool>,
     /// When it was last noted how far it is.
     pub(super) noted_at: Instant,
+    pub(super) telling: Telling,
 }
 
 impl Reader {
@@ -137,6 +139,7 @@ impl Reader {
         }
         while let Some(table) = self.next_table() {
             let before = self.request.rows;
+            self.telling.begin_table(before);
             let problem = match self.read_table(sql, &table).await {
                 Ok(()) => None,
                 Err(Stop::Altered) => {
@@ -215,9 +218,10 @@ impl Reader {
                 "the table's key has changed: it is read from its beginning"
             );
         }
-        let by_partitions = chunks.table.copied.is_read_by_partitions();
+        let chunked = Arc::clone(&chunks.table);
+        let by_partitions = chunked.copied.is_read_by_partitions();
         let mut under_way = UnderWay::new(chunks, after);
-        let read = match self.read_chunks(sql, &mut under_way).await {
+        let read = match self.read_chunks(sql, &chunked, &mut under_way).await {
             // One of them was dropped, or is called otherwise.
             Err(Stop::Failed(error)) if by_partitions && error.is_of_absent_table() => {
                 Err(Stop::Altered)
@@ -248,6 +252,7 @@ impl Reader {
     async fn read_chunks(
         &mut self,
         scout: &SqlClient,
+        table: &ChunkTable,
         under_way: &mut UnderWay,
     ) -> Result<(), Stop> {
         loop {
@@ -255,6 +260,11 @@ impl Reader {
                 under_way.settle(outcome)?;
             }
             self.note_done(under_way).await?;
+            let (request, rows) = (&self.request.id, self.request.rows);
+            let telling = &mut self.telling;
+            telling
+                .now_and_then(scout, request, &table.copied, rows)
+                .await?;
             under_way.cut(scout).await?;
             under_way.begin_wanted();
             if under_way.is_over() {
@@ -269,6 +279,7 @@ impl Reader {
                 tokio::select! {
                     outcome = self.outcomes.recv() => under_way.settle(outcome.ok_or(Stop::Unwanted)?)?,
                     read = under_way.read() => read?,
+                    () = sleep_until(self.telling.due()) => {}
                 }
             }
         }
