@@ -400,7 +400,12 @@ impl Start<'_> {
         Driver::new(Parts {
             stream: made.stream,
             copy: copies.then(|| self.copy(made.rows, made.noted, &made.site)),
-            slot_watch: SlotWatch::begin(Arc::clone(&session), config, self.observer.clone()),
+            slot_watch: SlotWatch::begin(
+                Arc::clone(&session),
+                config,
+                made.topics.topics(),
+                self.observer.clone(),
+            ),
             session,
             producer: made.producer,
             topics: made.topics,
