@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use e2e::support::topic::create_topic;
 use e2e::support::walferry::{Config, Walferry};
 use e2e::support::{kafka, postgres, query_one, sql, wait_for};
 use xtask::servers::{PostgresOptions, PostgresServer};
@@ -206,4 +207,42 @@ fn tables_that_are_ignored_stay_so_at_a_start() {
         config.bootstrap_servers(),
         &topic
     ));
+}
+
+/// Published without its topic, its first event would end the connector.
+#[test]
+fn a_table_whose_topic_is_not_there_is_not_taken_in_before_it_is() {
+    let postgres = postgres(PostgresOptions::default());
+    let config = Config::new("no_topic", &postgres, kafka());
+    sql(&postgres, "CREATE TABLE old (id int PRIMARY KEY)");
+    config.catch_up(LIMIT);
+    let config = config.set("topics.create", "never");
+    let walferry = config.start();
+    sql(
+        &postgres,
+        "CREATE TABLE young (id int PRIMARY KEY); INSERT INTO young VALUES (1)",
+    );
+    let told = |walferry: &Walferry| {
+        wait_for("the log", LIMIT, || {
+            let log = walferry.log();
+            let mut lines = log.lines();
+            lines
+                .any(|line| line.contains("TOPIC_MISSING") && line.contains("public.young"))
+                .then_some(())
+        });
+    };
+    told(&walferry);
+    end(walferry);
+    // Nor does a start refuse, and changes of the others go on.
+    let walferry = config.start();
+    sql(&postgres, "INSERT INTO old VALUES (7)");
+    wait_for("the change", LIMIT, || {
+        (events(&config, "old").len() == 1).then_some(())
+    });
+    told(&walferry);
+    create_topic(config.bootstrap_servers(), &config.topic("young"), 1, &[]);
+    wait_for("the row", LIMIT, || {
+        (reads(&events(&config, "young")) == 1).then_some(())
+    });
+    end(walferry);
 }

@@ -16,6 +16,7 @@ pub mod heartbeat;
 pub mod incremental;
 pub mod kafka;
 pub mod new_rows;
+pub mod new_topics;
 pub mod observer;
 pub mod outbox_init;
 pub mod ownership;

@@ -71,6 +71,14 @@ impl NewRows {
         })
     }
 
+    /// The topic of its events; none where they name it themselves, or are signals.
+    #[must_use]
+    pub fn topic(&self, schema: &str, table: &str) -> Option<String> {
+        let are_signals = self.copy.signal_table.as_deref() == Some(&format!("{schema}.{table}"));
+        let has_topic = !are_signals && !self.envelope.is_outbox(schema, table);
+        has_topic.then(|| self.envelope.topic(schema, table))
+    }
+
     /// The statements that ask for the rows of these tables, as far as they are wanted.
     #[must_use]
     pub fn ask_for(&self, tables: &[(String, Rows)]) -> Option<String> {

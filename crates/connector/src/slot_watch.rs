@@ -17,7 +17,9 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, Create, NewTables, TableFilter};
+use crate::kafka::Topics;
 use crate::new_rows::NewRows;
+use crate::new_topics::NewTopics;
 use crate::observer::Observer;
 use crate::postgres::slots::{self, SlotState};
 use crate::postgres::sql::{sql, within};
@@ -33,12 +35,18 @@ pub struct SlotWatch([JoinHandle<()>; 2]);
 impl SlotWatch {
     /// Begins to look, at once and then every few seconds.
     #[must_use]
-    pub fn begin(session: Arc<CatalogSession>, config: &Config, observer: Observer) -> Self {
+    pub fn begin(
+        session: Arc<CatalogSession>,
+        config: &Config,
+        topics: &Topics,
+        observer: Observer,
+    ) -> Self {
         let slot = config.postgres.slot.clone();
         let left_out = LeftOut {
             publication: config.postgres.publication.clone(),
             wanted: config.tables.clone(),
             rows: NewRows::of(config),
+            topics: NewTopics::of(config, topics),
             told: BTreeSet::new(),
             new_tables: match config.postgres.create {
                 Create::Auto => config.signals.new_tables,
@@ -124,9 +132,11 @@ async fn watch_tables(session: Arc<CatalogSession>, mut left_out: LeftOut, obser
 struct LeftOut {
     publication: String,
     wanted: TableFilter,
-    /// What becomes of their rows,
+    /// What becomes of their rows.
     rows: NewRows,
-    /// and of them.
+    /// Their topics, where none are made.
+    topics: Option<NewTopics>,
+    /// What becomes of them.
     new_tables: NewTables,
     /// Each is told once.
     told: BTreeSet<Unpublished>,
@@ -140,11 +150,17 @@ impl LeftOut {
             let client = session.client().await?;
             let found = unpublished::find(&client, &self.publication, &self.wanted, &self.rows);
             let found = found.await.map_err(sql(DOING))?;
-            let found: BTreeSet<Unpublished> = found.into_iter().collect();
             let is_standby = !found.is_empty() && slots::is_standby(&client).await?;
             Ok((found, is_standby))
         };
-        let (found, is_standby) = within(PATIENCE, DOING, asked).await?;
+        let (mut found, is_standby) = within(PATIENCE, DOING, asked).await?;
+        if let Some(topics) = &mut self.topics
+            && let Err(error) = topics.look(&mut found).await
+        {
+            debug!(%error, "topics of new tables could not be looked at");
+            return Ok(found.len());
+        }
+        let found: BTreeSet<Unpublished> = found.into_iter().collect();
         if is_standby {
             self.tell_on_standby(&found);
             self.told = found;

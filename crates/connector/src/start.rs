@@ -407,7 +407,7 @@ impl Start<'_> {
         Driver::new(Parts {
             stream: made.stream,
             copy: copies.then(|| self.copy(made.rows, made.noted, &made.site)),
-            slot_watch: SlotWatch::begin(Arc::clone(&session), config, self.observer.clone()),
+            slot_watch: self.watch(&session, &made.topics),
             session,
             producer: made.producer,
             topics: made.topics,
@@ -419,6 +419,11 @@ impl Start<'_> {
             heart: Heart::new(&self.config.envelope),
             drain_timeout: config.shutdown_timeout,
         })
+    }
+
+    fn watch(&self, session: &Arc<CatalogSession>, topics: &Ensured) -> SlotWatch {
+        let (session, observer) = (Arc::clone(session), self.observer.clone());
+        SlotWatch::begin(session, self.config, topics.topics(), observer)
     }
 
     fn ensured(&self, properties: &Properties) -> Result<Ensured, StartError> {

@@ -26,6 +26,8 @@ pub struct Unpublished {
     /// Whether a part of it is wanted. One that the replica identity does not cover would have the server refuse
     /// the application's updates; a start looks at that, and nobody else.
     pub is_part: bool,
+    /// The topic of its events, if it is the table's.
+    pub topic: Option<String>,
     /// Why it is not taken in as it is.
     pub obstacle: Option<Obstacle>,
 }
@@ -125,6 +127,7 @@ pub async fn find(
             table,
             remedy,
             rows,
+            topic: new_rows.topic(&relation.schema, &relation.name),
             is_part,
             obstacle: obstacle.map(Obstacle::from),
         }

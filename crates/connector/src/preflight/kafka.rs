@@ -52,12 +52,7 @@ pub async fn topics_of_config(
     let wanted = &config.topics;
     let replication_factor = wanted.replication_factor.map(i32::unsigned_abs);
     let routing = config.envelope.partitions.as_ref();
-    let declared = |name: &str| NewTopic {
-        name: name.to_owned(),
-        partitions: wanted.partitions.unsigned_abs(),
-        replication_factor,
-        settings: wanted.settings.iter().cloned().collect(),
-    };
+    let declared = |name: &str| declared(config, name);
     let wanted = WantedTopics {
         bootstrap_servers: config.kafka.bootstrap_servers(),
         tables,
@@ -71,6 +66,17 @@ pub async fn topics_of_config(
         partitions_needed: routing.map_or(0, |routing| routing.partitions),
     };
     examine(topics, &wanted).await
+}
+
+/// How a missing topic of this name would be made.
+pub(crate) fn declared(config: &Config, name: &str) -> NewTopic {
+    let wanted = &config.topics;
+    NewTopic {
+        name: name.to_owned(),
+        partitions: wanted.partitions.unsigned_abs(),
+        replication_factor: wanted.replication_factor.map(i32::unsigned_abs),
+        settings: wanted.settings.iter().cloned().collect(),
+    }
 }
 
 /// Asks the cluster, and judges what it says.
@@ -200,6 +206,15 @@ fn gone(wanted: &WantedTopics<'_>, topic: &NewTopic) -> Finding {
                 .to_owned(),
         ))
 }
+
+/// Why a table is not published whose topic is not there, where walferry may make none.
+pub(crate) fn missing_of(bootstrap_servers: &str, topic: &NewTopic) -> Finding {
+    let subject = Subject::Topic(topic.name.clone());
+    let problem = format!("The topic of its events, {}, does not exist.", topic.name);
+    Finding::error(TOPIC_MISSING, subject, problem).text(create(bootstrap_servers, topic))
+}
+
+pub(crate) const TOPIC_MISSING: &str = "TOPIC_MISSING";
 
 fn missing(wanted: &WantedTopics<'_>, cluster: &Cluster, missing: &[NewTopic]) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -438,9 +453,13 @@ fn assignment(name: &str, value: &str) -> String {
 }
 
 fn create_command(wanted: &WantedTopics<'_>, topic: &NewTopic) -> String {
+    create(wanted.bootstrap_servers, topic)
+}
+
+fn create(bootstrap_servers: &str, topic: &NewTopic) -> String {
     let mut command = format!(
-        "kafka-topics.sh --bootstrap-server {} --create --topic {} --partitions {}",
-        wanted.bootstrap_servers, topic.name, topic.partitions
+        "kafka-topics.sh --bootstrap-server {bootstrap_servers} --create --topic {} --partitions {}",
+        topic.name, topic.partitions
     );
     if let Some(copies) = topic.replication_factor {
         command.push_str(&format!(" --replication-factor {copies}"));

@@ -13,11 +13,12 @@ use crate::new_rows::{NewRows, Rows};
 use crate::postgres::sql::{SqlClient, within};
 use crate::postgres::{Conninfo, PostgresError};
 use crate::preflight::absent::NewTable;
-use crate::preflight::finding::{Finding, Severity};
+use crate::preflight::finding::{Finding, Severity, Subject};
+use crate::preflight::kafka::TOPIC_MISSING;
 use crate::preflight::report::Report;
 use crate::preflight::setup::SetupPlan;
 use crate::preflight::wanted::StoredProgress;
-use crate::preflight::{self, Examination};
+use crate::preflight::{self, Captured, Examination};
 use crate::resume;
 
 impl Start<'_> {
@@ -61,13 +62,16 @@ impl Start<'_> {
             let is_ignored = self.config.signals.new_tables == NewTables::Ignore;
             found.leave_out(publication, |it| is_ignored || it.obstacle.is_some());
         }
-        let of_topics = preflight::kafka::topics_of_config(
+        let mut of_topics = preflight::kafka::topics_of_config(
             self.config,
             &found.captured,
             stored.never_again(),
             topics.topics(),
         )
         .await;
+        if progress.is_some() {
+            self.leave_out_without_topic(&mut found, &mut of_topics.findings);
+        }
         let plan = found.plan;
         // Behind stored progress what is added has an identity.
         let is_first = progress.is_none();
@@ -91,6 +95,30 @@ impl Start<'_> {
         self.memory.topics = captured.into_iter().collect();
         let new = found.absent.into_iter().flat_map(|it| it.tables);
         Ok((plan, new.collect()))
+    }
+
+    /// A new table whose topic is not there, and may not be made, holds up no other.
+    fn leave_out_without_topic(&self, found: &mut Examination, of_topics: &mut [Finding]) {
+        let is_missing = |it: &Finding| it.code == TOPIC_MISSING && it.severity == Severity::Error;
+        let name = |it: &Finding| match &it.subject {
+            Subject::Topic(name) => Some(name.clone()),
+            _ => None,
+        };
+        let missing = of_topics.iter().filter(|it| is_missing(it));
+        let missing: BTreeSet<String> = missing.filter_map(name).collect();
+        let is_without = |it: &&Captured| it.topic.as_ref().is_some_and(|it| missing.contains(it));
+        let without = found.captured.iter().filter(is_without);
+        let without: BTreeSet<String> = without.map(|it| it.relation.full_name()).collect();
+        let is_left = |it: &NewTable| without.contains(&it.full_name());
+        let publication = &self.config.postgres.publication;
+        found.leave_out(publication, |it| it.tables.iter().any(is_left));
+        let needed = found.captured.iter().filter_map(|it| it.topic.as_ref());
+        let needed: BTreeSet<&String> = needed.chain([&self.config.topics.progress]).collect();
+        for finding in of_topics.iter_mut().filter(|it| is_missing(it)) {
+            if name(finding).is_some_and(|it| !needed.contains(&it)) {
+                finding.severity = Severity::Warning;
+            }
+        }
     }
 
     /// Tables that came to match while nobody ran have rows that no copy reads: they are asked for as those
