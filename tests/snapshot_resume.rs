@@ -76,7 +76,10 @@ fn ten_kills_in_one_copy_and_nothing_that_is_done_is_read_again() {
     create_tables(&postgres);
     // Few rows for many pieces: all of them are compared.
     table_of(&postgres, 100_000, 120);
-    let config = config("resume_kills", &postgres, kafka());
+    // With so little under way it takes half a minute, and is not over before it is killed for the tenth time.
+    let config = config("resume_kills", &postgres, kafka())
+        .set("limits.in.flight.bytes", "64KiB")
+        .set("kafka.linger.ms", "25");
     let load = Workload::start(&postgres, 11, 2, 2);
     let updates = Workload::update(&postgres, 12, "big", 100_000);
     let mut before = Vec::new();

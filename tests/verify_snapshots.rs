@@ -89,7 +89,14 @@ fn assert_sound(config: &Config) {
 #[test]
 fn a_copy_that_was_killed_has_no_gaps() {
     let postgres = postgres(PostgresOptions::default());
-    let config = config("verify_copy", &postgres).set("snapshot.snapshot.mode", "initial");
+    let config = config("verify_copy", &postgres)
+        .set("snapshot.snapshot.mode", "initial")
+        .set("kafka.linger.ms", "2");
+    // Enough that the copy is not over when its first rows are seen.
+    sql(
+        &postgres,
+        "INSERT INTO big SELECT g, repeat('note ', 20) FROM generate_series(60001, 300000) g",
+    );
     kill_until_something_is_missing(&config, || ());
     config.catch_up(LIMIT);
     sql(&postgres, "UPDATE big SET note = 'new' WHERE id <= 100");

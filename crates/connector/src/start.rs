@@ -327,7 +327,11 @@ impl Start<'_> {
             }
             Some(progress) => examine::copies(mode, progress.snapshot),
         };
-        match copies {
+        // With less under way it would be all of it that waits for company.
+        let limits = self.config.limits;
+        let fills =
+            limits.in_flight_records >= BULK_RECORDS && limits.in_flight_bytes >= BULK_BYTES;
+        match copies && fills {
             true => Pace::InBulk,
             false => Pace::Soon,
         }
@@ -488,6 +492,9 @@ struct Made {
     two_phase_slot: Option<Lsn>,
 }
 
+/// More than a batch takes (`batch.num.messages`, `batch.size`), so that batches are full before they have waited.
+const BULK_RECORDS: usize = 20_000;
+const BULK_BYTES: u64 = 4 << 20;
 /// Bounds each question to Kafka at the start.
 const KAFKA_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bounds the questions of the check, which grow with the catalog.
