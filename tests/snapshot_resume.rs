@@ -76,7 +76,7 @@ fn ten_kills_in_one_copy_and_nothing_that_is_done_is_read_again() {
     create_tables(&postgres);
     // Few rows for many pieces: all of them are compared.
     table_of(&postgres, 100_000, 120);
-    // With so little under way it takes half a minute, and is not over before it is killed for the tenth time.
+    // With so little under way it would take half a minute, and is not over before its tenth kill.
     let config = config("resume_kills", &postgres, kafka())
         .set("limits.in.flight.bytes", "64KiB")
         .set("kafka.linger.ms", "25");
@@ -91,6 +91,9 @@ fn ten_kills_in_one_copy_and_nothing_that_is_done_is_read_again() {
         assert!(!before.is_empty(), "it is not over yet");
         kills += 1;
     }
+    let config = config
+        .unset("limits.in.flight.bytes")
+        .unset("kafka.linger.ms");
     // What is updated from here to the next snapshot would move into what is left.
     assert!(updates.transactions() > 100, "written to throughout");
     updates.stop();
