@@ -189,13 +189,10 @@ impl Driver {
         self.beat();
         let is_held = self.ends_bulk()?;
         self.relay.withhold(is_held);
-        let more = match is_held {
-            true => false,
-            false => self.take_payloads()? | self.take_copied()?,
-        };
+        let more = self.take_payloads()? | self.take_copied()?;
         self.take_asked()?;
         // The stream may have come to where a chunk's rows belong before they were read.
-        let more = more || self.relay.wants_chunk() && !self.is_bulk_over();
+        let more = more || self.relay.wants_chunk();
         loop {
             match self.relay.poll(self.clock.now()) {
                 Output::Describe(question) => self.questions.describe(question),

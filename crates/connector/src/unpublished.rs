@@ -8,7 +8,7 @@ use crate::new_rows::{NewRows, Rows};
 use crate::preflight::finding::Finding;
 use crate::preflight::identity::{self, Indexes};
 use crate::preflight::quote::identifier;
-use crate::preflight::tables::{Relation, Selection};
+use crate::preflight::tables::Relation;
 use crate::preflight::wanted::Part;
 use crate::preflight::{absent, publication, setup, tables};
 
@@ -97,7 +97,7 @@ pub async fn find(
         .iter()
         .filter(|relation| !published.tables.contains_key(&relation.oid));
     let left_out: Vec<&Relation> = left_out.copied().collect();
-    let holding = holders(&selection, &left_out).into_iter();
+    let holding = selection.holders_of(&left_out).into_iter();
     let oids = holding.chain(left_out.iter().copied()).map(|it| it.oid);
     let oids: Vec<u32> = oids.collect();
     let indexes = match oids.is_empty() {
@@ -115,10 +115,8 @@ pub async fn find(
         });
         let item = setup::item_of(relation, part.unwrap_or_default());
         let remedy = format!("ALTER PUBLICATION {publication} ADD TABLE {item}");
-        let obstacle = match relation.owned {
-            true => absent::objection(&holders(&selection, &[relation]), &indexes, needs_identity),
-            false => Some(absent::foreign(relation, &remedy)),
-        };
+        let holders = selection.holders_of(&[relation]);
+        let obstacle = absent::obstacle(relation, &holders, (&indexes, needs_identity), &remedy);
         let is_ordered = identity::ordered(relation, &indexes);
         let rows = new_rows.of_table(&relation.schema, &relation.name, is_ordered);
         let table = relation.full_name();
@@ -133,13 +131,4 @@ pub async fn find(
         }
     });
     Ok(told.collect())
-}
-
-/// Those that hold the rows of these tables: the partitions of a partitioned one.
-fn holders<'a>(selection: &Selection<'a>, tables: &[&Relation]) -> Vec<&'a Relation> {
-    let is_of = |holder: &&Relation| {
-        let mut tables = tables.iter();
-        tables.any(|it| it.oid == holder.oid || holder.ancestors.contains(&it.oid))
-    };
-    selection.holders.iter().copied().filter(is_of).collect()
 }

@@ -114,7 +114,7 @@ impl Relay {
         self.schedule.hurried = true;
     }
 
-    /// Says whether the stream is kept back for a while by who hands it in: it does not listen then.
+    /// Says whether nothing is handed in for a while, by the wish of who does it: it does not listen then.
     pub fn withhold(&mut self, is_withheld: bool) {
         self.is_withheld = is_withheld;
     }
@@ -125,7 +125,7 @@ impl Relay {
         let blocked = self.copy.blocks_stream()
             || self.prepares.blocks_stream()
             || self.incremental.blocks_stream();
-        self.is_described() && !blocked && !self.is_withheld && self.has_room()
+        self.is_described() && !blocked && self.has_room()
     }
 
     pub(crate) fn is_described(&self) -> bool {
@@ -146,6 +146,7 @@ impl Relay {
             self.ledger.in_flight_bytes(),
         );
         !self.draining
+            && !self.is_withheld
             && self.doubtful.is_none()
             && self.taken >= self.records.len()
             && self.settings.limits.allow(records, bytes)

@@ -8,6 +8,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -18,7 +19,7 @@ use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 
 use super::pacing::{Pacing, ReadPlan, SocketKind};
-use super::pause::Pause;
+use super::pause::{Pause, watched};
 
 /// A connected socket that does not block.
 pub(super) struct Paced {
@@ -30,9 +31,9 @@ pub(super) struct Paced {
     taken: usize,
     emptied: Instant,
     /// While the next byte is waited for.
-    readable: Option<AsyncFd<Socket>>,
+    readable: Option<AsyncFd<OwnedFd>>,
     /// While room is waited for.
-    writable: Option<AsyncFd<Socket>>,
+    writable: Option<AsyncFd<OwnedFd>>,
 }
 
 impl Paced {
@@ -80,19 +81,15 @@ impl Paced {
         self.emptied = now;
         match plan {
             ReadPlan::Pause(length) if taken > 0 => self.pause.begin(length),
-            _ => self.readable = Some(watched(&self.socket, Interest::READABLE)?),
+            _ => {
+                self.readable = Some(watched(
+                    self.socket.try_clone()?.into(),
+                    Interest::READABLE,
+                )?)
+            }
         }
         Poll::Ready(Ok(()))
     }
-}
-
-fn watched(socket: &Socket, interest: Interest) -> io::Result<AsyncFd<Socket>> {
-    let socket = socket.try_clone()?;
-    #[expect(
-        deprecated,
-        reason = "its successor is unsafe, for owners that may change their descriptor; a Socket cannot"
-    )]
-    AsyncFd::with_interest(socket, interest)
 }
 
 impl AsyncRead for Paced {
@@ -136,7 +133,10 @@ impl AsyncWrite for Paced {
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     if this.writable.is_none() {
-                        this.writable = Some(watched(&this.socket, Interest::WRITABLE)?);
+                        this.writable = Some(watched(
+                            this.socket.try_clone()?.into(),
+                            Interest::WRITABLE,
+                        )?);
                     }
                     if let Some(writable) = &this.writable {
                         ready!(writable.poll_write_ready(cx))?.clear_ready();

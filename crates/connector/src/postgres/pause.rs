@@ -5,10 +5,14 @@
 //! Elsewhere, and where none is to be had, tokio's timer has to do.
 
 use std::future::poll_fn;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// A pause that may be waited for again after its wait was cancelled.
@@ -82,6 +86,16 @@ impl Pause {
     }
 }
 
+/// A descriptor in epoll, until it is dropped.
+pub(super) fn watched(fd: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe, for owners that may change \
+        their descriptor; an OwnedFd cannot"
+    )]
+    AsyncFd::with_interest(fd, interest)
+}
+
 #[cfg(target_os = "linux")]
 mod timer {
     use std::os::fd::OwnedFd;
@@ -95,19 +109,15 @@ mod timer {
     use tokio::io::Interest;
     use tokio::io::unix::AsyncFd;
 
+    use super::watched;
+
     pub(super) struct Timer(AsyncFd<OwnedFd>);
 
     impl Timer {
         pub(super) fn new() -> Option<Self> {
             let flags = TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC;
             let timer = timerfd_create(TimerfdClockId::Monotonic, flags).ok()?;
-            #[expect(
-                deprecated,
-                reason = "its successor is unsafe, for owners that may change \
-                their descriptor; an OwnedFd cannot"
-            )]
-            let timer = AsyncFd::with_interest(timer, Interest::READABLE);
-            timer.ok().map(Timer)
+            watched(timer, Interest::READABLE).ok().map(Timer)
         }
 
         /// Sets it to ring once; false when the system refuses.

@@ -6,10 +6,10 @@ use super::Examination;
 use super::finding::{Finding, Severity, Subject};
 use super::identity::{self, Indexes};
 use super::publication::Publication;
-use super::quote::identifier;
 use super::setup;
 use super::tables::{Relation, Selection};
 use super::wanted::{Action, Wanted};
+use crate::config::{Config, NewTables};
 
 /// One of them, as a publication lists it: a partitioned table stands for its partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,10 +55,9 @@ pub fn list(
     let needs_identity = publication.actions.iter().copied();
     let needs_identity = needs_identity.into_iter().any(Action::needs_identity);
     let absent = targets.map(|target| {
-        let is_of =
-            |table: &&Relation| target.oid == table.oid || table.ancestors.contains(&target.oid);
-        let holders: Vec<&Relation> = selection.holders.iter().copied().filter(is_of).collect();
-        let new = selection.captured.iter().copied().filter(is_of);
+        let holders = selection.holders_of(&[target]);
+        let new = selection.captured.iter().copied();
+        let new = new.filter(|table| table.is_within(target));
         let new = new.filter(|table| !publication.tables.contains_key(&table.oid));
         let tables = new.map(|table| NewTable {
             schema: table.schema.clone(),
@@ -70,53 +69,45 @@ pub fn list(
             item: setup::item(wanted, target),
             tables: tables.collect(),
             names: names.map(Relation::full_name).collect(),
-            obstacle: obstacle(wanted, target, &holders, (indexes, needs_identity)),
+            obstacle: obstacle(
+                target,
+                &holders,
+                (indexes, needs_identity),
+                &setup::add_tables(wanted, &[target]),
+            ),
         }
     });
     absent.collect()
 }
 
-fn obstacle(
-    wanted: &Wanted<'_>,
-    target: &Relation,
+/// What keeps a table out, of which these hold the rows; `remedy` is the statement that takes it in.
+pub(crate) fn obstacle(
+    table: &Relation,
     holders: &[&Relation],
     (indexes, needs_identity): (&Indexes, bool),
+    remedy: &str,
 ) -> Option<Finding> {
-    match target.owned {
-        true => objection(holders, indexes, needs_identity),
-        false => {
-            let remedy = setup::add_tables(wanted, &[target]);
-            Some(foreign(target, &remedy))
-        }
+    if !table.owned {
+        let fix = format!(
+            "{}; as its owner or a superuser",
+            remedy.trim_end_matches(';')
+        );
+        let problem = "Only its owner may publish it.";
+        return Some(Finding::error(OWNER, table.subject(), problem).text(fix));
     }
-}
-
-/// A table without a replica identity had better not be published: its application's updates would fail.
-pub(crate) fn objection(
-    holders: &[&Relation],
-    indexes: &Indexes,
-    needs_identity: bool,
-) -> Option<Finding> {
+    // Without a replica identity it had better not be published: its application's updates would fail.
     let mut findings = identity::judge(holders, indexes, needs_identity).into_iter();
     findings.find(|it| it.severity == Severity::Error)
 }
 
-/// Nor can everybody publish it.
-pub(crate) fn foreign(table: &Relation, remedy: &str) -> Finding {
-    Finding::error(OWNER, table.subject(), "Only its owner may publish it.").text(format!(
-        "{}; as its owner or a superuser",
-        remedy.trim_end_matches(';')
-    ))
-}
-
-/// ALTER PUBLICATION … ADD TABLE for these.
-fn add(publication: &str, absent: &[Absent]) -> Option<String> {
-    let items: Vec<&str> = absent.iter().map(|it| it.item.as_str()).collect();
-    let (publication, items) = (identifier(publication), items.join(", "));
-    (!items.is_empty()).then(|| format!("ALTER PUBLICATION {publication} ADD TABLE {items};"))
-}
-
 impl Examination {
+    /// Leaves out what is ignored, and what something is in the way of.
+    pub fn leave_out_unwelcome(&mut self, config: &Config) {
+        let is_ignored = config.signals.new_tables == NewTables::Ignore;
+        let publication = &config.postgres.publication;
+        self.leave_out(publication, |it| is_ignored || it.obstacle.is_some());
+    }
+
     /// Leaves tables out that a start behind stored progress does not take in: other tables go on without them, and
     /// the running process looks at them again. What is said against them holds up nothing any more.
     pub fn leave_out(&mut self, publication: &str, is_left: impl Fn(&Absent) -> bool) {
@@ -127,17 +118,15 @@ impl Examination {
             return;
         }
         if self.plan.add_tables.is_some() {
-            self.plan.add_tables = add(publication, &self.absent);
+            let items: Vec<&str> = self.absent.iter().map(|it| it.item.as_str()).collect();
+            let add = || setup::add_items(publication, &items.join(", "));
+            self.plan.add_tables = (!items.is_empty()).then(add);
         }
-        let tables = || left.iter().flat_map(|it| &it.tables);
-        self.captured.retain(|it| {
-            let is =
-                |new: &NewTable| new.schema == it.relation.schema && new.name == it.relation.name;
-            !tables().any(is)
-        });
-        let own = tables().map(NewTable::full_name);
-        let names = left.iter().flat_map(|it| it.names.iter().cloned());
-        let names: BTreeSet<String> = names.chain(own).collect();
+        let tables = left.iter().flat_map(|it| &it.tables);
+        let mut names: BTreeSet<String> = tables.map(NewTable::full_name).collect();
+        self.captured
+            .retain(|it| !names.contains(&it.relation.full_name()));
+        names.extend(left.iter().flat_map(|it| it.names.iter().cloned()));
         let findings = std::mem::take(&mut self.findings).into_iter();
         let findings = findings.filter_map(|it| self.behind(it, &names));
         self.findings = findings.collect();

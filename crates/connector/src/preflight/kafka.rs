@@ -200,7 +200,7 @@ fn gone(wanted: &WantedTopics<'_>, topic: &NewTopic) -> Finding {
                    Describe). What it held is not published again, so it is not made again by itself.";
     let subject = Subject::Topic(topic.name.clone());
     Finding::error("TOPIC_GONE", subject, problem)
-        .text(create_command(wanted, topic))
+        .text(create_command(wanted.bootstrap_servers, topic))
         .or(Remedy::Text(
             "to publish the rows that are there: another postgres.slot, with snapshot.mode: initial"
                 .to_owned(),
@@ -211,7 +211,7 @@ fn gone(wanted: &WantedTopics<'_>, topic: &NewTopic) -> Finding {
 pub(crate) fn missing_of(bootstrap_servers: &str, topic: &NewTopic) -> Finding {
     let subject = Subject::Topic(topic.name.clone());
     let problem = format!("The topic of its events, {}, does not exist.", topic.name);
-    Finding::error(TOPIC_MISSING, subject, problem).text(create(bootstrap_servers, topic))
+    Finding::error(TOPIC_MISSING, subject, problem).text(create_command(bootstrap_servers, topic))
 }
 
 pub(crate) const TOPIC_MISSING: &str = "TOPIC_MISSING";
@@ -221,15 +221,15 @@ fn missing(wanted: &WantedTopics<'_>, cluster: &Cluster, missing: &[NewTopic]) -
     if wanted.create == Create::Never {
         findings.extend(missing.iter().map(|topic| {
             let subject = Subject::Topic(topic.name.clone());
-            Finding::error("TOPIC_MISSING", subject, "The topic does not exist.")
-                .text(create_command(wanted, topic))
+            Finding::error(TOPIC_MISSING, subject, "The topic does not exist.")
+                .text(create_command(wanted.bootstrap_servers, topic))
                 .or(Remedy::Setting("topics: { create: auto }".to_owned()))
         }));
     } else if !missing.is_empty() {
         let names: Vec<&str> = missing.iter().map(|topic| topic.name.as_str()).collect();
         let subject = Subject::Kafka(wanted.bootstrap_servers.to_owned());
         let problem = format!("At start, topics will be created: {}.", some(&names));
-        findings.push(Finding::info("TOPIC_MISSING", subject, problem));
+        findings.push(Finding::info(TOPIC_MISSING, subject, problem));
     }
     let brokers = cluster.brokers.len();
     let copies = missing
@@ -452,11 +452,7 @@ fn assignment(name: &str, value: &str) -> String {
     }
 }
 
-fn create_command(wanted: &WantedTopics<'_>, topic: &NewTopic) -> String {
-    create(wanted.bootstrap_servers, topic)
-}
-
-fn create(bootstrap_servers: &str, topic: &NewTopic) -> String {
+fn create_command(bootstrap_servers: &str, topic: &NewTopic) -> String {
     let mut command = format!(
         "kafka-topics.sh --bootstrap-server {bootstrap_servers} --create --topic {} --partitions {}",
         topic.name, topic.partitions

@@ -79,9 +79,8 @@ pub(crate) fn carried<'a>(
     selection: &Selection<'_>,
     indexes: &'a Indexes,
 ) -> BTreeSet<&'a [String]> {
-    let holders = selection.holders.iter();
+    let holders = selection.holders_of(&[table]).into_iter();
     holders
-        .filter(|holder| holder.oid == table.oid || holder.ancestors.contains(&table.oid))
         .filter_map(|holder| {
             let own = indexes.get(&holder.oid).map_or(&[][..], Vec::as_slice);
             match resolve(holder.identity, own) {

@@ -191,8 +191,7 @@ fn column_list(seen: &Seen<'_>, table: &Relation, part: &Part) -> Vec<Finding> {
 fn identity_hidden(seen: &Seen<'_>, table: &Relation, listed: &[String]) -> Option<Finding> {
     let full = seen.selection.holders.iter().any(|holder| {
         let own = seen.indexes.get(&holder.oid).map_or(&[][..], Vec::as_slice);
-        (holder.oid == table.oid || holder.ancestors.contains(&table.oid))
-            && resolve(holder.identity, own) == Identity::Full
+        holder.is_within(table) && resolve(holder.identity, own) == Identity::Full
     });
     if full {
         // Even a list of all columns: the server does not look which they are.

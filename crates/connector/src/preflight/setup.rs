@@ -163,10 +163,14 @@ pub fn create_publication(wanted: &Wanted<'_>, targets: &[&Relation]) -> String 
 /// ALTER PUBLICATION … ADD TABLE for these tables.
 #[must_use]
 pub fn add_tables(wanted: &Wanted<'_>, targets: &[&Relation]) -> String {
+    add_items(wanted.publication, &items(wanted, targets))
+}
+
+/// The same for items of `FOR TABLE`.
+pub(crate) fn add_items(publication: &str, items: &str) -> String {
     format!(
-        "ALTER PUBLICATION {} ADD TABLE {};",
-        identifier(wanted.publication),
-        items(wanted, targets)
+        "ALTER PUBLICATION {} ADD TABLE {items};",
+        identifier(publication)
     )
 }
 

@@ -86,6 +86,12 @@ impl Relation {
         Subject::Table(self.full_name())
     }
 
+    /// Whether this is that table, or one of its partitions.
+    #[must_use]
+    pub fn is_within(&self, table: &Relation) -> bool {
+        self.oid == table.oid || self.ancestors.contains(&table.oid)
+    }
+
     /// The part of it that is to be published; `None` for all of it.
     #[must_use]
     pub fn part(&self, wanted: &Wanted<'_>) -> Option<Part> {
@@ -100,6 +106,15 @@ impl Relation {
         } else {
             self.sql_name()
         }
+    }
+}
+
+impl<'a> Selection<'a> {
+    /// Those that hold the rows of these tables: the partitions of a partitioned one.
+    #[must_use]
+    pub fn holders_of(&self, tables: &[&Relation]) -> Vec<&'a Relation> {
+        let is_of = |holder: &&Relation| tables.iter().any(|table| holder.is_within(table));
+        self.holders.iter().copied().filter(is_of).collect()
     }
 }
 

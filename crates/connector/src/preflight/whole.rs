@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use super::absent::Absent;
 use super::finding::{Finding, Subject};
 use super::kafka::topics_of_config;
 use super::report::Report;
 use super::wanted::StoredProgress;
 use super::{Captured, of_config, standby};
-use crate::config::{Config, NewTables};
+use crate::config::Config;
 use crate::credentials::{self, Unreadable};
 use crate::kafka::{ProgressError, Properties, Stored, Topics, progress};
 use crate::postgres::{PostgresError, SqlClient};
@@ -78,9 +77,7 @@ async fn postgres(
             let name = &conninfo.application_name;
             let mut examination = of_config(config, name, stored, &client).await;
             if stored == StoredProgress::Present {
-                let is_ignored = config.signals.new_tables == NewTables::Ignore;
-                let is_left = |it: &Absent| is_ignored || it.obstacle.is_some();
-                examination.leave_out(&config.postgres.publication, is_left);
+                examination.leave_out_unwelcome(config);
             }
             findings.extend(examination.findings);
             match credentials::standby(config).await {

@@ -6,7 +6,7 @@ use relay::{Progress, SnapshotState};
 use tracing::info;
 
 use super::{CHECK_TIMEOUT, Start, StartError};
-use crate::config::{NewTables, SnapshotMode};
+use crate::config::SnapshotMode;
 use crate::kafka::Stored;
 use crate::kafka::ensure::Ensured;
 use crate::new_rows::{NewRows, Rows};
@@ -56,11 +56,9 @@ impl Start<'_> {
         let Some(mut found) = found else {
             return Ok(Default::default());
         };
-        let publication = &self.config.postgres.publication;
         let progress = stored.progress.as_ref();
         if progress.is_some() {
-            let is_ignored = self.config.signals.new_tables == NewTables::Ignore;
-            found.leave_out(publication, |it| is_ignored || it.obstacle.is_some());
+            found.leave_out_unwelcome(self.config);
         }
         let mut of_topics = preflight::kafka::topics_of_config(
             self.config,
@@ -198,7 +196,7 @@ fn is_for_later(finding: &Finding, publishes: bool, mode: SnapshotMode) -> bool 
         }
         // It is looked for again first.
         "TOPIC_GONE" => true,
-        "TOPIC_MISSING" => finding.severity == Severity::Info,
+        TOPIC_MISSING => finding.severity == Severity::Info,
         _ => false,
     }
 }
